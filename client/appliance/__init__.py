@@ -1,0 +1,1 @@
+"""Thin appliances: fetched, verified, cached, contextualized."""

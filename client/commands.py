@@ -1,0 +1,61 @@
+"""What a volunteer can ask of the core, from any face. Plain data; the core alone acts."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class WhatOfWork(StrEnum):
+    """What quitting does with work that is under way."""
+
+    #: save the guest's state; the next start goes on from it
+    SAVE = "save"
+    #: power the guest off; its job goes on from its checkpoint or returns to the queue
+    STOP = "stop"
+
+
+@dataclass(frozen=True)
+class Start:
+    """Work, or go on working after a stop."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Hold the guest in memory. until: aware UTC, or None for "until I say"."""
+
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Resume:
+    """End a pause."""
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Let the current job end, report it, then stop. `undo` takes it back."""
+
+    undo: bool = False
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Save the guest's state and run nothing until Start."""
+
+
+@dataclass(frozen=True)
+class Quit:
+    """End the program; no VM stays running."""
+
+    work: WhatOfWork = WhatOfWork.SAVE
+
+
+@dataclass(frozen=True)
+class DismissProblem:
+    """Take a problem off the list (it comes back if it happens again)."""
+
+    code: str
+    about: str
+
+
+Command = Start | Pause | Resume | Finish | Stop | Quit | DismissProblem

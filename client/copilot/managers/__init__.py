@@ -1,0 +1,1 @@
+"""The science side's ends: job manager, storage manager, key manager."""

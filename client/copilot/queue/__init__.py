@@ -1,0 +1,1 @@
+"""Job queues in which no job can be lost."""

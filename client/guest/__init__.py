@@ -1,0 +1,1 @@
+"""The host end of what a guest says and may reach."""

@@ -1,0 +1,1 @@
+"""Drivers for hypervisors, behind one Protocol."""

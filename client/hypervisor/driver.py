@@ -1,0 +1,252 @@
+"""What the core asks of any hypervisor: small Protocols, plain values, and the order of calls.
+
+Order: `probe` -> `define` -> `start` -> (`pause` <-> `resume`, `reset`) -> `save` | `shut_down` | `power_off` -> `start`
+... -> `destroy`. Every verb is idempotent: "already so" is success; "not allowed now" raises `InvalidVmState`.
+A driver owns only VMs that it defined itself in its folder; it never touches another. Constructors do no I/O.
+Nothing is remembered that can be asked: after a kill of the client a new driver on the same folder knows the same VMs.
+"""
+
+from asyncio import StreamReader, StreamWriter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from client.snapshot import VmState
+
+
+class MediumRole(StrEnum):
+    """What a medium is for; the guest finds each by its role, not by its place on a bus."""
+
+    #: the appliance: ISO to boot from, or root squashfs beside kernel and initrd
+    SYSTEM = "system"
+    #: contextualization medium (ISO 9660, label CONTEXT)
+    CONTEXT = "context"
+    #: job software, read-only squashfs
+    SOFTWARE = "software"
+    #: the VM's own writable disk; an overlay over a shared read-only template
+    SCRATCH = "scratch"
+
+
+@dataclass(frozen=True)
+class Medium:
+    """A file that a VM sees as a disk or CD. Shared read-only unless role is SCRATCH (then `path` is the template)."""
+
+    role: MediumRole
+    path: Path
+
+
+@dataclass(frozen=True)
+class DirectBoot:
+    """Kernel files for hypervisors that boot without firmware; command line without a console argument."""
+
+    kernel: Path
+    initrd: Path
+    command_line: str = ""
+
+
+@dataclass(frozen=True)
+class Route:
+    """One thing on the host's side that a guest may reach.
+
+    Attributes:
+        name: short word, unique in the VM (`xmpp`, `chirp`).
+        guest_host, guest_port: where the guest connects to, an address of the guest's own virtual network.
+        host, port: where the relay takes it. May change while the VM runs: see `ResourceControl.set_routes`.
+    """
+
+    name: str
+    guest_host: str
+    guest_port: int
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
+class VmSpec:
+    """All that defines a VM.
+
+    Attributes:
+        vm_id: lower-case letters, digits and dashes; also the name of its folder.
+        memory_mib: guest memory.
+        internet: whether outbound connections other than `routes` are possible.
+        link_device: `auto` (the best the hypervisor has), `uart`, or `virtio`.
+        accelerator: `auto` (the fastest that proves itself) or one by name.
+        extra_arguments: for tests and diagnosis only.
+    """
+
+    vm_id: str
+    name: str
+    cpus: int
+    memory_mib: int
+    media: tuple[Medium, ...]
+    direct_boot: DirectBoot | None = None
+    routes: tuple[Route, ...] = ()
+    internet: bool = False
+    link_device: str = "auto"
+    accelerator: str = "auto"
+    extra_arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class VmInfo:
+    """What the hypervisor says of a VM now.
+
+    Attributes:
+        cause: why it is FAILED; empty otherwise.
+        accelerator: in use or last used; empty when not known yet.
+        note: one sentence that the volunteer should read, or empty.
+        pids: processes that run it, for measuring.
+        runs_since: monotonic seconds at which this client saw it start; None when it does not run.
+        guest_resets: how often the guest reset itself since start.
+    """
+
+    vm_id: str
+    state: VmState
+    cause: str = ""
+    accelerator: str = ""
+    note: str = ""
+    pids: tuple[int, ...] = ()
+    guest_resets: int = 0
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Bytes through the VM's routes since it was defined, as the guest sees it."""
+
+    sent_bytes: int = 0
+    received_bytes: int = 0
+
+
+class Feature(StrEnum):
+    """Optional powers, asked by the core before it acts."""
+
+    SAVE_STATE = "save-state"
+    DIRECT_BOOT = "direct-boot"
+    ROUTES = "routes"
+    LIVE_ROUTES = "live-routes"
+    TRAFFIC_LIMIT = "traffic-limit"
+
+
+@dataclass(frozen=True)
+class DriverReport:
+    """Whether a driver can work on this computer.
+
+    Attributes:
+        speed: rank for choosing, higher is faster; 0 when unavailable.
+        problem: why not, as an error code of `client.messages`; empty when available.
+    """
+
+    name: str
+    available: bool
+    version: str = ""
+    accelerators: tuple[str, ...] = ()
+    speed: int = 0
+    problem: str = ""
+    features: frozenset[Feature] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True)
+class SignsOfLife:
+    """Told by the core to the driver, so that an accelerator can be judged by proof: the guest spoke on the link."""
+
+    vm_id: str
+
+
+class Lifecycle(Protocol):
+    """Verbs that every driver has. Unknown vm_id: `NoSuchVm`, but for `destroy` and `info` (ABSENT)."""
+
+    async def define(self, spec: VmSpec) -> None:
+        """Make folder and disks. The same spec again is success; another spec redefines a VM that does not run.
+
+        Raises:
+            MediumMissing: a file of the spec is not there.
+            DiskFull: no space for the disks; nothing half-made stays.
+            InvalidVmState: it runs and the spec differs.
+        """
+
+    async def start(self, vm_id: str) -> None:
+        """Start, or go on from the saved state if there is one; returns when its process answers.
+
+        A saved state is consumed: once the guest executes again it cannot be restored a second time.
+
+        Raises:
+            StartFailed: with command, exit code and what it said.
+        """
+
+    async def pause(self, vm_id: str) -> None:
+        """Hold the guest in memory."""
+
+    async def resume(self, vm_id: str) -> None:
+        """Let a held guest go on."""
+
+    async def reset(self, vm_id: str) -> None:
+        """As by the reset button; the guest boots afresh, disks stay."""
+
+    async def shut_down(self, vm_id: str, timeout_s: float) -> bool:
+        """Ask the guest (ACPI), then power it off after `timeout_s`. Returns True if it went by itself."""
+
+    async def power_off(self, vm_id: str) -> None:
+        """As by pulling the plug."""
+
+    async def save(self, vm_id: str) -> None:
+        """Write the state to disk and end the process. A failure leaves the VM running or paused as before.
+
+        Raises:
+            DiskFull, SaveFailed: nothing half-written stays.
+        """
+
+    async def discard_saved(self, vm_id: str) -> None:
+        """Throw a saved state away; the next start boots."""
+
+    async def destroy(self, vm_id: str) -> None:
+        """Power off and remove everything that belongs to the VM."""
+
+    async def info(self, vm_id: str) -> VmInfo:
+        """Its state now; ABSENT when nothing of it exists."""
+
+    async def list_vms(self) -> tuple[VmInfo, ...]:
+        """All VMs in this driver's folder, sorted by vm_id, also half-made ones."""
+
+    def on_change(self, callback: Callable[[str], None]) -> None:
+        """Have `callback(vm_id)` called in the event loop when a VM may have changed state by itself."""
+
+
+class GuestChannel(Protocol):
+    """The guest link's bytes and the guest's console."""
+
+    async def open_link(self, vm_id: str) -> tuple[StreamReader, StreamWriter]:
+        """A stream to the guest's end of the link. One reader at a time; a new one replaces the old.
+
+        Raises:
+            LinkUnavailable: the VM does not run or its link does not answer.
+        """
+
+    async def console_tail(self, vm_id: str, limit_bytes: int = 8192) -> str:
+        """The end of what the guest printed on its console; empty when there is nothing."""
+
+    async def saw_life(self, vm_id: str) -> None:
+        """The core heard from the guest: the accelerator in use has proved itself."""
+
+
+class ResourceControl(Protocol):
+    """What a running VM may use."""
+
+    async def set_routes(self, vm_id: str, routes: tuple[Route, ...]) -> None:
+        """New targets for the VM's routes (same names and guest addresses); holds for new connections."""
+
+    async def traffic(self, vm_id: str) -> Traffic:
+        """Bytes through its routes so far."""
+
+
+class Driver(Lifecycle, GuestChannel, ResourceControl, Protocol):
+    """A hypervisor."""
+
+    name: str
+
+    async def probe(self) -> DriverReport:
+        """Look for the hypervisor and what it can do; cheap, repeatable, never raises for absence."""
+
+    async def close(self) -> None:
+        """Let go of connections and tasks. VMs keep running."""

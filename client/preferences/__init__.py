@@ -1,0 +1,1 @@
+"""What the volunteer set: one table, its file, its layers."""

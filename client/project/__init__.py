@@ -1,0 +1,1 @@
+"""What a volunteer attaches to: the project's definition."""

@@ -1,0 +1,1 @@
+"""Faces without a screen: headless run, control of a running instance, a local site."""

@@ -1,0 +1,1 @@
+"""Volunteer Cloud: one entry for every face and every role."""

@@ -1,0 +1,1 @@
+"""The rootless builder of the thin appliance."""
