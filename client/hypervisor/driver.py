@@ -1,7 +1,8 @@
 """What the core asks of any hypervisor: small Protocols, plain values, and the order of calls.
 
 Order: `probe` -> `define` -> `start` -> (`pause` <-> `resume`, `reset`) -> `save` | `shut_down` | `power_off`
--> `start` ... -> `destroy`. Every verb is idempotent: "already so" is success; "not allowed now" raises `InvalidVmState`.
+-> `start` ... -> `destroy`. Every verb is idempotent: "already so" is success; "not allowed now" raises
+`InvalidVmState`.
 A driver owns only VMs that it defined itself in its folder; it never touches another. Constructors do no I/O.
 Nothing is remembered that can be asked: after a kill of the client a new driver on the same folder knows the same VMs.
 """
