@@ -1,0 +1,140 @@
+"""Where parts note what they know, and from where the frozen snapshot is published to every face.
+
+Lives in the event loop; no part reads another's state from here except through a snapshot.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+
+import client
+from client.clock import Clock
+from client.snapshot import (
+    Activity,
+    Allowed,
+    ClientSnapshot,
+    LogLine,
+    Problem,
+    Reason,
+    Severity,
+    Totals,
+    TransferView,
+    VmView,
+)
+
+LOG_LINES: Final = 200
+PROBLEMS: Final = 20
+#: shortest time between two snapshots
+INTERVAL_S: Final = 0.2
+
+Subscriber = Callable[[ClientSnapshot], None]
+
+
+@dataclass
+class Facts:
+    """What is known now; written by the core's parts, read when a snapshot is made."""
+
+    activity: Activity = Activity.STOPPED
+    headline: str = ""
+    reason: Reason | None = None
+    project_name: str = ""
+    project_text: str = ""
+    allowed: Allowed = field(default_factory=Allowed)
+    vms: tuple[VmView, ...] = ()
+    totals: Totals = field(default_factory=Totals)
+
+
+class Board:
+    """Collects facts, publishes snapshots at most every INTERVAL_S."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.facts = Facts()
+        self._clock = clock
+        self._transfers: dict[str, TransferView] = {}
+        self._problems: dict[tuple[str, str], Problem] = {}
+        self._log: deque[LogLine] = deque(maxlen=LOG_LINES)
+        self._subscribers: list[Subscriber] = []
+        self._changed = asyncio.Event()
+        self._seq = 0
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Have each snapshot given to `subscriber` in the event loop; returns what ends that."""
+        self._subscribers.append(subscriber)
+        return lambda: self._subscribers.remove(subscriber)
+
+    def changed(self) -> None:
+        """Say that facts have changed; a snapshot follows soon."""
+        self._changed.set()
+
+    def show_transfer(self, transfer: TransferView) -> None:
+        """Add or replace a transfer by its name."""
+        self._transfers[transfer.name] = transfer
+        self.changed()
+
+    def end_transfer(self, name: str) -> None:
+        """Take a transfer off."""
+        self._transfers.pop(name, None)
+        self.changed()
+
+    def raise_problem(self, code: str, about: str, text: str, doing: str, severity: Severity) -> None:
+        """Show a problem; one that stands already keeps its time and takes the new words."""
+        key = (code, about)
+        since = self._problems[key].since if key in self._problems else self._clock.now()
+        self._problems.pop(key, None)
+        self._problems[key] = Problem(code, about, text, doing, severity, since)
+        while len(self._problems) > PROBLEMS:
+            del self._problems[next(iter(self._problems))]
+        self.changed()
+
+    def settle(self, *codes: str, about: str | None = None) -> None:
+        """Take problems off that are over: those of `codes` (all when none given) that concern `about` (None: any)."""
+        for key in list(self._problems):
+            if (not codes or key[0] in codes) and about in {None, key[1]}:
+                del self._problems[key]
+                self.changed()
+
+    def log(self, at: datetime, level: str, source: str, text: str) -> None:
+        """Add a line to the log that faces show."""
+        self._log.append(LogLine(at, level, source, text))
+        self.changed()
+
+    def update_vm(self, view: VmView) -> None:
+        """Replace the view of a VM by its id, or add it."""
+        others = tuple(vm for vm in self.facts.vms if vm.vm_id != view.vm_id)
+        self.facts.vms = (*others, view)
+        self.changed()
+
+    def snapshot(self) -> ClientSnapshot:
+        """The state now, as a new snapshot."""
+        self._seq += 1
+        return ClientSnapshot(
+            seq=self._seq,
+            taken_at=self._clock.now(),
+            transfers=tuple(self._transfers.values()),
+            problems=tuple(self._problems.values()),
+            log=tuple(self._log),
+            client_version=client.__version__,
+            **vars(self.facts),
+        )
+
+    async def publish(self) -> None:
+        """Publish snapshots when something changed; runs until cancelled."""
+        while True:
+            self.publish_now()
+            await asyncio.sleep(INTERVAL_S)
+            await self._changed.wait()
+
+    def publish_now(self) -> None:
+        """Publish one snapshot at once."""
+        self._changed.clear()
+        snapshot = self.snapshot()
+        for subscriber in tuple(self._subscribers):
+            subscriber(snapshot)
+
+
+def without_log(snapshot: ClientSnapshot) -> ClientSnapshot:
+    """The same without log lines, for streams that carry them apart."""
+    return replace(snapshot, log=())

@@ -1,0 +1,26 @@
+"""Every file name of the base folder, once.
+
+<base>/
+  lock, control.json, intent.json, journal.jsonl, history.sqlite, preferences.toml, client.jsonl
+  project.toml                    the project attached to
+  appliances/<name>-<version>/    verified files; a download in progress ends in PART_SUFFIX
+  vms/<vm_id>/                    owned by the hypervisor driver
+  context/<vm_id>.iso             contextualization media, mode 0600
+"""
+
+from typing import Final
+
+LOCK: Final = "lock"
+CONTROL: Final = "control.json"
+INTENT: Final = "intent.json"
+JOURNAL: Final = "journal.jsonl"
+HISTORY: Final = "history.sqlite"
+PREFERENCES: Final = "preferences.toml"
+LOG: Final = "client.jsonl"
+PROJECT: Final = "project.toml"
+APPLIANCES: Final = "appliances"
+VMS: Final = "vms"
+CONTEXTS: Final = "context"
+MANIFEST: Final = "manifest.json"
+#: a file that is not whole or not verified yet
+PART_SUFFIX: Final = ".part"

@@ -1,0 +1,126 @@
+"""The host's end of the guest link: keeps a stream to the guest open, and turns bytes into messages and back.
+
+The guest is untrusted: its bytes pass `client.link`'s checks, and are taken at a bounded rate, so that a guest that
+writes garbage costs it time and not the volunteer.
+"""
+
+import asyncio
+import contextlib
+from asyncio import StreamReader, StreamWriter
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from client.clock import Clock
+from client.errors import ClientError
+from client.link import LinkEnd, Message
+from client.log import logger
+
+PING_INTERVAL_S: Final = 5.0
+RETRY_S: Final = 0.25
+CHUNK_BYTES: Final = 65536
+#: what a guest may say per second, over a short while; more is left in the channel
+RATE_BYTES_PER_S: Final = 4_000_000
+#: unwritten bytes towards a guest that does not read, after which pings are left out
+BACKLOG_BYTES: Final = 65536
+
+OpenLink = Callable[[], Awaitable[tuple[StreamReader, StreamWriter]]]
+
+
+class LinkChannel:
+    """A guest's link as seen from the host.
+
+    Attributes:
+        heard_at: monotonic seconds of the last well-formed message; None before the first since `expect_boot`.
+        longest_gap_s: the longest silence between two messages so far, while the guest was meant to speak.
+    """
+
+    def __init__(self, open_link: OpenLink, on_message: Callable[[Message], None], clock: Clock) -> None:
+        """Args: on_message: called in the event loop for each message, in order."""
+        self.heard_at: float | None = None
+        self.longest_gap_s = 0.0
+        self._open_link = open_link
+        self._on_message = on_message
+        self._clock = clock
+        self._end = LinkEnd()
+        self._writer: StreamWriter | None = None
+        self._reported_noise = 0
+
+    @property
+    def noise(self) -> int:
+        """Lines received that are no messages."""
+        return self._end.dropped.noise
+
+    @property
+    def connected(self) -> bool:
+        """Whether a stream to the guest is open."""
+        return self._writer is not None
+
+    def expect_boot(self) -> None:
+        """The guest was (re)started: what it said before counts no more."""
+        self.heard_at = None
+
+    def expect_resume(self) -> None:
+        """The guest was held and goes on: the time in between was no silence."""
+        if self.heard_at is not None:
+            self.heard_at = self._clock.monotonic()
+
+    def send(self, kind: str, **fields: Any) -> None:
+        """Send, or keep until the guest can be reached if the kind is a reliable one."""
+        line = self._end.send(kind, **fields)
+        if self._writer is not None:
+            self._writer.write(line)
+
+    def say_time(self, kind: str = "ping") -> None:
+        """Send the wall clock, so that the guest's is right after a pause (`ping` or `resumed`)."""
+        self.send(kind, wall_clock=self._clock.now().timestamp())
+
+    async def run(self) -> None:
+        """Keep the link open until cancelled."""
+        while True:
+            try:
+                reader, writer = await self._open_link()
+            except (ClientError, OSError):
+                await asyncio.sleep(RETRY_S)
+                continue
+            try:
+                await self._converse(reader, writer)
+            except (OSError, asyncio.IncompleteReadError):
+                pass
+            finally:
+                self._writer = None
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+            await asyncio.sleep(RETRY_S)
+
+    async def _converse(self, reader: StreamReader, writer: StreamWriter) -> None:
+        self._writer = writer
+        writer.write(self._end.hello(peer="host", wall_clock=self._clock.now().timestamp()))
+        pings = asyncio.ensure_future(self._ping())
+        try:
+            while data := await reader.read(CHUNK_BYTES):
+                self._take(data)
+                await asyncio.sleep(len(data) / RATE_BYTES_PER_S)
+        finally:
+            pings.cancel()
+
+    def _take(self, data: bytes) -> None:
+        for message in self._end.receive(data):
+            self._note_life()
+            self._on_message(message)
+        if self.noise > 10 * max(1, self._reported_noise):
+            self._reported_noise = self.noise
+            logger("guest").warning("The guest sends garbage on its link: %d lines dropped", self.noise)
+
+    def _note_life(self) -> None:
+        now = self._clock.monotonic()
+        if self.heard_at is not None:
+            self.longest_gap_s = max(self.longest_gap_s, now - self.heard_at)
+        self.heard_at = now
+
+    async def _ping(self) -> None:
+        while True:
+            await asyncio.sleep(PING_INTERVAL_S)
+            writer = self._writer
+            if writer is not None and writer.transport.get_write_buffer_size() < BACKLOG_BYTES:
+                self.say_time()

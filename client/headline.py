@@ -1,0 +1,84 @@
+"""The state in words: one activity and one short sentence, worked out of what is known. Pure."""
+
+from typing import Final
+
+from client.snapshot import Activity, JobState, JobView, Problem, Reason, Severity, TransferView, VmState, VmView
+
+_STEPS: Final = {
+    JobState.IDLE: "Waiting for a job from the project",
+    JobState.WANTING: "Asking the project for a job",
+    JobState.GETTING_INPUT: "Fetching the job's input",
+    JobState.EXECUTING: "Computing",
+    JobState.VALIDATING: "Checking the job's output",
+    JobState.WANTING_OUTPUT_PLACE: "Asking where the output may go",
+    JobState.PUTTING_OUTPUT: "Uploading the output",
+    JobState.DONE: "Job done",
+    JobState.FAILED: "The job failed; asking for another",
+}
+_TRANSFERS: Final = {
+    "downloading": "Fetching the appliance",
+    "verifying": "Verifying the appliance",
+    "unpacking": "Unpacking the appliance",
+}
+
+
+def activity_of(
+    vm: VmView | None, wanted_reason: Reason | None, working: bool, finishing: bool, blocked: bool
+) -> Activity:
+    """What the client as a whole is doing.
+
+    Args:
+        vm: the VM, None while there is none.
+        wanted_reason: why it should not run; None when it should.
+        working: Start was asked and no Stop since.
+    """
+    state = vm.state if vm is not None else VmState.ABSENT
+    if not working or (wanted_reason is not None and wanted_reason.code == "leaving"):
+        up = {VmState.STARTING, VmState.RUNNING, VmState.PAUSED, VmState.SAVING}
+        return Activity.STOPPING if state in up else Activity.STOPPED
+    if wanted_reason is not None:
+        return Activity.PAUSED
+    if blocked and state not in {VmState.RUNNING, VmState.PAUSED}:
+        return Activity.BLOCKED
+    if state in {VmState.STARTING, VmState.RUNNING}:
+        if vm is not None and vm.boot_fraction < 1.0:
+            return Activity.BOOTING
+        return Activity.FINISHING if finishing else Activity.WORKING
+    return Activity.PREPARING
+
+
+def headline_of(
+    activity: Activity, vm: VmView | None, transfers: tuple[TransferView, ...], problems: tuple[Problem, ...]
+) -> str:
+    """One sentence for the volunteer, without a full stop."""
+    match activity:
+        case Activity.STOPPED:
+            return "Stopped"
+        case Activity.PAUSED:
+            return "Paused"
+        case Activity.STOPPING:
+            return "Saving the work" if vm is not None and vm.state is VmState.SAVING else "Stopping"
+        case Activity.BOOTING:
+            return "Starting the virtual machine"
+        case Activity.PREPARING:
+            return _TRANSFERS.get(transfers[-1].step, "Preparing") if transfers else "Preparing the virtual machine"
+        case Activity.BLOCKED:
+            errors = [problem.text for problem in problems if problem.severity is Severity.ERROR]
+            return errors[-1].rstrip(".") if errors else "Cannot go on"
+        case Activity.FINISHING:
+            return f"Finishing: {_of_job(vm)}"
+        case Activity.WORKING:
+            return _of_job(vm)
+
+
+def _of_job(vm: VmView | None) -> str:
+    job = vm.job if vm is not None else None
+    if job is None:
+        return _STEPS[JobState.IDLE]
+    return _computing(job) if job.state is JobState.EXECUTING else _STEPS[job.state]
+
+
+def _computing(job: JobView) -> str:
+    if not job.total_units:
+        return _STEPS[JobState.EXECUTING]
+    return f"{_STEPS[JobState.EXECUTING]}: {job.done_units:,} of {job.total_units:,} {job.unit}".rstrip()

@@ -1,0 +1,96 @@
+"""Error code -> sentences, for every face: what happened, and what is being done or can be done."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from client.errors import ClientError
+from client.snapshot import Severity
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """What happened, what is done about it; both may hold {fields} of the error."""
+
+    text: str
+    doing: str
+    severity: Severity = Severity.WARNING
+
+
+_RETRY: Final = "Trying again in a moment; nothing is lost."
+
+SENTENCES: Final[dict[str, Sentence]] = {
+    "internal": Sentence("Something unexpected happened: {said}", "Trying again; the log has the details."),
+    "bad-input": Sentence("{where}: {what}.", "What to do: {remedy}.", Severity.ERROR),
+    "disk-full": Sentence(
+        "There is not enough disk space in {folder}: {needed_mb} MB are needed, {free_mb} MB are free.",
+        "Free some space; work goes on by itself then.",
+        Severity.ERROR,
+    ),
+    "already-running": Sentence(
+        "Volunteer Cloud already runs in {base_folder}.", "Use that window, or quit it first.", Severity.ERROR
+    ),
+    "not-running": Sentence("Volunteer Cloud does not run in {base_folder}.", "Start it first.", Severity.ERROR),
+    "command-failed": Sentence("The program {command} failed: {stderr}", _RETRY),
+    "tool-missing": Sentence("The program {tool} is not installed.", "Install the package {package}.", Severity.ERROR),
+    "no-project": Sentence("No project is attached yet.", "Attach one: main.py attach PROJECT-FILE.", Severity.ERROR),
+    "project-unreachable": Sentence("The project's server does not answer ({url}).", _RETRY),
+    "enrolment-refused": Sentence(
+        "The project refuses this computer: {said} (status {status}).",
+        "Ask the project for a new project file. Trying again from time to time.",
+        Severity.ERROR,
+    ),
+    "no-hypervisor": Sentence(
+        "No program that runs virtual machines was found (looked for: {looked_for}).",
+        "Install QEMU (Debian: qemu-system-x86); it is found by itself then.",
+        Severity.ERROR,
+    ),
+    "guest-hung": Sentence("The virtual machine has not answered for {silence} s.", "Resetting it; its job goes on."),
+    "guest-hung-again": Sentence(
+        "The virtual machine did not come back.", "Booting it afresh; its job goes on from its last checkpoint."
+    ),
+    "guest-ends-early": Sentence(
+        "The virtual machine ended by itself {times} times in a row.",
+        "Waiting {wait} s before the next try; its last words are in the log.",
+        Severity.ERROR,
+    ),
+    "guest-rebooted": Sentence("The virtual machine rebooted by itself.", "Its job goes on from its last checkpoint."),
+    "job-failed": Sentence("Job {job_id} failed: {cause}", "It was reported; the next job is being asked for."),
+    "job-refused": Sentence(
+        "The project did not accept the output of job {job_id}: {cause}", "It goes back to the project's queue."
+    ),
+    "damaged-file": Sentence("{path} was damaged and has been set aside.", "Starting with a new one."),
+}
+
+
+def sentence(error: BaseException) -> Sentence:
+    """Both sentences with the error's fields filled in; works for every error, known or not."""
+    if not isinstance(error, ClientError):
+        known = SENTENCES["internal"]
+        return Sentence(known.text.format(said=error or type(error).__name__), known.doing, known.severity)
+    return fill(error.code, error.details())
+
+
+def fill(code: str, fields: dict[str, Any]) -> Sentence:
+    """The sentences of a code with `fields` filled in; a field that is missing shows as its name."""
+    known = SENTENCES.get(code) or Sentence(f"{code.replace('-', ' ').capitalize()}: {{said}}", _RETRY)
+    words = _Fields({"said": ", ".join(f"{k} {_shown(v)}" for k, v in fields.items())} | _readable(fields))
+    return Sentence(known.text.format_map(words), known.doing.format_map(words), known.severity)
+
+
+class _Fields(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return key.replace("_", " ")
+
+
+def _readable(fields: dict[str, Any]) -> dict[str, Any]:
+    shown = {name: _shown(value) for name, value in fields.items()}
+    for name, value in fields.items():
+        if name.endswith("_bytes") and isinstance(value, int):
+            shown[name.removesuffix("_bytes") + "_mb"] = f"{value / 1e6:,.0f}"
+    return shown
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return " ".join(str(item) for item in value)
+    return str(value).strip()

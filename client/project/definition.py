@@ -1,0 +1,174 @@
+"""The project file: what a volunteer attaches to. TOML, written by the project's operator.
+
+[project]   name, text, publisher
+[xmpp]      host, port, domain, job_manager, ca_pem
+[transfer]  chirp = "host:port"
+[enrolment] url, secret
+[appliance] url (of manifest.json), sha256 (of manifest.json)
+[needs]     network, memory_mib, cpus, time_limit_s, output_limit_mib
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from client.errors import BadInput
+
+_HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What the project's jobs need of a guest: memory in MiB, time limit of a job in seconds, output in MiB."""
+
+    network: bool = False
+    memory_mib: int = 256
+    cpus: int = 1
+    time_limit_s: int = 3600
+    output_limit_mib: int = 100
+
+
+@dataclass(frozen=True)
+class Project:
+    """A checked project file.
+
+    Attributes:
+        chirp: `host:port` of the file server as the job manager names it.
+        enrolment_secret: what the key manager wants to see; never put into a guest or a log.
+        manifest_sha256: of the appliance's manifest, lower-case hex.
+    """
+
+    name: str
+    text: str
+    publisher: str
+    xmpp_host: str
+    xmpp_port: int
+    domain: str
+    job_manager: str
+    ca_pem: str
+    chirp_host: str
+    chirp_port: int
+    enrolment_url: str
+    enrolment_secret: str
+    manifest_url: str
+    manifest_sha256: str
+    needs: Needs
+
+    def __repr__(self) -> str:
+        return f"Project({self.name!r}, {self.domain!r})"
+
+
+def load_project(path: Path) -> Project:
+    """Read and check a project file.
+
+    Raises:
+        BadInput: with everything that is wrong with it, not only the first.
+    """
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInput(str(path), "there is no such file", "give the project file that you were sent") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInput(str(path), f"it cannot be read ({error})", "ask the project for its file again") from error
+    return parse_project(said, str(path))
+
+
+def parse_project(said: dict[str, Any], where: str) -> Project:
+    """A project from TOML's data; see `load_project`."""
+    reader = _Reader(said)
+    chirp_host, chirp_port = reader.host_port("transfer", "chirp")
+    project = Project(
+        name=reader.text("project", "name", limit=80),
+        text=reader.text("project", "text", limit=400, default=""),
+        publisher=reader.text("project", "publisher", limit=120, default=""),
+        xmpp_host=reader.host("xmpp", "host"),
+        xmpp_port=reader.number("xmpp", "port", 1, 65535),
+        domain=reader.host("xmpp", "domain"),
+        job_manager=reader.text("xmpp", "job_manager", limit=256),
+        ca_pem=reader.text("xmpp", "ca_pem", limit=65536, default=""),
+        chirp_host=chirp_host,
+        chirp_port=chirp_port,
+        enrolment_url=reader.url("enrolment", "url"),
+        enrolment_secret=reader.text("enrolment", "secret", limit=512),
+        manifest_url=reader.url("appliance", "url"),
+        manifest_sha256=reader.digest("appliance", "sha256"),
+        needs=_needs(reader),
+    )
+    if reader.wrong:
+        raise BadInput(where, "; ".join(reader.wrong), "ask the project for a corrected file")
+    return project
+
+
+def _needs(reader: "_Reader") -> Needs:
+    usual = Needs()
+    return Needs(
+        network=reader.flag("needs", "network", usual.network),
+        memory_mib=reader.number("needs", "memory_mib", 96, 65536, usual.memory_mib),
+        cpus=reader.number("needs", "cpus", 1, 64, usual.cpus),
+        time_limit_s=reader.number("needs", "time_limit_s", 10, 30 * 86400, usual.time_limit_s),
+        output_limit_mib=reader.number("needs", "output_limit_mib", 1, 102400, usual.output_limit_mib),
+    )
+
+
+class _Reader:
+    """Takes typed values and collects what is wrong."""
+
+    def __init__(self, said: dict[str, Any]) -> None:
+        self._said = said
+        self.wrong: list[str] = []
+
+    def text(self, table: str, key: str, *, limit: int, default: str | None = None) -> str:
+        value = self._value(table, key, default)
+        if not isinstance(value, str) or len(value) > limit or (default is None and not value.strip()):
+            self._refuse(table, key, f"must be text of 1 to {limit} characters")
+            return ""
+        return value
+
+    def number(self, table: str, key: str, low: int, high: int, default: int | None = None) -> int:
+        value = self._value(table, key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            self._refuse(table, key, f"must be a whole number from {low} to {high}")
+            return low
+        return value
+
+    def flag(self, table: str, key: str, default: bool) -> bool:
+        value = self._value(table, key, default)
+        if not isinstance(value, bool):
+            self._refuse(table, key, "must be true or false")
+            return default
+        return value
+
+    def host(self, table: str, key: str) -> str:
+        value = self.text(table, key, limit=253)
+        if value and not _HOST.fullmatch(value):
+            self._refuse(table, key, "must be a host name or address")
+        return value
+
+    def host_port(self, table: str, key: str) -> tuple[str, int]:
+        host, _, port = self.text(table, key, limit=260).rpartition(":")
+        if not _HOST.fullmatch(host) or not port.isdecimal() or not 0 < int(port) < 65536:
+            self._refuse(table, key, 'must be "host:port"')
+            return "", 1
+        return host, int(port)
+
+    def url(self, table: str, key: str) -> str:
+        value = self.text(table, key, limit=2000)
+        if value and not value.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+            self._refuse(table, key, "must be an https address (http only on this computer)")
+        return value
+
+    def digest(self, table: str, key: str) -> str:
+        value = self.text(table, key, limit=64)
+        if value and not _SHA256.fullmatch(value):
+            self._refuse(table, key, "must be 64 hexadecimal digits")
+        return value
+
+    def _value(self, table: str, key: str, default: Any) -> Any:
+        section = self._said.get(table, {})
+        return section.get(key, default) if isinstance(section, dict) else default
+
+    def _refuse(self, table: str, key: str, must: str) -> None:
+        self.wrong.append(f"[{table}] {key} {must}")

@@ -1,0 +1,188 @@
+"""What should run against what does run: pure. (intent, observed) -> the next small, idempotent step.
+
+Nothing here acts or remembers; `client.actions` takes the step, `client.core` turns the wheel.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from client.commands import Finish, Pause, Quit, Resume, Start, Stop, WhatOfWork
+from client.guest.health import Remedy
+from client.snapshot import Reason, VmState
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What the volunteer last asked for; kept on disk, so that a restart goes on with it.
+
+    Attributes:
+        working: Start was asked, and no Stop since.
+        paused_until: end of a pause, aware UTC; None with `paused` means "until I say".
+        finishing: end after the current job.
+        leaving: set while the program ends; not kept.
+    """
+
+    working: bool = False
+    paused: bool = False
+    paused_until: datetime | None = None
+    finishing: bool = False
+    leaving: WhatOfWork | None = None
+
+
+class Want(StrEnum):
+    """What should become of the VM."""
+
+    #: execute
+    RUN = "run"
+    #: be held in memory
+    HOLD = "hold"
+    #: have its state on disk
+    SAVED = "saved"
+    #: be off
+    OFF = "off"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A Want and its reason for the volunteer's eyes (None for RUN)."""
+
+    want: Want
+    reason: Reason | None = None
+
+
+class Step(StrEnum):
+    """One step of the reconciler."""
+
+    NOTHING = "nothing"
+    #: download and verify the appliance
+    FETCH = "fetch appliance"
+    #: token, context medium, definition, start from power-on
+    BOOT = "boot"
+    #: start from the saved state
+    RESTORE = "restore"
+    #: throw away a saved state that cannot be used any more
+    DISCARD = "discard saved state"
+    PAUSE = "pause"
+    RESUME = "resume"
+    SAVE = "save"
+    #: ask the guest to save its job and go, then power off
+    SHUT_DOWN = "shut down"
+    #: end what hangs or has failed, so that it can be booted
+    POWER_OFF = "power off"
+    RESET = "reset"
+    #: power off a guest that did not come back by a reset
+    FRESH_BOOT = "fresh boot"
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What was asked of the hypervisor and the disk just now.
+
+    Attributes:
+        appliance_ready: all files are there; they are verified again at boot.
+        state_usable: the saved state's guest still has a token it can log in with.
+        worth_saving: the guest's agent is online; one that boots is cheaper to boot again.
+        can_save: the driver can save states.
+        remedy: what the guest's silence calls for.
+        waits: a back-off is running: nothing may be begun.
+    """
+
+    state: VmState
+    appliance_ready: bool = True
+    state_usable: bool = True
+    worth_saving: bool = True
+    can_save: bool = True
+    remedy: Remedy = Remedy.NONE
+    waits: bool = False
+
+
+def obey(intent: Intent, command: Start | Pause | Resume | Finish | Stop | Quit) -> Intent:
+    """The intent after a command. Commands that change nothing are no errors."""
+    match command:
+        case Start():
+            return replace(intent, working=True, paused=False, paused_until=None, finishing=False)
+        case Pause(until):
+            return replace(intent, paused=True, paused_until=until) if intent.working else intent
+        case Resume():
+            return replace(intent, paused=False, paused_until=None)
+        case Finish(undo):
+            return replace(intent, finishing=intent.working and not undo)
+        case Stop():
+            return replace(intent, working=False, paused=False, paused_until=None, finishing=False)
+        case Quit(work):
+            return replace(intent, leaving=work)
+
+
+def lapse(intent: Intent, now: datetime) -> Intent:
+    """The intent with a pause that is over taken out."""
+    if intent.paused and intent.paused_until is not None and intent.paused_until <= now:
+        return replace(intent, paused=False, paused_until=None)
+    return intent
+
+
+def finished(intent: Intent) -> Intent:
+    """The intent after the guest went off at its job's end."""
+    return replace(intent, working=False, finishing=False)
+
+
+def wanted(intent: Intent) -> Wanted:
+    """What should become of the VM, and why."""
+    if intent.leaving is WhatOfWork.STOP:
+        return Wanted(Want.OFF, Reason("leaving", "The program is ending."))
+    if intent.leaving is WhatOfWork.SAVE:
+        return Wanted(Want.SAVED, Reason("leaving", "The program is ending; the work is being saved."))
+    if not intent.working:
+        return Wanted(Want.SAVED, Reason("stopped-by-user", "Stopped by you. Press Start to go on."))
+    if intent.paused:
+        text = "Paused by you until you resume."
+        if intent.paused_until is not None:
+            text = f"Paused by you until {intent.paused_until.astimezone():%H:%M}."
+        return Wanted(Want.HOLD, Reason("paused-by-user", text, intent.paused_until))
+    return Wanted(Want.RUN)
+
+
+def next_step(want: Want, seen: Observed) -> Step:
+    """The next step from what is seen towards what is wanted."""
+    if seen.state in {VmState.SAVING, VmState.UNKNOWN}:
+        return Step.NOTHING
+    match want:
+        case Want.RUN:
+            return _towards_running(seen)
+        case Want.HOLD:
+            return Step.PAUSE if seen.state is VmState.RUNNING else Step.NOTHING
+        case Want.SAVED:
+            return _towards_saved(seen)
+        case Want.OFF:
+            return Step.SHUT_DOWN if _is_up(seen.state) else Step.NOTHING
+
+
+def settled(want: Want, state: VmState) -> bool:
+    """Whether the wish is fulfilled, so that the program may end."""
+    return want in {Want.SAVED, Want.OFF} and not _is_up(state) and state is not VmState.SAVING
+
+
+def _is_up(state: VmState) -> bool:
+    return state in {VmState.STARTING, VmState.RUNNING, VmState.PAUSED}
+
+
+def _towards_running(seen: Observed) -> Step:
+    if seen.state in {VmState.STARTING, VmState.RUNNING}:
+        return {Remedy.RESET: Step.RESET, Remedy.FRESH_BOOT: Step.FRESH_BOOT}.get(seen.remedy, Step.NOTHING)
+    if seen.state is VmState.PAUSED:
+        return Step.RESUME
+    if seen.waits:
+        return Step.NOTHING
+    if seen.state is VmState.FAILED:
+        return Step.POWER_OFF
+    if seen.state is VmState.SAVED:
+        return Step.RESTORE if seen.state_usable else Step.DISCARD
+    return Step.BOOT if seen.appliance_ready else Step.FETCH
+
+
+def _towards_saved(seen: Observed) -> Step:
+    if not _is_up(seen.state):
+        return Step.NOTHING
+    if not seen.worth_saving:
+        return Step.POWER_OFF
+    return Step.SAVE if seen.can_save else Step.SHUT_DOWN
