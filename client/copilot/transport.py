@@ -1,0 +1,377 @@
+"""The XMPP session of an agent or a manager: Co-Pilot maps out and in, acknowledged, over one account.
+
+Delivery. Each message has an id; the receiver confirms it as soon as it has queued it. Copies of a message that was
+delivered are confirmed and dropped. With `resend` (agents), unconfirmed messages are sent again after 10, 20, 40 ...
+up to 300 s while there is a session, and once at the start of each new session; managers never resend, the agent's
+own timers recover. A lost session is replaced for ever, waiting 1, 2, 4 ... up to 30 s (and up to half of that again)
+between trials. A peer that says nothing to two pings 10 s apart is gone.
+"""
+
+import asyncio
+import hashlib
+import logging
+import random
+import ssl
+import uuid
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from slixmpp import ClientXMPP
+from slixmpp.util.sasl.client import SASLFailed
+from slixmpp.util.sasl.mechanisms import SCRAM
+from slixmpp.xmlstream.handler import Callback
+from slixmpp.xmlstream.matcher import MatchXPath
+
+from client.copilot.errors import TransportDown
+from client.copilot.messages import Info
+from client.copilot.stanza import Kind, Received, build_ack, build_message, parse_message
+from client.errors import ClientError
+
+log = logging.getLogger("copilot.transport")
+
+PING_INTERVAL_S: Final = 10.0
+SESSION_LIMIT_S: Final = 60.0
+FIRST_RESEND_S: Final = 10.0
+LONGEST_RESEND_S: Final = 300.0
+LONGEST_BACKOFF_S: Final = 30.0
+MAX_INBOX: Final = 1000
+MAX_REMEMBERED: Final = 20_000
+MAX_UNCONFIRMED: Final = 1000
+_MAX_ITERATIONS: Final = 1_000_000
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where and as whom to log in.
+
+    Attributes:
+        jid: bare; its domain must be the name in the server's certificate.
+        ca_pem: certificates that vouch for the server; empty for the computer's own collection.
+        resource: empty lets the server choose.
+    """
+
+    jid: str
+    password: str = field(repr=False)
+    host: str
+    port: int
+    ca_pem: str
+    resource: str = ""
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A delivered map. sender: full JID."""
+
+    sender: str
+    info: Info
+    message_id: str
+
+
+@dataclass
+class _Unconfirmed:
+    to: str
+    text: str
+    due_at: float
+    delay_s: float = FIRST_RESEND_S
+
+
+class _Stream(ClientXMPP):
+    """One connection; a fresh one is made for each trial, so that no state of a dead one lingers."""
+
+    def __init__(self, account: Account, context: ssl.SSLContext) -> None:
+        # Plain text passwords stay unsent even inside TLS: the server proves in SCRAM that it knows us.
+        config = {"feature_mechanisms": {"encrypted_plain": False}}
+        jid = f"{account.jid}/{account.resource}" if account.resource else account.jid
+        super().__init__(jid, account.password, plugin_config=config, ssl_context=context)
+        self.enable_direct_tls = False
+        self.enable_plaintext = False
+        self.whitespace_keepalive = False
+        self.auto_authorize = False
+        self.received_count = 0
+
+    def data_received(self, data: bytes | str) -> None:
+        """Counts signs of life, then parses."""
+        self.received_count += 1
+        super().data_received(data)
+
+    def discard(self) -> None:
+        """Closes at once and leaves no task behind."""
+        self.cancel_connection_attempt()
+        self.abort()
+        # WORKAROUND slixmpp 1.17: nothing else ends the sending task of a stream that is not used again.
+        if self._run_out_filters is not None:
+            self._run_out_filters.cancel()
+
+
+class XmppTransport:
+    """Sends and receives Co-Pilot maps as one account.
+
+    `on_state` is called with True at the start of a session and with False at its end; `on_bounce` with the id of a
+    message that the server could not deliver.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        on_info: Callable[[Incoming], Awaitable[None]],
+        *,
+        resend: bool,
+        on_state: Callable[[bool], None] | None = None,
+        on_bounce: Callable[[str], None] | None = None,
+    ) -> None:
+        self.on_state = on_state
+        self.on_bounce = on_bounce
+        self.full_jid = account.jid
+        self._account = account
+        self._on_info = on_info
+        self._resend = resend
+        self._stream: _Stream | None = None
+        self._connected = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._inbox: asyncio.Queue[Incoming] = asyncio.Queue(MAX_INBOX)
+        self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._unconfirmed: dict[str, _Unconfirmed] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a session now."""
+        return self._connected.is_set()
+
+    @property
+    def unconfirmed(self) -> int:
+        """How many messages the receivers have not confirmed; always 0 without `resend`."""
+        return len(self._unconfirmed)
+
+    async def connect(self, timeout_s: float | None = None) -> None:
+        """Starts keeping a session and waits for the first one; calling it again only waits.
+
+        Args:
+            timeout_s: how long to wait; None waits for ever, 0 not at all. The trials go on in the background.
+
+        Raises:
+            TransportDown: no session in that time.
+        """
+        if not self._tasks:
+            duties = [self._keep_session(), self._deliver()]
+            if self._resend:
+                duties.append(self._send_again())
+            self._tasks = [asyncio.create_task(duty) for duty in duties]
+        if timeout_s == 0:
+            return
+        try:
+            await asyncio.wait_for(self._connected.wait(), timeout_s)
+        except TimeoutError as late:
+            raise TransportDown(self._account.jid) from late
+
+    async def send(self, to: str, info: Info, *, noack: bool = False) -> str:
+        """Sends a map and returns the message's id.
+
+        Without a session, an account with `resend` keeps the message for the next one.
+
+        Raises:
+            TransportDown: no session, and the message will not be sent later.
+        """
+        message_id = str(uuid.uuid4())
+        text = build_message(message_id, self._account.jid, to, info, noack=noack)
+        if self._resend and not noack:
+            self._remember(message_id, to, text)
+        if not self._write(text) and message_id not in self._unconfirmed:
+            raise TransportDown(self._account.jid)
+        return message_id
+
+    def forget(self, message_id: str) -> None:
+        """Stops sending a message again; unknown ids are ignored."""
+        self._unconfirmed.pop(message_id, None)
+
+    def reset(self) -> None:
+        """Drops the connection without a word and opens a new one at once (after a pause of the whole computer)."""
+        if self._stream is not None:
+            self._stream.abort()
+        self._ended.set()
+
+    async def wait_closed(self) -> None:
+        """Returns when the transport was closed; raises what ended it if something unexpected did."""
+        for task in asyncio.as_completed(self._tasks):
+            await task
+
+    async def close(self, timeout_s: float = 2.0) -> None:
+        """Ends the session politely and stops everything; idempotent."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        stream = self._stream
+        if stream is not None and self.connected:
+            await asyncio.wait([stream.disconnect(timeout_s, ignore_send_queue=True)], timeout=timeout_s + 1)
+        self._drop_stream()
+        # The tasks were cancelled by us; what they raise has been seen by wait_closed or the loop's handler.
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _remember(self, message_id: str, to: str, text: str) -> None:
+        due_at = asyncio.get_running_loop().time() + FIRST_RESEND_S
+        self._unconfirmed[message_id] = _Unconfirmed(to, text, due_at)
+        if len(self._unconfirmed) > MAX_UNCONFIRMED:
+            del self._unconfirmed[next(iter(self._unconfirmed))]
+
+    def _write(self, text: str) -> bool:
+        if not self.connected or self._stream is None or not self._stream.is_connected():
+            return False
+        self._stream.send_raw(text)
+        return True
+
+    # -- keeping a session
+
+    async def _keep_session(self) -> None:
+        context = await asyncio.to_thread(_tls_context, self._account.ca_pem)
+        trial = 0
+        while True:
+            lasted = await self._one_session(context)
+            trial = 0 if lasted else trial + 1
+            if not lasted:
+                delay_s = min(LONGEST_BACKOFF_S, 2.0 ** min(trial - 1, 10))
+                await asyncio.sleep(delay_s * random.uniform(1.0, 1.5))
+
+    async def _one_session(self, context: ssl.SSLContext) -> bool:
+        """Opens a stream and stays with it to its end; tells whether it became a session."""
+        self._ended.clear()
+        stream = self._stream = self._new_stream(context)
+        # The future that slixmpp returns is its own affair: failures arrive as events.
+        _trial = stream.connect(self._account.host, self._account.port)
+        started = False
+        try:
+            await self._wait_session(stream)
+            started = self.connected
+            if started:
+                await self._watch(stream)
+        finally:
+            self._drop_stream()
+        return started
+
+    async def _wait_session(self, stream: _Stream) -> None:
+        waits = [asyncio.create_task(event.wait()) for event in (self._connected, self._ended)]
+        try:
+            await asyncio.wait(waits, timeout=SESSION_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _watch(self, stream: _Stream) -> None:
+        """Pings until the stream ends or two pings in a row brought no sign of life."""
+        silent = 0
+        while silent < 2:
+            heard = stream.received_count
+            if not self._write(f"<iq type='get' id='p-{uuid.uuid4().hex}'><ping xmlns='urn:xmpp:ping'/></iq>"):
+                return
+            try:
+                await asyncio.wait_for(self._ended.wait(), PING_INTERVAL_S)
+            except TimeoutError:
+                silent = silent + 1 if stream.received_count == heard else 0
+            else:
+                return
+        log.warning("no sign of life from %s, connecting anew", self._account.host)
+
+    def _new_stream(self, context: ssl.SSLContext) -> _Stream:
+        stream = _Stream(self._account, context)
+
+        def ended(reason: object) -> None:
+            if stream is self._stream and not self._ended.is_set():
+                log.info("stream ended: %s", reason or "no reason given")
+                self._ended.set()
+
+        for event in ("disconnected", "connection_failed", "failed_all_auth"):
+            stream.add_event_handler(event, ended)
+        stream.add_event_handler("session_start", lambda _: self._start_session(stream))
+        stream.register_handler(
+            Callback("copilot", MatchXPath("{jabber:client}message"), lambda message: self._take(message.xml))
+        )
+        return stream
+
+    def _start_session(self, stream: _Stream) -> None:
+        if stream is not self._stream:
+            return
+        stream.send_raw("<presence/>")
+        self.full_jid = str(stream.boundjid)
+        self._connected.set()
+        log.info("session as %s", self.full_jid)
+        for waiting in list(self._unconfirmed.values()):
+            self._write(waiting.text)
+        if self.on_state:
+            self.on_state(True)
+
+    def _drop_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.discard()
+        if self.connected:
+            self._connected.clear()
+            if self.on_state:
+                self.on_state(False)
+
+    # -- messages
+
+    def _take(self, element: Any) -> None:
+        received = parse_message(element)
+        if received.kind is Kind.ACK:
+            self.forget(received.message_id)
+        elif received.kind is Kind.BOUNCE:
+            log.info("undelivered (%s): %s", received.condition, received.message_id)
+            if self.on_bounce:
+                self.on_bounce(received.message_id)
+        elif received.kind is Kind.INFO:
+            self._accept(received)
+
+    def _accept(self, received: Received) -> None:
+        key = (received.sender.partition("/")[0], received.message_id)
+        if key not in self._seen:
+            if self._inbox.full():
+                log.warning("inbox full, message of %s not taken", received.sender)
+                return
+            self._seen[key] = None
+            if len(self._seen) > MAX_REMEMBERED:
+                self._seen.popitem(last=False)
+            self._inbox.put_nowait(Incoming(received.sender, received.info, received.message_id))
+        if not received.noack:
+            self._write(build_ack(received.message_id, received.recipient, received.sender))
+
+    async def _deliver(self) -> None:
+        while True:
+            incoming = await self._inbox.get()
+            try:
+                await self._on_info(incoming)
+            except ClientError as refused:
+                log.warning("message of %s refused: %s", incoming.sender, refused)
+
+    async def _send_again(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(1.0)
+            if not self.connected:
+                continue
+            now = loop.time()
+            for waiting in [item for item in self._unconfirmed.values() if item.due_at <= now]:
+                waiting.delay_s = min(LONGEST_RESEND_S, waiting.delay_s * 2)
+                waiting.due_at = now + waiting.delay_s
+                self._write(waiting.text)
+
+
+def _tls_context(ca_pem: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ca_pem:
+        context.load_verify_locations(cadata=ca_pem)
+    else:
+        context.load_default_certs()
+    return context
+
+
+def _salted_password(mechanism: Any, text: Any, salt: bytes, iterations: int) -> bytes:
+    """PBKDF2 in C; refuses an iteration count that would only burn time."""
+    if not 0 < iterations <= _MAX_ITERATIONS:
+        raise SASLFailed("iteration count out of bounds")  # type: ignore[no-untyped-call]
+    name = mechanism.hash_name.replace("-", "").lower()
+    return hashlib.pbkdf2_hmac(name, bytes(text), salt, iterations)
+
+
+# WORKAROUND slixmpp 1.17: its own loop over HMAC in Python takes eight times as long, 0.3 s in an emulated guest.
+SCRAM.Hi = _salted_password  # type: ignore[method-assign,assignment]
