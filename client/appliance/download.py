@@ -1,0 +1,110 @@
+"""Fetches one file over HTTP: hashed while it streams, under its name only when it is whole and right."""
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from client import filenames
+from client.appliance.errors import ApplianceAltered, ApplianceTruncated, DownloadFailed
+from client.errors import DiskFull
+
+CONNECT_S: Final = 15.0
+#: a server that sends nothing for so long is given up
+STALL_S: Final = 30.0
+CHUNK_BYTES: Final = 256 * 1024
+#: left free on the volunteer's disk
+SPARE_BYTES: Final = 64 * 2**20
+
+
+class Cancelled(Exception):
+    """The fetch was called off; what was fetched so far is removed."""
+
+
+def need_space(folder: Path, size_bytes: int) -> None:
+    """Refuse to begin what will not fit.
+
+    Raises:
+        DiskFull
+    """
+    free = shutil.disk_usage(folder).free
+    if free < size_bytes + SPARE_BYTES:
+        raise DiskFull(str(folder), size_bytes + SPARE_BYTES, free)
+
+
+def download(
+    url: str, target: Path, size_bytes: int, sha256: str, seen: Callable[[int], None], is_cancelled: Callable[[], bool]
+) -> None:
+    """Fetch `url` to `target`. Blocks; call it in a thread.
+
+    Args:
+        size_bytes, sha256: as the manifest says; nothing else is accepted, and no byte more is read.
+        seen: called with the number of bytes of each piece.
+        is_cancelled: asked between pieces.
+
+    Raises:
+        DownloadFailed: worth trying again.
+        ApplianceTruncated, ApplianceAltered: the server sent other bytes.
+        DiskFull: nothing of the file stays.
+        Cancelled
+    """
+    part = target.with_name(target.name + filenames.PART_SUFFIX)
+    try:
+        _stream(url, part, size_bytes, sha256, seen, is_cancelled)
+        part.replace(target)
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DiskFull(str(target.parent), size_bytes, shutil.disk_usage(target.parent).free) from error
+        raise DownloadFailed(url, str(error)) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _stream(
+    url: str, part: Path, size_bytes: int, sha256: str, seen: Callable[[int], None], is_cancelled: Callable[[], bool]
+) -> None:
+    import requests
+
+    digest, found = hashlib.sha256(), 0
+    with requests.get(url, stream=True, timeout=(CONNECT_S, STALL_S), allow_redirects=False) as reply:
+        if reply.status_code != 200:
+            raise DownloadFailed(url, f"status {reply.status_code}")
+        with part.open("wb") as file:
+            for chunk in reply.iter_content(CHUNK_BYTES):
+                found += len(chunk)
+                if found > size_bytes:
+                    raise ApplianceTruncated(url, size_bytes, found)
+                if is_cancelled():
+                    raise Cancelled
+                file.write(chunk)
+                digest.update(chunk)
+                seen(len(chunk))
+            file.flush()
+            os.fsync(file.fileno())
+    if found != size_bytes:
+        raise ApplianceTruncated(url, size_bytes, found)
+    if digest.hexdigest() != sha256:
+        raise ApplianceAltered(url, sha256, digest.hexdigest())
+
+
+def fetch_small(url: str, limit_bytes: int) -> bytes:
+    """A small file's bytes. Blocks.
+
+    Raises:
+        DownloadFailed: no answer, or more than `limit_bytes`.
+    """
+    import requests
+
+    try:
+        with requests.get(url, stream=True, timeout=(CONNECT_S, STALL_S), allow_redirects=False) as reply:
+            if reply.status_code != 200:
+                raise DownloadFailed(url, f"status {reply.status_code}")
+            content = reply.raw.read(limit_bytes + 1, decode_content=True)
+    except (OSError, requests.RequestException) as error:
+        raise DownloadFailed(url, str(error)) from error
+    if len(content) > limit_bytes:
+        raise DownloadFailed(url, f"more than {limit_bytes} bytes")
+    return bytes(content)
