@@ -45,12 +45,14 @@ class TransferFailed(CopilotError):
         server: `host:port` as stated by the project.
         path: on the server.
         said: what went wrong, in the server's or the system's words.
+        permanent: the server refused, so that trying again will not help.
     """
 
     code: ClassVar[str] = "transfer-failed"
     server: str
     path: str
     said: str
+    permanent: bool
 
 
 @dataclass(eq=False)
