@@ -1,0 +1,114 @@
+"""The contextualization medium: settings and agent for one boot of one VM, as an ISO image (docs/context-medium.md)."""
+
+import contextlib
+import errno
+import io
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pycdlib
+
+from client import filenames
+from client.appliance.agent import build_agent
+from client.errors import DiskFull
+
+__all__ = ["ContextSettings", "build_agent", "build_context_medium"]
+
+LABEL: Final = "CONTEXT"
+SCHEMA: Final = 1
+#: ISO 9660 names beside the true ones, which Rock Ridge and Joliet carry.
+_SHORT_NAMES: Final = {"agent.pyz": "/AGENT.PYZ;1", "context.json": "/CONTEXT.JSO;1"}
+
+
+@dataclass(frozen=True)
+class ContextSettings:
+    """All that `context.json` says; docs/context-medium.md has its form.
+
+    Attributes:
+        password: a token for one agent that expires; never a credential of the volunteer.
+        host, port: where this guest finds the XMPP server.
+        domain: the server's XMPP domain, which its certificate must carry.
+        ca_pem: the authority that signed it; empty for the guest's own list.
+        transfer: file server `host:port` as the job manager states it -> the same as this guest reaches it.
+        wall_clock: the host's time when the medium is made, seconds since 1970.
+        memory_limit_mib: of a job; 0: no limit but the guest's memory.
+        address, gateway, dns: the guest's own network; the defaults are those of QEMU's user network.
+    """
+
+    vm_id: str
+    jid: str
+    password: str = field(repr=False)
+    host: str
+    port: int
+    domain: str
+    job_manager: str
+    wall_clock: float
+    ca_pem: str = field(default="", repr=False)
+    transfer: Mapping[str, str] = field(default_factory=dict)
+    needs_network: bool = False
+    time_limit_s: float = 3600
+    output_limit_mib: int = 100
+    memory_limit_mib: int = 0
+    heartbeat_interval_s: float = 5
+    host_silence_limit_s: float = 60
+    address: str = "10.0.2.15/24"
+    gateway: str = "10.0.2.2"
+    dns: str = "10.0.2.3"
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as `context.json` has them."""
+        own = ("jid", "password", "host", "port", "domain", "ca_pem", "job_manager")
+        job = ("needs_network", "time_limit_s", "output_limit_mib", "memory_limit_mib")
+        return {
+            "version": SCHEMA,
+            "vm_id": self.vm_id,
+            "agent": {**self._chosen(own), "transfer": dict(self.transfer)},
+            "job": self._chosen(job),
+            "link": self._chosen(("heartbeat_interval_s", "host_silence_limit_s")),
+            "network": self._chosen(("address", "gateway", "dns")),
+            "wall_clock": self.wall_clock,
+        }
+
+    def _chosen(self, names: tuple[str, ...]) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in names}
+
+
+def build_context_medium(path: Path, settings: Mapping[str, object], agent: bytes) -> None:
+    """Write the medium; it replaces an older one whole and can be read by its owner only. Blocks for some ms.
+
+    Raises:
+        DiskFull: nothing half-written stays.
+        OSError: the folder cannot be written to.
+    """
+    body = json.dumps(settings, indent=1, ensure_ascii=False).encode()
+    image = _image({"agent.pyz": agent, "context.json": body})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + filenames.PART_SUFFIX)
+    part.unlink(missing_ok=True)
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(image)
+        part.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        if error.errno == errno.ENOSPC:
+            raise DiskFull(str(path.parent), len(image), shutil.disk_usage(path.parent).free) from error
+        raise
+
+
+def _image(files: Mapping[str, bytes]) -> bytes:
+    iso = pycdlib.PyCdlib()
+    iso.new(interchange_level=1, joliet=3, rock_ridge="1.09", vol_ident=LABEL)
+    for name, content in files.items():
+        place = _SHORT_NAMES[name]
+        iso.add_fp(io.BytesIO(content), len(content), place, rr_name=name, joliet_path=f"/{name}", file_mode=0o100400)
+    image = io.BytesIO()
+    iso.write_fp(image)
+    iso.close()
+    return image.getvalue()
