@@ -1,1 +1,93 @@
-"""Volunteer Cloud: one entry for every face and every role."""
+"""Volunteer Cloud: one entry for every face and every role. `main.py --help` lists them."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from client import __version__
+from client.errors import ClientError
+from client.messages import sentence
+from client.paths import Paths, default_base
+
+#: role -> (module, function, help); each is imported only when it is asked for
+ROLES: Final = {
+    "ctl": ("client.service.ctl", "main", "command a running instance"),
+    "site": ("client.service.site", "main", "run a whole project on this computer"),
+    "submit": ("client.service.operator", "main_submit", "submit jobs to a local site"),
+    "jobs": ("client.service.operator", "main_jobs", "list and handle the jobs of a local site"),
+    "agent": ("client.copilot.native", "main", "run a Co-Pilot agent on this computer, without a guest"),
+    "job-manager": ("client.copilot.managers.job", "main", "run a job manager"),
+    "storage-manager": ("client.copilot.managers.storage", "main", "run a storage manager"),
+    "key-manager": ("client.copilot.managers.key", "main", "run a key manager"),
+    "relay": ("client.guest.relay", "main", "carry one connection of a guest (for hypervisors)"),
+}
+FACES: Final = {
+    "gui": "open the window (the default)",
+    "headless": "work without a window; progress on the terminal",
+    "attach": "attach to a project by its file",
+}
+
+
+def main(argv: list[str]) -> int:
+    """Run a face or a role; returns the exit code."""
+    word = argv[0] if argv and not argv[0].startswith("-") else ""
+    try:
+        if word in ROLES:
+            module, function, _ = ROLES[word]
+            run: Callable[[list[str]], int | None] = getattr(importlib.import_module(module), function)
+            return run(argv[1:]) or 0
+        return _face(argv)
+    except ClientError as error:
+        said = sentence(error)
+        print(f"volunteer-cloud: {said.text} {said.doing}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _face(argv: list[str]) -> int:
+    from client.service.session import Options, attach
+
+    given = _parser().parse_args(argv)
+    if given.face == "attach":
+        attach(Paths(given.basedir), given.file)
+        print(f"Attached to the project of {given.file}.")
+        return 0
+    options = Options(given.basedir, tuple(given.set), given.start, given.project, given.jobs)
+    if given.face == "headless":
+        from client.service import daemon
+
+        return daemon.main(options, as_json=given.json)
+    from ui import launch
+
+    return launch.main(options, theme=given.theme, minimized=given.minimized)
+
+
+def _parser() -> argparse.ArgumentParser:
+    roles = "\n".join(f"  {name:16} {told[2]}" for name, told in ROLES.items())
+    parser = argparse.ArgumentParser(
+        prog="main.py",
+        description="Lends this computer's idle time to science.",
+        epilog=f"further roles, each with --help:\n{roles}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    faces = ", ".join(f"{name}: {told}" for name, told in FACES.items())
+    parser.add_argument("face", nargs="?", choices=FACES, default="gui", help=faces)
+    parser.add_argument("file", nargs="?", type=Path, help="attach: the project file")
+    parser.add_argument("--basedir", type=Path, default=default_base(), help="folder for everything that is written")
+    parser.add_argument("--project", type=Path, help="attach to this project file first")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a preference for this run")
+    parser.add_argument("--start", action="store_true", help="begin to work at once")
+    parser.add_argument("--minimized", action="store_true", help="gui: only the tray icon")
+    parser.add_argument("--theme", choices=("system", "light", "dark"), default="system", help="gui: colours")
+    parser.add_argument("--json", action="store_true", help="headless: one JSON line for each state")
+    parser.add_argument("--jobs", type=int, default=0, help="leave after so many finished jobs")
+    parser.add_argument("--version", action="version", version=f"Volunteer Cloud {__version__}, Python {sys.version}")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

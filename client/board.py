@@ -53,12 +53,22 @@ class Board:
     def __init__(self, clock: Clock) -> None:
         self.facts = Facts()
         self._clock = clock
-        self._transfers: dict[str, TransferView] = {}
+        self._transfers: tuple[TransferView, ...] = ()
         self._problems: dict[tuple[str, str], Problem] = {}
         self._log: deque[LogLine] = deque(maxlen=LOG_LINES)
         self._subscribers: list[Subscriber] = []
         self._changed = asyncio.Event()
         self._seq = 0
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What stands, oldest first."""
+        return tuple(self._problems.values())
+
+    @property
+    def transfers(self) -> tuple[TransferView, ...]:
+        """What is being fetched or checked."""
+        return self._transfers
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Have each snapshot given to `subscriber` in the event loop; returns what ends that."""
@@ -69,14 +79,9 @@ class Board:
         """Say that facts have changed; a snapshot follows soon."""
         self._changed.set()
 
-    def show_transfer(self, transfer: TransferView) -> None:
-        """Add or replace a transfer by its name."""
-        self._transfers[transfer.name] = transfer
-        self.changed()
-
-    def end_transfer(self, name: str) -> None:
-        """Take a transfer off."""
-        self._transfers.pop(name, None)
+    def show_transfer(self, transfer: TransferView | None) -> None:
+        """Show a transfer in place of the one before; None: it is over."""
+        self._transfers = (transfer,) if transfer is not None else ()
         self.changed()
 
     def raise_problem(self, code: str, about: str, text: str, doing: str, severity: Severity) -> None:
@@ -113,8 +118,8 @@ class Board:
         return ClientSnapshot(
             seq=self._seq,
             taken_at=self._clock.now(),
-            transfers=tuple(self._transfers.values()),
-            problems=tuple(self._problems.values()),
+            transfers=self.transfers,
+            problems=self.problems,
             log=tuple(self._log),
             client_version=client.__version__,
             **vars(self.facts),

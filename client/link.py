@@ -2,11 +2,13 @@
 
 It runs over anything that carries bytes: a UART, a virtio-serial port, a socket. Each line is one JSON object:
 
-    {"v": 1, "n": 17, "a": 4, "k": "heartbeat", "b": {...}}
+    {"v": 1, "i": "c0ffee", "n": 17, "o": 16, "a": 4, "k": "job", "b": {...}}
 
-`v` is the protocol's version, `n` the sender's sequence number (from 1; 0 for messages that may be lost), `a` the
-highest number received so far without a gap, `k` the kind and `b` its fields. Messages of RELIABLE kinds are numbered
-and kept by the sender until acknowledged, and sent again after `hello`; the others (heartbeats, pings) are not.
+`v` is the protocol's version, `i` names this start of the sender, `n` is its sequence number (from 1; 0 for messages
+that may be lost), `o` the oldest number that it still keeps, `a` the highest number that it received in order, `k` the
+kind and `b` its fields. Messages of RELIABLE kinds are numbered, kept by the sender until acknowledged, and taken by
+the receiver in order only: one that comes after a gap is dropped, and a `hello` asks for all that is kept. The others
+(heartbeats, pings) are neither numbered nor kept. A new `i` means that the peer began anew, with number 1.
 Whatever does not parse, is too long or has a kind or field out of `KINDS` is counted and dropped: the peer is hostile
 until proven otherwise. Standard library only: the same file is packed into the agent.
 """
@@ -46,7 +48,7 @@ _COUNT = _number(0, 1e15)
 #: kind -> field -> check. All fields are optional but must pass when there; unknown fields are dropped.
 KINDS: Final[Mapping[str, Mapping[str, _Check]]] = {
     # guest -> host
-    "hello": {"version": _WORD, "boot_id": _ID, "received": _COUNT, "wall_clock": _number(0, 1e11), "peer": _WORD},
+    "hello": {"version": _WORD, "wall_clock": _number(0, 1e11), "peer": _WORD},
     "heartbeat": {
         "uptime_s": _SECONDS,
         "load_1min": _number(0, 1e6),
@@ -79,7 +81,7 @@ KINDS: Final[Mapping[str, Mapping[str, _Check]]] = {
     "shutdown": {"reason": _text(200)},
 }
 #: Kinds that are numbered, kept until acknowledged, and delivered once and in order.
-RELIABLE: Final = frozenset({"boot", "job", "verdict", "log", "bye", "finish", "checkpoint", "shutdown"})
+RELIABLE: Final = frozenset({"boot", "job", "verdict", "log", "bye", "finish", "checkpoint", "shutdown", "resumed"})
 
 
 @dataclass(frozen=True)
@@ -109,11 +111,11 @@ class Dropped:
 class LinkEnd:
     """One end of the link, without any I/O: bytes in, messages out; messages in, bytes out.
 
-    Feed it what was read with `receive`; write what `send`, `hello` and `acknowledge` return.
+    Feed it what was read with `receive`, and write what `replies`, `send`, `hello` and `acknowledge` return.
     """
 
-    def __init__(self, boot_id: str = "") -> None:
-        """Args: boot_id: of a guest, one per boot, so that the host knows a fresh peer; of a host, empty."""
+    def __init__(self, boot_id: str) -> None:
+        """Args: boot_id: new for each start of this end, so that the peer knows that numbers begin anew."""
         self.dropped = Dropped()
         self.peer_boot_id = ""
         self._boot_id = boot_id
@@ -121,7 +123,9 @@ class LinkEnd:
         self._skipping = False
         self._last_sent = 0
         self._last_received = 0
-        self._kept: dict[int, bytes] = {}
+        self._asked_again_at = -1
+        self._kept: dict[int, tuple[str, Mapping[str, Any]]] = {}
+        self._replies = bytearray()
 
     @property
     def unacknowledged(self) -> int:
@@ -133,16 +137,20 @@ class LinkEnd:
         if kind not in RELIABLE:
             return self._line(0, kind, fields)
         self._last_sent += 1
-        line = self._line(self._last_sent, kind, fields)
-        self._kept[self._last_sent] = line
+        self._kept[self._last_sent] = (kind, fields)
         if len(self._kept) > MAX_KEPT:
             del self._kept[next(iter(self._kept))]
-        return line
+        return self._line(self._last_sent, kind, fields)
 
     def hello(self, **fields: Any) -> bytes:
-        """What to write at each (re)connection: who speaks, what was received, then all that is unconfirmed."""
-        line = self._line(0, "hello", {**fields, "boot_id": self._boot_id, "received": self._last_received})
-        return line + b"".join(self._kept.values())
+        """What to write at each (re)connection: who speaks, then all that is unconfirmed."""
+        return self._line(0, "hello", fields) + self._all_kept()
+
+    def replies(self) -> bytes:
+        """What `receive` found due: write it after each call of that; often empty."""
+        due = bytes(self._replies)
+        self._replies.clear()
+        return due
 
     def acknowledge(self) -> bytes:
         """A line that only confirms; for ends that have nothing else to say."""
@@ -168,17 +176,22 @@ class LinkEnd:
             self._skipping = True
             self._buffer.clear()
 
+    def _all_kept(self) -> bytes:
+        return b"".join(self._line(number, kind, fields) for number, (kind, fields) in self._kept.items())
+
     def _line(self, number: int, kind: str, fields: Mapping[str, Any]) -> bytes:
-        body = {"v": VERSION, "n": number, "a": self._last_received, "k": kind, "b": fields}
+        oldest = next(iter(self._kept), self._last_sent + 1)
+        said = {"v": VERSION, "i": self._boot_id, "n": number, "o": oldest, "a": self._last_received}
         # A leading newline ends whatever half line a reset or a garbled byte left in the peer's buffer.
-        return b"\n" + json.dumps(body, separators=(",", ":")).encode() + b"\n"
+        return b"\n" + json.dumps({**said, "k": kind, "b": fields}, separators=(",", ":")).encode() + b"\n"
 
     def _parse(self, line: bytes) -> Message | None:
         if not line.strip():
             return None
         try:
             said = json.loads(line)
-            version, number, confirmed = int(said["v"]), int(said["n"]), int(said["a"])
+            version, number, oldest = int(said["v"]), int(said["n"]), int(said["o"])
+            confirmed, peer = int(said["a"]), str(said["i"])[:64]
             kind, body = said["k"], said["b"]
         except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
             self.dropped.malformed += 1
@@ -186,23 +199,27 @@ class LinkEnd:
         if version != VERSION or not isinstance(kind, str) or kind not in KINDS or not isinstance(body, dict):
             self.dropped.unknown += 1
             return None
-        fields = _checked(kind, body)
-        if kind == "hello":
-            self._meet(fields)
+        if peer != self.peer_boot_id:
+            self.peer_boot_id, self._last_received, self._asked_again_at = peer, 0, -1
         for kept in [n for n in self._kept if n <= confirmed]:
             del self._kept[kept]
-        if number:
-            if number <= self._last_received:
-                self.dropped.repeated += 1
-                return None
-            self._last_received = number
-        return Message(kind, fields, number)
+        if kind == "hello":
+            self._replies += self._all_kept()
+        return Message(kind, _checked(kind, body), number) if self._is_due(number, oldest) else None
 
-    def _meet(self, fields: Mapping[str, Any]) -> None:
-        boot_id = str(fields.get("boot_id", ""))
-        if boot_id and boot_id != self.peer_boot_id:
-            self.peer_boot_id = boot_id
-            self._last_received = 0
+    def _is_due(self, number: int, oldest: int) -> bool:
+        if number <= 0:
+            return True
+        if number <= self._last_received:
+            self.dropped.repeated += 1
+            return False
+        if number != max(self._last_received + 1, oldest):
+            if self._asked_again_at != self._last_received:
+                self._asked_again_at = self._last_received
+                self._replies += self._line(0, "hello", {})
+            return False
+        self._last_received = number
+        return True
 
 
 def _checked(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ writes garbage costs it time and not the volunteer.
 
 import asyncio
 import contextlib
+import os
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -41,9 +42,10 @@ class LinkChannel:
         self._open_link = open_link
         self._on_message = on_message
         self._clock = clock
-        self._end = LinkEnd()
+        self._end = LinkEnd(os.urandom(8).hex())
         self._writer: StreamWriter | None = None
         self._reported_noise = 0
+        self._tell_resumed = False
 
     @property
     def noise(self) -> int:
@@ -60,19 +62,21 @@ class LinkChannel:
         self.heard_at = None
 
     def expect_resume(self) -> None:
-        """The guest was held and goes on: the time in between was no silence."""
+        """The guest was held and goes on: the time in between was no silence, and it is told the time.
+
+        A restored guest has the entropy of its twin from before: fresh bytes go with the time.
+        """
         if self.heard_at is not None:
             self.heard_at = self._clock.monotonic()
+        self._tell_resumed = True
+        if self._writer is not None:
+            self._say_resumed(self._writer)
 
     def send(self, kind: str, **fields: Any) -> None:
         """Send, or keep until the guest can be reached if the kind is a reliable one."""
         line = self._end.send(kind, **fields)
         if self._writer is not None:
             self._writer.write(line)
-
-    def say_time(self, kind: str = "ping") -> None:
-        """Send the wall clock, so that the guest's is right after a pause (`ping` or `resumed`)."""
-        self.send(kind, wall_clock=self._clock.now().timestamp())
 
     async def run(self) -> None:
         """Keep the link open until cancelled."""
@@ -96,13 +100,21 @@ class LinkChannel:
     async def _converse(self, reader: StreamReader, writer: StreamWriter) -> None:
         self._writer = writer
         writer.write(self._end.hello(peer="host", wall_clock=self._clock.now().timestamp()))
+        if self._tell_resumed:
+            self._say_resumed(writer)
         pings = asyncio.ensure_future(self._ping())
         try:
             while data := await reader.read(CHUNK_BYTES):
                 self._take(data)
+                writer.write(self._end.replies())
                 await asyncio.sleep(len(data) / RATE_BYTES_PER_S)
         finally:
             pings.cancel()
+
+    def _say_resumed(self, writer: StreamWriter) -> None:
+        self._tell_resumed = False
+        entropy = os.urandom(32).hex()
+        writer.write(self._end.send("resumed", wall_clock=self._clock.now().timestamp(), entropy=entropy))
 
     def _take(self, data: bytes) -> None:
         for message in self._end.receive(data):
@@ -123,4 +135,4 @@ class LinkChannel:
             await asyncio.sleep(PING_INTERVAL_S)
             writer = self._writer
             if writer is not None and writer.transport.get_write_buffer_size() < BACKLOG_BYTES:
-                self.say_time()
+                self.send("ping", wall_clock=self._clock.now().timestamp())

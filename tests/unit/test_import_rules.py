@@ -23,6 +23,9 @@ LEVELS = (
     ("client.core", 4),
     ("client.reconcile", 4),
     ("client.supervisor", 4),
+    ("client.keeper", 4),
+    ("client.actions", 4),
+    ("client.parts", 4),
     ("client.hypervisor", 3),
     ("client.appliance", 3),
     ("client.guest", 3),
@@ -38,6 +41,7 @@ LEVELS = (
     ("client.credentials", 2),
     ("client.preferences.spec", 1),
     ("client.preferences", 2),
+    ("client.vm_record", 2),
     ("client", 1),
 )
 #: of the host side, all that the agent and the managers may use: it is packed into a guest

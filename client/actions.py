@@ -1,0 +1,191 @@
+"""The acting half of the reconciler: takes one step for one VM, through the parts. Every step may be taken again."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from client import __version__
+from client.appliance.agent import build_agent
+from client.appliance.context import ContextSettings, build_context_medium
+from client.appliance.manifest import Appliance
+from client.clock import Clock
+from client.guest.channel import LinkChannel
+from client.guest.tracker import GuestTracker
+from client.hypervisor.driver import DirectBoot, Feature, Medium, MediumRole, Route, VmSpec
+from client.log import logger
+from client.parts import Parts
+from client.reconcile import Step
+from client.snapshot import VmState
+from client.vm_record import VmRecord
+
+#: the guest's own virtual network, as QEMU's user network lays it out
+GUEST_ADDRESS: Final = "10.0.2.15/24"
+XMPP_ADDRESS: Final = ("10.0.2.100", 5222)
+CHIRP_ADDRESS: Final = ("10.0.2.101", 9094)
+#: a saved guest whose token ends sooner than this is not worth restoring
+TOKEN_MARGIN: Final = timedelta(minutes=5)
+#: what a guest may take to save its job and go
+SHUT_DOWN_S: Final = 15.0
+
+
+class Actions:
+    """Steps of one VM."""
+
+    def __init__(self, parts: Parts, vm_id: str, channel: LinkChannel, tracker: GuestTracker) -> None:
+        self._parts = parts
+        self._vm_id = vm_id
+        self._channel = channel
+        self._tracker = tracker
+        self.record = VmRecord.load(parts.paths, vm_id)
+
+    async def take(self, step: Step) -> None:
+        """Take a step.
+
+        Raises:
+            ClientError: it failed; taking it again later is right.
+        """
+        driver, vm_id = self._parts.driver, self._vm_id
+        match step:
+            case Step.NOTHING:
+                return
+            case Step.FETCH:
+                project = self._parts.project
+                await self._parts.cache.fetch(
+                    project.manifest_url, project.manifest_sha256, self._parts.board.show_transfer
+                )
+            case Step.BOOT:
+                await self._boot()
+            case Step.RESTORE:
+                await driver.set_routes(vm_id, self._routes())
+                await driver.start(vm_id)
+                self._resumed()
+            case Step.PAUSE:
+                await driver.pause(vm_id)
+                self._tracker.held()
+            case Step.RESUME:
+                await driver.set_routes(vm_id, self._routes())
+                await driver.resume(vm_id)
+                self._resumed()
+            case Step.SAVE:
+                await driver.save(vm_id)
+                self._tracker.held()
+            case _:
+                await self._take_hard(step)
+
+    def state_usable(self, clock: Clock) -> bool:
+        """Whether the saved guest can still log in."""
+        expires = self.record.token_expires_at
+        return expires is not None and expires - TOKEN_MARGIN > clock.now()
+
+    async def _take_hard(self, step: Step) -> None:
+        driver, vm_id = self._parts.driver, self._vm_id
+        match step:
+            case Step.DISCARD:
+                await driver.discard_saved(vm_id)
+            case Step.SHUT_DOWN:
+                await self._shut_down()
+            case Step.POWER_OFF:
+                await driver.power_off(vm_id)
+            case Step.RESET:
+                self._channel.expect_boot()
+                self._tracker.boot()
+                await driver.reset(vm_id)
+            case Step.FRESH_BOOT:
+                await driver.power_off(vm_id)
+                await driver.discard_saved(vm_id)
+            case _:
+                raise AssertionError(step)
+
+    def _resumed(self) -> None:
+        self._tracker.held()
+        self._channel.expect_resume()
+
+    async def _boot(self) -> None:
+        parts = self._parts
+        appliance = await parts.cache.verified(parts.project.manifest_sha256, parts.board.show_transfer)
+        token = await asyncio.to_thread(parts.fetch_token, parts.project, self._vm_id)
+        settings = self._settings(token.jid, token.password)
+        await asyncio.to_thread(self._write_medium, settings)
+        spec = self._spec(appliance)
+        await parts.driver.define(spec)
+        await parts.driver.set_routes(self._vm_id, spec.routes)
+        self._channel.expect_boot()
+        self._tracker.boot()
+        self.record = VmRecord(token.expires_at)
+        self.record.save(parts.paths, self._vm_id)
+        logger("hypervisor").info("Starting %s with %s %s", self._vm_id, appliance.name, appliance.version)
+        await parts.driver.start(self._vm_id)
+
+    def _write_medium(self, settings: ContextSettings) -> None:
+        build_context_medium(self._parts.paths.context(self._vm_id), settings.to_json(), build_agent(__version__))
+
+    def _settings(self, jid: str, password: str) -> ContextSettings:
+        project = self._parts.project
+        chirp = f"{project.chirp_host}:{project.chirp_port}"
+        return ContextSettings(
+            vm_id=self._vm_id,
+            jid=jid,
+            password=password,
+            host=XMPP_ADDRESS[0],
+            port=XMPP_ADDRESS[1],
+            domain=project.domain,
+            job_manager=project.job_manager,
+            ca_pem=project.ca_pem,
+            transfer={chirp: f"{CHIRP_ADDRESS[0]}:{CHIRP_ADDRESS[1]}"},
+            needs_network=self._internet(),
+            time_limit_s=project.needs.time_limit_s,
+            output_limit_mib=project.needs.output_limit_mib,
+            wall_clock=self._parts.clock.now().timestamp(),
+        )
+
+    def _spec(self, appliance: Appliance) -> VmSpec:
+        parts = self._parts
+        needs, preferences = parts.project.needs, parts.preferences
+        return VmSpec(
+            vm_id=self._vm_id,
+            name=f"Volunteer Cloud {self._vm_id}",
+            cpus=min(needs.cpus, preferences.number("guest.cpus")),
+            memory_mib=min(needs.memory_mib, preferences.number("guest.memory_mib")),
+            media=self._media(appliance),
+            direct_boot=self._direct_boot(appliance),
+            routes=self._routes(),
+            internet=self._internet(),
+            accelerator=preferences.text("hypervisor.accelerator"),
+        )
+
+    def _place(self, name: str) -> Path:
+        return self._parts.cache.place(self._parts.project.manifest_sha256, name)
+
+    def _media(self, appliance: Appliance) -> tuple[Medium, ...]:
+        direct = Feature.DIRECT_BOOT in self._parts.features
+        context = Medium(MediumRole.CONTEXT, self._parts.paths.context(self._vm_id))
+        files = appliance.media(direct).items()
+        return (*(Medium(MediumRole(role), self._place(name)) for role, name in files), context)
+
+    def _direct_boot(self, appliance: Appliance) -> DirectBoot | None:
+        direct = appliance.direct
+        if direct is None or Feature.DIRECT_BOOT not in self._parts.features:
+            return None
+        return DirectBoot(self._place(direct.kernel), self._place(direct.initrd), direct.command_line)
+
+    def _internet(self) -> bool:
+        return self._parts.project.needs.network and self._parts.preferences.flag("network.internet")
+
+    def _routes(self) -> tuple[Route, ...]:
+        project = self._parts.project
+        return (
+            Route("xmpp", *XMPP_ADDRESS, project.xmpp_host, project.xmpp_port),
+            Route("chirp", *CHIRP_ADDRESS, project.chirp_host, project.chirp_port),
+        )
+
+    async def _shut_down(self) -> None:
+        driver, vm_id = self._parts.driver, self._vm_id
+        info = await driver.info(vm_id)
+        if info.state is VmState.RUNNING and self._tracker.online:
+            self._channel.send("shutdown", reason="stopped by the volunteer")
+            for _ in range(int(SHUT_DOWN_S * 10)):
+                await asyncio.sleep(0.1)
+                if (await driver.info(vm_id)).state is not VmState.RUNNING:
+                    break
+        await driver.power_off(vm_id)

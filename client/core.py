@@ -1,0 +1,242 @@
+"""The core: builds the parts, holds the intent, turns the wheel, publishes snapshots, takes commands.
+
+run() ── choose a driver ── load the project ── keep the VM (once a second, and at every change) ── leave
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from client.appliance.cache import ApplianceCache
+from client.board import Board
+from client.clock import Clock, SystemClock
+from client.commands import Command, DismissProblem, Pause, Quit
+from client.errors import ClientError
+from client.headline import activity_of, headline_of
+from client.history import History
+from client.hypervisor.driver import Driver, DriverReport, Feature
+from client.journal import Journal
+from client.keeper import VmKeeper
+from client.log import logger, remove, to_listener
+from client.messages import fill, sentence
+from client.parts import Parts
+from client.paths import Paths, write_atomic
+from client.preferences.store import Preferences
+from client.project.definition import Project, load_project
+from client.project.enrolment import GuestToken, fetch_guest_token
+from client.reconcile import Intent, finished, lapse, obey, wanted
+from client.snapshot import Activity, Allowed, Severity
+from client.supervisor import supervise
+
+VM_ID: Final = "work-1"
+TURN_S: Final = 1.0
+#: how often a missing project file or hypervisor is looked for again
+LOOK_AGAIN_S: Final = 5.0
+#: leaving takes at most this long; what is not saved by then is powered off
+LEAVE_S: Final = 60.0
+
+
+@dataclass(frozen=True)
+class Make:
+    """How the core gets what tests replace.
+
+    Attributes:
+        driver: finds the best hypervisor; raises `NoHypervisor`.
+        token: asks a project for a guest token; blocking.
+    """
+
+    driver: Callable[[Paths, Preferences], Awaitable[tuple[Driver, DriverReport]]]
+    token: Callable[[Project, str], GuestToken] = fetch_guest_token
+    clock: Clock = field(default_factory=SystemClock)
+
+
+class Core:
+    """The client without a face. One per base folder (the caller holds the lock)."""
+
+    def __init__(self, paths: Paths, preferences: Preferences, make: Make) -> None:
+        self.board = Board(make.clock)
+        self._paths = paths
+        self._preferences = preferences
+        self._make = make
+        self._clock = make.clock
+        self._intent = Intent()
+        self._wake = asyncio.Event()
+        self._journal = Journal(paths.journal)
+        self._history = History(paths.history)
+        self._blocked = True
+
+    def load(self) -> None:
+        """Read what the last run left: intent, journal, history. Before `handle` and `run`."""
+        self._paths.make()
+        self._journal.load()
+        self._history.open()
+        self.board.facts.totals = self._history.totals()
+        self._intent = _load_intent(self._paths)
+
+    async def run(self) -> None:
+        """Run until Quit has been obeyed; no VM executes when this returns."""
+        tap = to_listener(self.board.log)
+        publisher = asyncio.create_task(self.board.publish())
+        try:
+            for entry in self._journal.open_entries():
+                logger("core").info("Was interrupted: %s of %s; taking it up", entry.step, entry.about)
+            await supervise("core", self._work, self._show_failure)
+        finally:
+            self._draw()
+            self.board.publish_now()
+            publisher.cancel()
+            remove(tap)
+            self._history.close()
+
+    async def handle(self, command: Command) -> None:
+        """Take a command; its effect shows in later snapshots. Idempotent."""
+        if isinstance(command, DismissProblem):
+            self.board.settle(command.code, about=command.about)
+            return
+        self._set_intent(obey(self._intent, command))
+        if isinstance(command, Quit):
+            logger("core").info("Leaving; the work is %s", "saved" if command.work == "save" else "stopped")
+        until = command.until if isinstance(command, Pause) else None
+        logger("core").info("Command: %s%s", type(command).__name__.lower(), f" until {until}" if until else "")
+
+    async def _work(self) -> None:
+        parts = await self._find_parts()
+        if parts is None:
+            return
+        keeper = VmKeeper(parts, VM_ID, wake=self._wake.set, on_finished=self._finish)
+        parts.driver.on_change(lambda _: self._wake.set())
+        link = asyncio.create_task(supervise("guest link", keeper.run_link, self._show_failure))
+        try:
+            self._blocked = False
+            await self._turn_until_left(keeper, parts.driver)
+        finally:
+            link.cancel()
+            await keeper.close()
+            await parts.driver.close()
+
+    async def _turn_until_left(self, keeper: VmKeeper, driver: Driver) -> None:
+        leave_by: float | None = None
+        while True:
+            self._set_intent(lapse(self._intent, self._clock.now()))
+            reached = await keeper.turn(self._intent)
+            self._draw()
+            if self._intent.leaving is not None:
+                leave_by = leave_by or self._clock.monotonic() + LEAVE_S
+                if reached:
+                    return
+                if self._clock.monotonic() > leave_by:
+                    logger("core").warning("The work could not be saved in %.0f s; powering off", LEAVE_S)
+                    await driver.power_off(VM_ID)
+                    return
+            await self._sleep(TURN_S)
+
+    async def _find_parts(self) -> Parts | None:
+        """Project and driver, looked for again until found; None when leaving comes first."""
+        while self._intent.leaving is None:
+            try:
+                driver, report = await self._make.driver(self._paths, self._preferences)
+                project = load_project(self._paths.project) if self._paths.project.exists() else None
+            except ClientError as error:
+                self._show_failure("start", error)
+            else:
+                if project is not None:
+                    self.board.settle(about="start")
+                    return self._build(driver, report, project)
+                said = fill("no-project", {})
+                self.board.raise_problem("no-project", "start", said.text, said.doing, said.severity)
+                await driver.close()
+            self._draw()
+            await self._sleep(LOOK_AGAIN_S)
+        return None
+
+    def _build(self, driver: Driver, report: DriverReport, project: Project) -> Parts:
+        self.board.facts.project_name, self.board.facts.project_text = project.name, project.text
+        cache = ApplianceCache(self._paths.appliances, direct=Feature.DIRECT_BOOT in report.features)
+        return Parts(
+            paths=self._paths,
+            clock=self._clock,
+            preferences=self._preferences,
+            board=self.board,
+            journal=self._journal,
+            history=self._history,
+            cache=cache,
+            driver=driver,
+            features=report.features,
+            project=project,
+            fetch_token=self._make.token,
+        )
+
+    async def _sleep(self, longest_s: float) -> None:
+        try:
+            await asyncio.wait_for(self._wake.wait(), longest_s)
+        except TimeoutError:
+            return
+        finally:
+            self._wake.clear()
+
+    def _set_intent(self, intent: Intent) -> None:
+        if intent == self._intent:
+            return
+        self._intent = intent
+        _save_intent(self._paths, intent)
+        self._wake.set()
+
+    def _finish(self) -> None:
+        logger("core").info("The last job is finished; stopping as you asked")
+        self._set_intent(finished(self._intent))
+
+    def _show_failure(self, name: str, error: BaseException) -> None:
+        said = sentence(error)
+        code = error.code if isinstance(error, ClientError) else "internal"
+        self.board.raise_problem(code, name, said.text, said.doing, said.severity)
+
+    def _draw(self) -> None:
+        facts, intent = self.board.facts, self._intent
+        vm = facts.vms[0] if facts.vms else None
+        reason = wanted(intent).reason
+        facts.activity = activity_of(vm, reason, intent.working, intent.finishing, self._is_blocked())
+        facts.reason = reason
+        facts.headline = headline_of(facts.activity, vm, self.board.transfers, self.board.problems)
+        facts.allowed = _allowed(intent, facts.activity)
+        self.board.changed()
+
+    def _is_blocked(self) -> bool:
+        return self._blocked or any(problem.severity is Severity.ERROR for problem in self.board.problems)
+
+
+def _allowed(intent: Intent, activity: Activity) -> Allowed:
+    if intent.leaving is not None:
+        return Allowed(start=False)
+    working = intent.working
+    return Allowed(
+        start=not working,
+        pause=working and not intent.paused,
+        resume=working and intent.paused,
+        finish=working and activity is not Activity.BLOCKED,
+        stop=working,
+    )
+
+
+def _load_intent(paths: Paths) -> Intent:
+    try:
+        said = json.loads(paths.intent.read_text(encoding="utf-8"))
+        until = datetime.fromisoformat(said["paused_until"]) if said["paused_until"] else None
+        return Intent(bool(said["working"]), bool(said["paused"]), until, bool(said["finishing"]))
+    except FileNotFoundError:
+        return Intent()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        logger("core").warning("What you last asked for could not be read (%s); nothing runs until Start", error)
+        return Intent()
+
+
+def _save_intent(paths: Paths, intent: Intent) -> None:
+    said = {
+        "working": intent.working,
+        "paused": intent.paused,
+        "paused_until": intent.paused_until.isoformat() if intent.paused_until else "",
+        "finishing": intent.finishing,
+    }
+    write_atomic(paths.intent, json.dumps(said).encode())

@@ -1,0 +1,302 @@
+"""Keeps one VM as it is wanted: asks what is, takes the next step, notices what the guest does by itself."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from client import process
+from client.actions import Actions
+from client.errors import ClientError
+from client.guest.channel import LinkChannel
+from client.guest.health import Pulse, Remedy, judge, lives_well
+from client.guest.tracker import GuestTracker
+from client.history import FinishedJob
+from client.hypervisor.driver import Feature, Traffic, VmInfo
+from client.link import Message
+from client.log import logger
+from client.messages import fill, sentence
+from client.parts import Parts
+from client.reconcile import Intent, Observed, Step, Want, next_step, settled, wanted
+from client.snapshot import JobState, Severity, VmState, VmView
+from client.supervisor import back_off_s
+
+#: a guest that ends sooner than this after its start has not worked
+EARLY_END_S: Final = 60.0
+_UP: Final = frozenset({VmState.STARTING, VmState.RUNNING})
+#: after these the guest begins to execute, so silence is counted anew
+_BEGINNINGS: Final = frozenset({Step.BOOT, Step.RESTORE, Step.RESUME, Step.RESET})
+
+
+class VmKeeper:
+    """The wheel of one VM. `turn` is called about once a second and whenever something changed."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        vm_id: str,
+        *,
+        wake: Callable[[], None],
+        on_finished: Callable[[], None],
+    ) -> None:
+        """Build it; nothing is started.
+
+        Args:
+            wake: asks for another turn soon.
+            on_finished: called when the guest went off after its last job.
+        """
+        self._parts = parts
+        self._vm_id = vm_id
+        self._wake = wake
+        self._on_finished = on_finished
+        self._tracker = GuestTracker()
+        self._channel = LinkChannel(lambda: parts.driver.open_link(vm_id), self._hear, parts.clock)
+        self._actions = Actions(parts, vm_id, self._channel, self._tracker)
+        self._action: asyncio.Task[None] | None = None
+        self._step = Step.NOTHING
+        self._intent = Intent()
+        self._info = VmInfo(vm_id, VmState.ABSENT)
+        self._running_since = parts.clock.monotonic()
+        self._usual_boot_s = 0.0
+        self._spoke = False
+        self._troubles = 0
+        self._failures = 0
+        self._early_ends = 0
+        self._not_before = 0.0
+        self._usage = UsageMeter(parts)
+
+    async def run_link(self) -> None:
+        """Keep the guest link open until cancelled."""
+        await self._channel.run()
+
+    async def turn(self, intent: Intent) -> bool:
+        """Look, and take the next step if one is due. Returns whether what is wanted has been reached."""
+        if intent.finishing != self._intent.finishing:
+            self._channel.send("finish", undo=not intent.finishing)
+        self._intent = intent
+        before, self._info = self._info, await self._parts.driver.info(self._vm_id)
+        self._notice(before, self._info)
+        want = wanted(intent).want
+        if self._action is not None and not self._action.done():
+            if self._step is Step.FETCH and want is not Want.RUN:
+                self._action.cancel()
+        elif (step := next_step(want, self._observe())) is not Step.NOTHING:
+            self._step = step
+            self._action = asyncio.create_task(self._act(step))
+        await self._draw()
+        idle = self._action is None or self._action.done()
+        return idle and settled(want, self._info.state)
+
+    async def close(self) -> None:
+        """End a step under way; the next start takes it again."""
+        if self._action is not None and not self._action.done():
+            self._action.cancel()
+            await asyncio.gather(self._action, return_exceptions=True)
+
+    def _observe(self) -> Observed:
+        now = self._parts.clock.monotonic()
+        waits = now < self._not_before
+        return Observed(
+            state=self._info.state,
+            appliance_ready=self._parts.cache.is_ready(self._parts.project.manifest_sha256),
+            state_usable=self._actions.state_usable(self._parts.clock),
+            worth_saving=self._tracker.online or self._info.state is VmState.PAUSED,
+            can_save=Feature.SAVE_STATE in self._parts.features,
+            remedy=self._remedy(now),
+            waits=waits,
+        )
+
+    def _remedy(self, now: float) -> Remedy:
+        if self._info.state not in _UP:
+            return Remedy.NONE
+        pulse = Pulse(
+            self._running_since,
+            self._channel.heard_at,
+            self._channel.longest_gap_s,
+            self._usual_boot_s,
+            self._troubles,
+        )
+        if lives_well(pulse, now):
+            self._troubles = self._early_ends = 0
+        remedy = judge(pulse, now)
+        if remedy is not Remedy.NONE:
+            since = max(pulse.running_since, pulse.heard_at or 0.0)
+            code = "guest-hung" if remedy is Remedy.RESET else "guest-hung-again"
+            self._problem(code, fill(code, {"silence": round(now - since)}).severity, silence=round(now - since))
+        return remedy
+
+    async def _act(self, step: Step) -> None:
+        parts = self._parts
+        number = parts.journal.begin(step, self._vm_id, parts.clock.now())
+        logger("core").info("%s: %s", self._vm_id, step)
+        failure = "interrupted"
+        try:
+            await self._actions.take(step)
+            failure = ""
+            self._done(step)
+        except (ClientError, OSError) as error:
+            failure = str(error)
+            self._failed(step, error)
+        finally:
+            parts.journal.end(number, parts.clock.now(), failure)
+            self._wake()
+
+    def _done(self, step: Step) -> None:
+        self._failures = 0
+        if step in _BEGINNINGS:
+            self._running_since = self._parts.clock.monotonic()
+            self._spoke = step in {Step.RESUME, Step.RESTORE}
+        if step in {Step.RESET, Step.FRESH_BOOT}:
+            self._troubles += 1
+        if step in {Step.BOOT, Step.RESTORE, Step.FETCH, Step.SAVE}:
+            self._parts.board.settle(about=str(step))
+
+    def _failed(self, step: Step, error: ClientError | OSError) -> None:
+        self._failures += 1
+        self._not_before = self._parts.clock.monotonic() + back_off_s(self._failures)
+        said = sentence(error)
+        logger("core").warning("%s failed: %s", step, said.text, extra={"fields": {"error": str(error)}})
+        code = error.code if isinstance(error, ClientError) else "internal"
+        self._parts.board.raise_problem(code, str(step), said.text, said.doing, said.severity)
+
+    def _hear(self, message: Message) -> None:
+        clock = self._parts.clock
+        if message.kind == "log":
+            self._pass_on(message)
+            return
+        self._tracker.take(message, clock.now(), clock.monotonic())
+        if not self._spoke:
+            self._first_word()
+        if message.kind == "hello" and self._intent.finishing:
+            self._channel.send("finish", undo=False)
+        for ended in self._tracker.drain_ended():
+            self._record(ended.job.job_id, ended.cpu_s)
+        if message.kind in {"job", "verdict", "bye", "boot"}:
+            self._wake()
+
+    def _first_word(self) -> None:
+        self._spoke = True
+        self._usual_boot_s = self._parts.clock.monotonic() - self._running_since
+        self._parts.board.settle("guest-hung", "guest-hung-again", "guest-ends-early", about=self._vm_id)
+        task = asyncio.ensure_future(self._parts.driver.saw_life(self._vm_id))
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def _pass_on(self, message: Message) -> None:
+        said = message.fields
+        area = "job" if said.get("source") == "job" else "agent"
+        level = {"warning": 30, "error": 40, "debug": 10}.get(str(said.get("level")), 20)
+        logger(area).log(level, "%s", str(said.get("text", "")).rstrip())
+
+    def _record(self, job_id: str, cpu_s: float) -> None:
+        job = self._tracker.job
+        if job is None or job.job_id != job_id:
+            return
+        parts = self._parts
+        parts.history.put(
+            FinishedJob(
+                job_id,
+                parts.project.name,
+                parts.clock.now(),
+                job.state,
+                job.accepted,
+                job.done_units,
+                job.unit,
+                cpu_s,
+                job.cause,
+            )
+        )
+        parts.board.facts.totals = parts.history.totals()
+        if job.state is JobState.FAILED:
+            self._problem("job-failed", Severity.NOTICE, job_id=job_id, cause=job.cause)
+        elif job.accepted is False:
+            self._problem("job-refused", Severity.NOTICE, job_id=job_id, cause=job.cause)
+        elif job.accepted:
+            logger("job").info("The project accepted the output of job %s", job_id)
+
+    def _notice(self, before: VmInfo, now: VmInfo) -> None:
+        if now.guest_resets > before.guest_resets and before.state in _UP:
+            self._problem("guest-rebooted", Severity.NOTICE)
+            self._channel.expect_boot()
+            self._tracker.boot()
+            self._running_since, self._spoke = self._parts.clock.monotonic(), False
+        acting = self._action is not None and not self._action.done()
+        if before.state in _UP and now.state in {VmState.DEFINED, VmState.FAILED} and not acting:
+            self._went_off(now)
+
+    def _went_off(self, now: VmInfo) -> None:
+        lived_s = self._parts.clock.monotonic() - self._running_since
+        said = self._tracker.bye or now.cause or "without a word"
+        logger("guest").info("The guest went off after %.0f s: %s", lived_s, said)
+        if self._tracker.bye and self._intent.finishing:
+            self._on_finished()
+            return
+        if lived_s >= EARLY_END_S:
+            self._early_ends = 0
+            return
+        self._early_ends += 1
+        wait = back_off_s(self._early_ends)
+        self._not_before = self._parts.clock.monotonic() + wait
+        if self._early_ends > 1:
+            self._problem("guest-ends-early", Severity.WARNING, times=self._early_ends, wait=round(wait))
+
+    def _problem(self, code: str, severity: Severity, **fields: object) -> None:
+        said = fill(code, fields)
+        self._parts.board.raise_problem(code, self._vm_id, said.text, said.doing, severity)
+        logger("core").warning("%s %s", said.text, said.doing)
+
+    async def _draw(self) -> None:
+        info, tracker = self._info, self._tracker
+        usage = await self._usage.measure(info.pids)
+        traffic = await self._parts.driver.traffic(self._vm_id) if info.state is not VmState.ABSENT else Traffic()
+        self._parts.board.update_vm(
+            VmView(
+                vm_id=self._vm_id,
+                name=self._vm_id,
+                state=info.state,
+                hypervisor=self._parts.driver.name,
+                accelerator=info.accelerator,
+                note=info.note,
+                cause=info.cause,
+                boot_step=tracker.boot_step or ("Starting the kernel" if info.state in _UP else ""),
+                boot_fraction=self._boot_fraction(),
+                guest=tracker.guest,
+                job=tracker.job,
+                cpu_percent=usage.cpu_percent,
+                memory_mib=usage.memory_mib,
+                sent_bytes=traffic.sent_bytes,
+                received_bytes=traffic.received_bytes,
+            )
+        )
+
+    def _boot_fraction(self) -> float:
+        if self._info.state is VmState.PAUSED or self._tracker.online:
+            return 1.0
+        if self._info.state not in _UP:
+            return 0.0
+        age = self._parts.clock.monotonic() - self._running_since
+        return max(self._tracker.boot_fraction, min(0.45, 0.45 * age / (self._usual_boot_s or 8.0)))
+
+
+class UsageMeter:
+    """CPU and memory of a VM's processes, measured at most every two seconds."""
+
+    INTERVAL_S: Final = 2.0
+
+    def __init__(self, parts: Parts) -> None:
+        self.cpu_percent: float | None = None
+        self.memory_mib: float | None = None
+        self._clock = parts.clock
+        self._pids: tuple[int, ...] = ()
+        self._at = 0.0
+        self._cpu_s = 0.0
+
+    async def measure(self, pids: tuple[int, ...]) -> "UsageMeter":
+        """Bring the figures up to date; None for a VM without processes."""
+        now = self._clock.monotonic()
+        if pids == self._pids and now - self._at < self.INTERVAL_S:
+            return self
+        used = process.usage(pids)
+        fresh = pids != self._pids or not pids
+        self.cpu_percent = None if fresh else 100 * (used.cpu_s - self._cpu_s) / (now - self._at)
+        self.memory_mib = used.rss_bytes / 2**20 if pids else None
+        self._pids, self._at, self._cpu_s = pids, now, used.cpu_s
+        return self

@@ -1,0 +1,36 @@
+"""The parts that the core is made of, built once and handed to those who use them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from client.appliance.cache import ApplianceCache
+from client.board import Board
+from client.clock import Clock
+from client.history import History
+from client.hypervisor.driver import Driver, Feature
+from client.journal import Journal
+from client.paths import Paths
+from client.preferences.store import Preferences
+from client.project.definition import Project
+from client.project.enrolment import GuestToken
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Collaborators of the core.
+
+    Attributes:
+        fetch_token: blocking; asks the project for a guest token.
+    """
+
+    paths: Paths
+    clock: Clock
+    preferences: Preferences
+    board: Board
+    journal: Journal
+    history: History
+    cache: ApplianceCache
+    driver: Driver
+    features: frozenset[Feature]
+    project: Project
+    fetch_token: Callable[[Project, str], GuestToken]

@@ -1,0 +1,67 @@
+"""Preferences, declared once: from this table come the file, `--set KEY=VALUE`, the docs and the checks."""
+
+from dataclasses import dataclass
+from typing import Final
+
+Value = bool | int | str
+
+
+@dataclass(frozen=True)
+class PreferenceSpec:
+    """One preference.
+
+    Attributes:
+        key: dotted, `group.name`.
+        default: its type is the preference's type.
+        unit: as shown after the value; empty for none.
+        minimum, maximum: for numbers.
+        choices: for words; empty means any text.
+        help: one sentence.
+    """
+
+    key: str
+    default: Value
+    label: str
+    help: str
+    unit: str = ""
+    minimum: int = 0
+    maximum: int = 0
+    choices: tuple[str, ...] = ()
+
+
+TABLE: Final = (
+    PreferenceSpec(
+        "hypervisor.driver",
+        "auto",
+        "Hypervisor",
+        "Which program runs the virtual machine; auto takes the fastest that proves itself.",
+        choices=("auto", "qemu", "fake"),
+    ),
+    PreferenceSpec(
+        "hypervisor.accelerator",
+        "auto",
+        "Accelerator",
+        "How the processor is shared with the virtual machine; auto takes the fastest that proves itself.",
+        choices=("auto", "kvm", "hvf", "whpx", "tcg"),
+    ),
+    PreferenceSpec("guest.cpus", 1, "Processors", "Most processors that the virtual machine may use.", "", 1, 64),
+    PreferenceSpec(
+        "guest.memory_mib", 1024, "Memory", "Most memory that the virtual machine may use.", "MiB", 128, 1048576
+    ),
+    PreferenceSpec(
+        "network.internet",
+        False,
+        "Internet for jobs",
+        "Let jobs of a project that asks for it reach the internet; they never reach your own network's computers.",
+    ),
+    PreferenceSpec(
+        "network.limit_kib_per_s",
+        0,
+        "Traffic limit",
+        "Most traffic of the virtual machine each way; 0 means no limit.",
+        "KiB/s",
+        0,
+        10485760,
+    ),
+)
+BY_KEY: Final = {spec.key: spec for spec in TABLE}

@@ -1,0 +1,190 @@
+"""One instance per base folder, and how others speak to it: loopback TCP with a token, JSON lines both ways.
+
+    -> {"token": "...", "do": "pause", "with": {"until": "2026-11-20T18:00:00+00:00"}}
+    <- {"ok": true, "snapshot": {...}}            or {"ok": false, "error": "...", "text": "...", "doing": "..."}
+    -> {"token": "...", "do": "watch"}            then one snapshot a line until the connection closes
+
+Loopback TCP because Windows' asyncio has no Unix sockets; the token is in a file that only the user can read.
+"""
+
+import asyncio
+import contextlib
+import hmac
+import json
+import secrets
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
+from typing import Any, Final
+
+from filelock import FileLock, Timeout
+
+from client.board import Board
+from client.commands import Command, Finish, Pause, Quit, Resume, Start, Stop, WhatOfWork
+from client.errors import AlreadyRunning, BadInput, NotRunning
+from client.log import logger
+from client.paths import Paths, write_atomic
+from client.snapshot import ClientSnapshot
+
+LINE_LIMIT: Final = 65536
+TIMEOUT_S: Final = 10.0
+COMMANDS: Final = ("status", "start", "pause", "resume", "finish", "stop", "quit")
+
+
+class InstanceLock:
+    """Held for the life of the program; the system lets go of it when the program is killed."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._lock = FileLock(paths.lock, timeout=0)
+
+    def __enter__(self) -> "InstanceLock":
+        self._paths.base.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise AlreadyRunning(str(self._paths.base)) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def parse_command(word: str, given: dict[str, Any]) -> Command:
+    """The command that a face asked for by name.
+
+    Raises:
+        BadInput: no such command, or its arguments do not fit.
+    """
+    plain: dict[str, Command] = {"start": Start(), "resume": Resume(), "stop": Stop()}
+    if word in plain:
+        return plain[word]
+    try:
+        match word:
+            case "pause":
+                until = given.get("until")
+                return Pause(datetime.fromisoformat(until) if until else None)
+            case "finish":
+                return Finish(bool(given.get("undo", False)))
+            case "quit":
+                return Quit(WhatOfWork(given.get("work", "save")))
+    except (ValueError, TypeError) as error:
+        raise BadInput(word, str(error), "see main.py ctl --help") from error
+    raise BadInput("command", f"there is no command {word!r}", f"known are {', '.join(COMMANDS)}")
+
+
+class ControlServer:
+    """Answers on loopback while the program runs."""
+
+    def __init__(
+        self, paths: Paths, board: Board, handle: Callable[[Command], Awaitable[None]], show: Callable[[], bool]
+    ) -> None:
+        """Args: show: brings this instance's window to the front; False if it has none."""
+        self._paths = paths
+        self._board = board
+        self._handle = handle
+        self._show = show
+        self._token = secrets.token_urlsafe(24)
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        """Listen on a free port and leave port and token for others of the same user."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=LINE_LIMIT)
+        port = self._server.sockets[0].getsockname()[1]
+        write_atomic(self._paths.control, json.dumps({"port": port, "token": self._token}).encode())
+
+    async def close(self) -> None:
+        """Stop listening; connections end."""
+        self._paths.control.unlink(missing_ok=True)
+        if self._server is not None:
+            self._server.close()
+
+    async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                await self._answer(line, writer)
+        except (OSError, ValueError, asyncio.CancelledError):
+            logger("control").debug("A control connection ended")
+        finally:
+            writer.close()
+
+    async def _answer(self, line: bytes, writer: StreamWriter) -> None:
+        try:
+            said = json.loads(line)
+            allowed = hmac.compare_digest(str(said["token"]).encode(), self._token.encode())
+            word, given = str(said["do"]), said.get("with") or {}
+        except (ValueError, KeyError, TypeError):
+            allowed, word, given = False, "", {}
+        if not allowed:
+            await _write(writer, {"ok": False, "error": "refused", "text": "That is not this instance's token."})
+            return
+        if word == "watch":
+            await self._watch(writer)
+            return
+        try:
+            if word == "show":
+                await _write(writer, {"ok": self._show(), "error": "no-window", "text": "This instance has no window."})
+                return
+            if word != "status":
+                await self._handle(parse_command(word, given))
+        except BadInput as error:
+            await _write(writer, {"ok": False, "error": error.code, "text": error.what, "doing": error.remedy})
+            return
+        await _write(writer, {"ok": True, "snapshot": self._board.snapshot().to_json()})
+
+    async def _watch(self, writer: StreamWriter) -> None:
+        fresh: asyncio.Queue[ClientSnapshot] = asyncio.Queue(1)
+
+        def take(snapshot: ClientSnapshot) -> None:
+            with contextlib.suppress(asyncio.QueueEmpty):
+                fresh.get_nowait()
+            fresh.put_nowait(snapshot)
+
+        end = self._board.subscribe(take)
+        try:
+            while True:
+                await _write(writer, (await fresh.get()).to_json())
+        finally:
+            end()
+
+
+async def _write(writer: StreamWriter, said: dict[str, Any]) -> None:
+    writer.write(json.dumps(said).encode() + b"\n")
+    await writer.drain()
+
+
+async def ask(paths: Paths, word: str, given: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Ask the running instance; its reply.
+
+    Raises:
+        NotRunning: none answers.
+    """
+    async for reply in _lines(paths, word, given or {}):
+        return reply
+    raise NotRunning(str(paths.base))
+
+
+async def watch(paths: Paths) -> AsyncIterator[dict[str, Any]]:
+    """Snapshots of the running instance, as plain data, until it ends.
+
+    Raises:
+        NotRunning: none answers.
+    """
+    async for said in _lines(paths, "watch", {}):
+        yield said
+
+
+async def _lines(paths: Paths, word: str, given: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    try:
+        place = json.loads(paths.control.read_text(encoding="utf-8"))
+        reader, writer = await asyncio.wait_for(
+            asyncio.open_connection("127.0.0.1", int(place["port"]), limit=8 * 2**20), TIMEOUT_S
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise NotRunning(str(paths.base)) from error
+    try:
+        await _write(writer, {"token": place["token"], "do": word, "with": given})
+        while line := await asyncio.wait_for(reader.readline(), TIMEOUT_S if word != "watch" else None):
+            yield json.loads(line)
+    finally:
+        writer.close()

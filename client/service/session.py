@@ -1,0 +1,140 @@
+"""One run of the program in a base folder: lock, log file, core and control socket, for every face."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from client import log
+from client.commands import Command, Quit, Start, WhatOfWork
+from client.core import Core, Make
+from client.hypervisor.driver import Driver, DriverReport
+from client.paths import Paths
+from client.preferences.store import Preferences, load
+from client.service.control import ControlServer
+from client.service.relay_command import relay_command
+from client.snapshot import ClientSnapshot
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says of a run.
+
+    Attributes:
+        sets: KEY=VALUE preferences.
+        start: begin to work at once.
+        project: a project file to attach to first; None keeps the one attached.
+        jobs: leave after so many finished jobs; 0: stay.
+    """
+
+    base: Path
+    sets: tuple[str, ...] = ()
+    start: bool = False
+    project: Path | None = None
+    jobs: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Jobs that ended in a run: accepted by the project, or failed and refused."""
+
+    accepted: int = 0
+    failed: int = 0
+
+    def exit_code(self, jobs: int) -> int:
+        """0 if all jobs that were asked for were accepted; a run without a number of jobs ends well."""
+        return 0 if not jobs or (self.accepted >= jobs and not self.failed) else 1
+
+
+class Port(Protocol):
+    """A face's end: takes snapshots, gives commands."""
+
+    def publish(self, snapshot: ClientSnapshot) -> None:
+        """Show a snapshot; called in the event loop, must not block."""
+
+    def show_window(self) -> bool:
+        """Bring the window to the front; False if there is none."""
+
+    async def next_command(self) -> Command:
+        """The next command of the person at this face."""
+
+
+async def run(options: Options, port: Port) -> Outcome:
+    """Run the core for a face until Quit, or until enough jobs are finished. The caller holds the `InstanceLock`.
+
+    Raises:
+        BadInput: preferences of the command line, or the project file, do not fit.
+    """
+    paths = Paths(options.base)
+    paths.make()
+    preferences = load(paths.preferences, options.sets)
+    if options.project is not None:
+        attach(paths, options.project)
+    file = log.to_file(paths.log)
+    core = Core(paths, preferences, Make(driver=find_driver))
+    core.load()
+    end = core.board.subscribe(port.publish)
+    quota = _Quota(core, options.jobs)
+    control = ControlServer(paths, core.board, core.handle, port.show_window)
+    commands = asyncio.create_task(_obey(port, core.handle))
+    try:
+        await control.open()
+        if options.start:
+            await core.handle(Start())
+        await core.run()
+        return quota.outcome
+    finally:
+        commands.cancel()
+        await control.close()
+        end()
+        log.remove(file)
+
+
+class _Quota:
+    """Counts the jobs that end, and leaves when enough have."""
+
+    def __init__(self, core: Core, jobs: int) -> None:
+        self.outcome = Outcome()
+        self._core = core
+        self._jobs = jobs
+        self._first = core.board.facts.totals
+        self._leaving: asyncio.Task[None] | None = None
+        core.board.subscribe(self._count)
+
+    def _count(self, snapshot: ClientSnapshot) -> None:
+        now, first = snapshot.totals, self._first
+        self.outcome = Outcome(now.jobs_accepted - first.jobs_accepted, now.jobs_failed - first.jobs_failed)
+        ended = self.outcome.accepted + self.outcome.failed
+        if self._jobs and ended >= self._jobs and self._leaving is None:
+            self._leaving = asyncio.ensure_future(self._core.handle(Quit(WhatOfWork.STOP)))
+
+
+def attach(paths: Paths, project: Path) -> None:
+    """Make a project file the one attached; it is checked first.
+
+    Raises:
+        BadInput: it does not fit; the one attached stays.
+    """
+    from client.paths import write_atomic
+    from client.project.definition import load_project
+
+    load_project(project)
+    paths.make()
+    write_atomic(paths.project, project.read_bytes())
+
+
+async def find_driver(paths: Paths, preferences: Preferences) -> tuple[Driver, DriverReport]:
+    """The hypervisor driver that the preferences and this computer call for.
+
+    Raises:
+        NoHypervisor: there is none.
+    """
+    from client.hypervisor.registry import choose
+
+    return await choose(preferences.text("hypervisor.driver"), paths.vms, relay_command())
+
+
+async def _obey(port: Port, handle: Callable[[Command], Awaitable[None]]) -> None:
+    while True:
+        await handle(await port.next_command())

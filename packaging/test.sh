@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# The whole suite: checks, unit tests, real parts, the whole program. CI fails if a test was skipped that should run here.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+packaging/check.sh
+export QT_QPA_PLATFORM=offscreen
+.venv/bin/python -m pytest tests/integration tests/end2end --durations=10 "$@"

@@ -1,0 +1,44 @@
+"""Joins the window to a run of the program: the lock, the core's coroutine, the exit code."""
+
+import asyncio
+
+from client.errors import AlreadyRunning, NotRunning
+from client.paths import Paths
+from client.service.control import InstanceLock, ask
+from client.service.session import Options, Outcome, run
+from ui import application
+from ui.bridge import CorePort
+
+
+def main(options: Options, *, theme: str, minimized: bool) -> int:
+    """Open the window and work until Quit. A second start shows the first one's window and ends.
+
+    Raises:
+        AlreadyRunning: another instance holds the base folder and has no window to show.
+    """
+    paths = Paths(options.base)
+    try:
+        with InstanceLock(paths):
+            return _run(options, theme, minimized)
+    except AlreadyRunning:
+        if _show_other(paths):
+            return 0
+        raise
+
+
+def _run(options: Options, theme: str, minimized: bool) -> int:
+    outcome = Outcome()
+
+    async def core(port: CorePort) -> None:
+        nonlocal outcome
+        outcome = await run(options, port)
+
+    status = application.run(core, minimized=minimized, theme=theme)
+    return status or outcome.exit_code(options.jobs)
+
+
+def _show_other(paths: Paths) -> bool:
+    try:
+        return bool(asyncio.run(ask(paths, "show"))["ok"])
+    except NotRunning:
+        return False
