@@ -1,0 +1,21 @@
+"""Set before Qt is loaded: tests of views need no display."""
+
+import os
+from collections.abc import Iterator
+
+os.environ["QT_QPA_PLATFORM"] = "offscreen"
+
+import pytest
+from PySide6.QtGui import QFont
+from PySide6.QtWidgets import QApplication
+
+from ui.theme import Theme, apply_theme
+
+
+@pytest.fixture(autouse=True)
+def plain_look(qapp: QApplication) -> Iterator[None]:
+    """Each test starts light, left to right, in the system's font."""
+    font = QFont(qapp.font())
+    apply_theme(qapp, Theme.LIGHT)
+    yield
+    qapp.setFont(font)

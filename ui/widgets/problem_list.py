@@ -1,0 +1,114 @@
+"""Problems, inline: what happened, what is being done, dismiss. Never a dialog."""
+
+from PySide6.QtCore import QRectF, Qt, Signal
+from PySide6.QtGui import QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+
+from client.commands import DismissProblem
+from client.snapshot import Severity
+from ui.icons import Emblem, paint_emblem
+from ui.theme import Role, Tone, mix, tone
+from ui.view_models import ProblemRow
+from ui.widgets.button import Button
+from ui.widgets.label import Text
+from ui.widgets.metrics import CARD_RADIUS, UNIT
+
+_TONES = {Severity.ERROR: Tone.BAD, Severity.WARNING: Tone.CAUTION, Severity.NOTICE: Tone.ACCENT}
+_SIGN = 3 * UNIT
+
+
+class ProblemCard(QWidget):
+    """One problem.
+
+    Signals:
+        dismissed: its dismiss button was pressed.
+    """
+
+    dismissed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._severity = Severity.NOTICE
+        row = QHBoxLayout(self)
+        row.setContentsMargins(2 * UNIT + _SIGN + UNIT + 4, UNIT + 4, UNIT, UNIT + 4)
+        row.setSpacing(UNIT)
+        column = QVBoxLayout()
+        column.setSpacing(4)
+        self.text = Text(strong=True, selectable=True)
+        self.doing = Text(selectable=True)
+        self.since = Text(factor=0.88, quiet=True)
+        for label in (self.text, self.doing, self.since):
+            column.addWidget(label)
+        row.addLayout(column, 1)
+        self.dismiss = Button(emblem=Emblem.CROSS)
+        self.dismiss.quiet = True
+        self.dismiss.setAccessibleName("Dismiss this problem")
+        self.dismiss.setToolTip("Dismiss")
+        self.dismiss.clicked.connect(self.dismissed)
+        row.addWidget(self.dismiss, 0, Qt.AlignmentFlag.AlignTop)
+
+    def show_problem(self, problem: ProblemRow) -> None:
+        """Show this problem."""
+        self._severity = problem.severity
+        self.setAccessibleName(f"Problem ({problem.severity}): {problem.text}")
+        self.setAccessibleDescription(problem.doing)
+        self.text.show_text(problem.text)
+        self.doing.show_text(problem.doing)
+        self.since.show_text(problem.since)
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        color, base = tone(self.palette(), _TONES[self._severity]), self.palette().color(Role.Base)
+        painter.setPen(QPen(mix(color, base, 0.5), 1))
+        painter.setBrush(mix(color, base, 0.08))
+        box = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
+        painter.drawRoundedRect(box, CARD_RADIUS, CARD_RADIUS)
+        sign = QRectF(2 * UNIT, 1.5 * UNIT, _SIGN, _SIGN)
+        if self.layoutDirection() is Qt.LayoutDirection.RightToLeft:
+            sign.moveRight(self.width() - 2 * UNIT)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(color)
+        painter.drawEllipse(sign)
+        emblem = Emblem.INFO if self._severity is Severity.NOTICE else Emblem.ALERT
+        paint_emblem(painter, sign.adjusted(5, 5, -5, -5), base, emblem)
+
+
+class ProblemList(QWidget):
+    """All problems that stand.
+
+    Signals:
+        asked: a `DismissProblem`.
+    """
+
+    asked = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.cards: dict[tuple[str, str], ProblemCard] = {}
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(UNIT)
+
+    def show_problems(self, problems: tuple[ProblemRow, ...]) -> None:
+        """Show these problems in this order."""
+        keys = [(problem.code, problem.about) for problem in problems]
+        for gone in [key for key in self.cards if key not in keys]:
+            card = self.cards.pop(gone)
+            card.hide()
+            card.deleteLater()
+        for place, problem in enumerate(problems):
+            key = (problem.code, problem.about)
+            known = self.cards.get(key) or self._make(key)
+            known.show_problem(problem)
+            if self._column.indexOf(known) != place:
+                self._column.insertWidget(place, known)
+        if self.isHidden() == bool(problems):
+            self.setVisible(bool(problems))
+
+    def _make(self, key: tuple[str, str]) -> ProblemCard:
+        card = ProblemCard(self)
+        card.dismissed.connect(lambda: self.asked.emit(DismissProblem(*key)))
+        self.cards[key] = card
+        return card
