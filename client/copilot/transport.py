@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import logging
 import random
+import socket
 import ssl
 import uuid
 from collections import OrderedDict
@@ -40,6 +41,7 @@ MAX_INBOX: Final = 1000
 MAX_REMEMBERED: Final = 20_000
 MAX_UNCONFIRMED: Final = 1000
 _MAX_ITERATIONS: Final = 1_000_000
+_QUICK_ACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,14 @@ class _Stream(ClientXMPP):
     def data_received(self, data: bytes | str) -> None:
         """Counts signs of life, then parses."""
         self.received_count += 1
+        self._confirm_at_once()
         super().data_received(data)
+
+    def _confirm_at_once(self) -> None:
+        """Has the system confirm what was read now: servers that let Nagle wait for it answer 40 ms later otherwise."""
+        raw = self.transport.get_extra_info("socket") if self.transport is not None else None
+        if _QUICK_ACK is not None and raw is not None:
+            raw.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
 
     def discard(self) -> None:
         """Closes at once and leaves no task behind."""
@@ -133,6 +142,8 @@ class XmppTransport:
         self._inbox: asyncio.Queue[Incoming] = asyncio.Queue(MAX_INBOX)
         self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._unconfirmed: dict[str, _Unconfirmed] = {}
+        self._drained = asyncio.Event()
+        self._drained.set()
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -185,6 +196,12 @@ class XmppTransport:
     def forget(self, message_id: str) -> None:
         """Stops sending a message again; unknown ids are ignored."""
         self._unconfirmed.pop(message_id, None)
+        if not self._unconfirmed:
+            self._drained.set()
+
+    async def drained(self) -> None:
+        """Returns when no message waits for its confirmation."""
+        await self._drained.wait()
 
     def reset(self) -> None:
         """Drops the connection without a word and opens a new one at once (after a pause of the whole computer)."""
@@ -212,6 +229,7 @@ class XmppTransport:
     def _remember(self, message_id: str, to: str, text: str) -> None:
         due_at = asyncio.get_running_loop().time() + FIRST_RESEND_S
         self._unconfirmed[message_id] = _Unconfirmed(to, text, due_at)
+        self._drained.clear()
         if len(self._unconfirmed) > MAX_UNCONFIRMED:
             del self._unconfirmed[next(iter(self._unconfirmed))]
 

@@ -1,0 +1,329 @@
+"""The agent: asks for a job, does it, hands in the output, asks for the next; it never ends because of a job.
+
+    idle -> wanting -> getting input -> executing -> validating -> wanting output place -> putting output -> done
+                               any of these -> failed(cause) -> wanting
+
+`Agent.run` returns after `finish` (when the job in hand is done) or `suspend` (at once, the job stays on the scratch
+disk). All waits, limits and repeats are in `Timers`.
+"""
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from client.clock import Clock
+from client.copilot import report as states
+from client.copilot.checkpoint import Checkpoint, JobRecord
+from client.copilot.conversation import Answer, Conversation, Delivered, Messenger, bare
+from client.copilot.errors import JobFailed
+from client.copilot.handover import Handover
+from client.copilot.intake import Intake, record_of
+from client.copilot.lease import LeaseKeeper
+from client.copilot.messages import Error, JobFailedReport, JobVerdict, RunJob, Sleep
+from client.copilot.report import Progress, Report
+from client.copilot.runner import JobRunner
+from client.copilot.storage.files import FileTransfer
+from client.copilot.timers import Timers
+
+log = logging.getLogger("agent")
+
+#: How long `run` waits at its end for confirmations and the verdict on the last job.
+LAST_WORDS_S: Final = 10.0
+#: How often a job left behind is taken up again without having been suspended on purpose.
+MAX_STARTS: Final = 3
+
+
+@dataclass(frozen=True)
+class AgentSettings:
+    """What an agent needs to know.
+
+    Attributes:
+        job_manager: bare JID of the project's managers.
+        state_dir: existing folder for the record of the job in hand.
+        agent_host: name of this computer as told to the managers.
+        durable: the record survives a power cut (at the price of a wait for the disk).
+        max_jobs: end after that many jobs; 0 for no limit.
+    """
+
+    job_manager: str
+    state_dir: Path
+    agent_host: str
+    durable: bool = True
+    max_jobs: int = 0
+    timers: Timers = field(default_factory=Timers)
+
+
+@dataclass
+class _Work:
+    """The job in hand."""
+
+    record: JobRecord
+    lease: LeaseKeeper
+    steps: "asyncio.Task[None]"
+
+
+class Agent:
+    """See the module. Give the transport `on_info`, `on_state` of this object."""
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        transport: Messenger,
+        files: FileTransfer,
+        runner: JobRunner,
+        report: Report,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._transport = transport
+        self._runner = runner
+        self._report = report
+        self._clock = clock
+        self._talk = Conversation(transport, settings.job_manager, self._on_unasked)
+        self._checkpoint = Checkpoint(settings.state_dir, durable=settings.durable)
+        timers = settings.timers
+        self._intake = Intake(self._talk, settings.job_manager, settings.agent_host, settings.state_dir, timers)
+        self._handover = Handover(self._talk, settings.job_manager, settings.agent_host, files, runner, timers)
+        self._files = files
+        self._work: _Work | None = None
+        self._finishing = asyncio.Event()
+        self._suspending = asyncio.Event()
+        self._last_job = ""
+        self._judged = asyncio.Event()
+        self._jobs = 0
+        self._background: set[asyncio.Task[Any]] = set()
+
+    @property
+    def job_id(self) -> str:
+        """The job in hand; empty for none."""
+        return self._work.record.job.id if self._work else ""
+
+    # -- what happens to the agent
+
+    async def on_info(self, incoming: Delivered) -> None:
+        """For the transport: something was delivered."""
+        await self._talk.deliver(incoming)
+
+    def on_state(self, connected: bool) -> None:
+        """For the transport: the session began or ended."""
+        self._report.xmpp(connected)
+
+    def finish(self, *, undo: bool = False) -> None:
+        """Ends `run` after the job in hand; at once when there is none. undo: goes on after all."""
+        if undo:
+            self._finishing.clear()
+        else:
+            self._finishing.set()
+
+    async def suspend(self, grace_s: float) -> None:
+        """Ends `run` now: the job gets `grace_s` to save itself, its record stays for the next start. Idempotent."""
+        self._suspending.set()
+        if self._work and not self._work.steps.done():
+            await self._runner.terminate(grace_s)
+            await asyncio.wait([self._work.steps], timeout=1.0)
+            self._work.steps.cancel()
+
+    def save(self) -> None:
+        """Brings the record of the job in hand up to date, without stopping anything."""
+        if self._work:
+            self._save(self._work.record)
+
+    def resumed(self) -> None:
+        """Time has passed without us: a new session, and the job is claimed before its output is handed in."""
+        self._transport.reset()
+        if self._work:
+            self._work.lease.claim()
+
+    # -- the loop
+
+    async def run(self) -> None:
+        """Does jobs until `finish`, `suspend` or the settings' number of jobs; a job left behind comes first."""
+        left = self._checkpoint.load()
+        if left is not None:
+            left.starts += 1
+            self._report.log("agent", "info", f"takes up job {left.job.id} again ({left.state})")
+            await self._do(left, claim=True)
+        while not self._over():
+            record = await self._next_job()
+            if record is not None:
+                await self._do(record, claim=False)
+        if not self._suspending.is_set():
+            self._report.job("", states.IDLE)
+            await self._last_words()
+        await self._files.close()
+
+    def _over(self) -> bool:
+        enough = 0 < self._settings.max_jobs <= self._jobs
+        return enough or self._finishing.is_set() or self._suspending.is_set()
+
+    async def _next_job(self) -> JobRecord | None:
+        """A job; None when the agent is to end first. Nobody is asked without a session."""
+        self._report.job("", states.WANTING)
+        asking = asyncio.create_task(self._intake.obtain())
+        ends = [asyncio.create_task(event.wait()) for event in (self._finishing, self._suspending)]
+        try:
+            await asyncio.wait([asking, *ends], return_when=asyncio.FIRST_COMPLETED)
+            if self._intake.awaits_job:
+                # A manager may have handed the job out already: better to give it back than to leave it to its lease.
+                await asyncio.wait([asking], timeout=self._settings.timers.store_answer_s)
+            if not asking.done():
+                return None
+            if self._over():
+                self._refuse(asking.result())
+                return None
+            return record_of(asking.result())
+        finally:
+            for task in (asking, *ends):
+                task.cancel()
+
+    async def _do(self, record: JobRecord, *, claim: bool) -> None:
+        self._jobs += 1
+        self._judged.clear()
+        if not record.lease_id:
+            # Managers without leases do not say what became of a job.
+            self._judged.set()
+        self._last_job = record.job.id
+        lease = LeaseKeeper(self._talk, self._settings.job_manager, record, self.save, claim=claim)
+        steps = asyncio.create_task(self._steps(record, lease, fresh=not claim))
+        self._work = _Work(record, lease, steps)
+        keeper = asyncio.create_task(lease.keep())
+        try:
+            await asyncio.wait([steps, keeper], return_when=asyncio.FIRST_COMPLETED)
+            await self._end(record, steps, keeper)
+        finally:
+            self._work = None
+            for task in (keeper, steps):
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(keeper, steps, return_exceptions=True)
+
+    async def _end(self, record: JobRecord, steps: "asyncio.Task[None]", keeper: "asyncio.Task[str]") -> None:
+        lost = not steps.done()
+        steps.cancel()
+        await asyncio.wait([steps])
+        try:
+            if lost:
+                await self._forget(record, f"lease lost: {keeper.result()}")
+            elif not steps.cancelled():
+                steps.result()
+        except JobFailed as failed:
+            await self._fail(record, failed)
+        else:
+            if self._suspending.is_set() and record.state != states.DONE and not lost:
+                record.starts = 0
+                self._save(record)
+                self._report.log("agent", "info", f"job {record.job.id} is kept for the next start ({record.state})")
+
+    async def _steps(self, record: JobRecord, lease: LeaseKeeper, *, fresh: bool) -> None:
+        """From input to jobDone, or until a suspension; a job taken up again starts at what its record says."""
+        if record.starts > MAX_STARTS:
+            raise JobFailed(record.job.id, "start", f"the computer broke down under it {MAX_STARTS} times")
+        if not fresh:
+            await self._wait_claimed(lease)
+        if record.exit_status is None:
+            if fresh or record.state == states.GETTING_INPUT:
+                await self._get_input(record)
+            await self._execute(record)
+        if self._suspending.is_set():
+            return
+        if record.job.validation_script and record.validate_status is None:
+            self._enter(record, states.VALIDATING)
+            record.validate_status = await self._runner.validate(record)
+            if self._suspending.is_set():
+                record.validate_status = None
+                return
+        await self._hand_in(record, lease)
+
+    async def _wait_claimed(self, lease: LeaseKeeper) -> None:
+        """A while; a computer whose manager is down works on rather than idles, the claim still guards the output."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(lease.settled.wait(), self._settings.timers.claim_patience_s)
+
+    async def _get_input(self, record: JobRecord) -> None:
+        self._enter(record, states.GETTING_INPUT)
+        await self._handover.fetch(record)
+
+    async def _execute(self, record: JobRecord) -> None:
+        self._enter(record, states.EXECUTING)
+        outcome = await self._runner.execute(record, lambda progress: self._progress(record, progress))
+        record.cpu_s += outcome.cpu_s
+        record.elapsed_s += outcome.elapsed_s
+        if not self._suspending.is_set():
+            record.exit_status = outcome.status
+        self._save(record)
+
+    async def _hand_in(self, record: JobRecord, lease: LeaseKeeper) -> None:
+        def enter(state: str) -> None:
+            self._enter(record, state, exit_code=record.exit_status)
+
+        await lease.settled.wait()
+        await self._handover.hand_in(record, enter, lease.settled.wait)
+        record.state = states.DONE
+        self._checkpoint.clear()
+        self._report.job(record.job.id, states.DONE, exit_code=record.exit_status, cpu_s=round(record.cpu_s, 3))
+        await self._runner.clean()
+
+    async def _fail(self, record: JobRecord, failed: JobFailed) -> None:
+        if record.lease_id:
+            said = f"{failed.cause}: {failed.said}"[:1000]
+            await self._talk.post("failed", record.manager, JobFailedReport(record.job.id, record.lease_id, said))
+        await self._forget(record, f"{failed.cause}: {failed.said}")
+
+    async def _forget(self, record: JobRecord, cause: str) -> None:
+        self._report.job(record.job.id, states.FAILED, cause=cause[:1000])
+        self._report.log("agent", "warning", f"job {record.job.id} failed, {cause}")
+        self._checkpoint.clear()
+        await self._runner.clean()
+
+    def _enter(self, record: JobRecord, state: str, **more: Any) -> None:
+        record.state = state
+        self._save(record)
+        self._report.job(record.job.id, state, title=record.job.command[:200], **more)
+
+    def _save(self, record: JobRecord) -> None:
+        try:
+            self._checkpoint.save(record)
+        except OSError as failed:
+            raise JobFailed(record.job.id, "disk-full", str(failed)) from failed
+
+    def _progress(self, record: JobRecord, progress: Progress) -> None:
+        self._report.job(
+            record.job.id, states.EXECUTING, done=progress.done, total=progress.total, unit=progress.unit[:64]
+        )
+
+    async def _last_words(self) -> None:
+        """Gives confirmations and the last verdict a moment to arrive."""
+
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._transport.drained()
+                if self._last_job:
+                    await self._judged.wait()
+
+    # -- what nobody asked for
+
+    def _on_unasked(self, answer: Answer) -> None:
+        command = answer.command
+        if isinstance(command, JobVerdict):
+            self._report.verdict(command.job_id, command.accepted, command.reason)
+            if command.job_id == self._last_job:
+                self._judged.set()
+        elif isinstance(command, Error):
+            self._report.log("agent", "error", f"{bare(answer.sender)} says: {command.text}")
+        elif isinstance(command, RunJob) and command.job.id != self.job_id:
+            self._refuse(answer)
+        elif not isinstance(command, Sleep):
+            log.debug("nobody waits for %s of %s", command.command, answer.sender)
+
+    def _refuse(self, answer: Answer) -> None:
+        """A job that came too late goes back to the queue at once instead of waiting for the end of its lease."""
+        run: RunJob = answer.command
+        self._report.log("agent", "warning", f"job {run.job.id} came unasked and is given back")
+        if run.lease_id:
+            said = JobFailedReport(run.job.id, run.lease_id, "start: the agent is not free")
+            task = asyncio.create_task(self._talk.post(f"refused-{run.job.id}", answer.sender, said))
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)

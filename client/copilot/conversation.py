@@ -1,0 +1,159 @@
+"""Questions and answers over a transport: who may speak, what is expected, what is sent again.
+
+The gate of the protocol: a command that nobody waits for is dropped. `redirect` is served here, in any state.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from client.copilot.errors import BadStanza
+from client.copilot.messages import Command, Info, Redirect, build_info, parse_info
+
+log = logging.getLogger("agent.talk")
+
+#: Most redirects served for one project in one run; a manager that redirects without end is ignored.
+MAX_REFERRALS: Final = 100
+
+
+class Messenger(Protocol):
+    """What the agent needs of a transport; `client.copilot.transport.XmppTransport` is one."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a session."""
+
+    async def drained(self) -> None:
+        """Returns when the receivers have confirmed all messages."""
+
+    async def send(self, to: str, info: Info, *, noack: bool = False) -> str:
+        """Sends, now or at the next session; returns the message's id."""
+
+    def forget(self, message_id: str) -> None:
+        """Stops sending a message again."""
+
+    def reset(self) -> None:
+        """Opens a fresh session."""
+
+
+class Delivered(Protocol):
+    """What arrives; `client.copilot.transport.Incoming` is one."""
+
+    @property
+    def sender(self) -> str:
+        """Full JID."""
+
+    @property
+    def info(self) -> Info:
+        """The map."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A command and the full JID that sent it."""
+
+    command: Any
+    sender: str
+
+
+@dataclass(eq=False)
+class _Expectation:
+    kinds: tuple[type[Any], ...]
+    job_id: str
+    future: "asyncio.Future[Answer]"
+
+    def fits(self, command: Command) -> bool:
+        if not isinstance(command, self.kinds) or self.future.done():
+            return False
+        return not self.job_id or getattr(command, "job_id", self.job_id) == self.job_id
+
+
+def bare(jid: str) -> str:
+    """A JID without its resource."""
+    return jid.partition("/")[0]
+
+
+class Conversation:
+    """The agent's end of the talk with the managers of one project.
+
+    Args:
+        transport: carries the messages.
+        manager: bare JID that all managers share; it and those it refers to are heard, nobody else.
+        on_unasked: is given commands that nobody waits for (verdicts, sleep, late jobs).
+    """
+
+    def __init__(self, transport: Messenger, manager: str, on_unasked: Callable[[Answer], None]) -> None:
+        self._transport = transport
+        self._manager = manager
+        self._on_unasked = on_unasked
+        self._trusted = {bare(manager)}
+        self._referrals = 0
+        self._expected: list[_Expectation] = []
+        self._slots: dict[str, str] = {}
+
+    async def post(self, slot: str, to: str, command: Command) -> None:
+        """Sends a command; an unconfirmed earlier one of the same slot is not sent again any more."""
+        self.settle(slot)
+        self._slots[slot] = await self._transport.send(to, build_info(command))
+
+    def settle(self, slot: str) -> None:
+        """The slot's question needs no answer any more."""
+        message_id = self._slots.pop(slot, None)
+        if message_id:
+            self._transport.forget(message_id)
+
+    @contextmanager
+    def expecting(self, *kinds: type[Any], job_id: str = "") -> "Iterator[asyncio.Future[Answer]]":
+        """A future for the next command of these kinds (and about this job), heard while the context lasts."""
+        wish = _Expectation(kinds, job_id, asyncio.get_running_loop().create_future())
+        self._expected.append(wish)
+        try:
+            yield wish.future
+        finally:
+            self._expected.remove(wish)
+            wish.future.cancel()
+
+    async def ask(
+        self, slot: str, to: str, command: Command, *kinds: type[Any], timeout_s: float, job_id: str = ""
+    ) -> Answer | None:
+        """Sends a command and waits for one of the answers; None when none came in time."""
+        with self.expecting(*kinds, job_id=job_id) as future:
+            await self.post(slot, to, command)
+            await asyncio.wait([future], timeout=timeout_s)
+            if not future.done():
+                return None
+            self.settle(slot)
+            return future.result()
+
+    async def deliver(self, incoming: Delivered) -> None:
+        """Takes what the transport delivered."""
+        if bare(incoming.sender) not in self._trusted:
+            log.warning("message of %s, who is no manager of this project, dropped", incoming.sender)
+            return
+        try:
+            command = parse_info(incoming.info)
+        except BadStanza as bad:
+            log.warning("message of %s dropped: %s", incoming.sender, bad)
+            return
+        if isinstance(command, Redirect):
+            await self._redirect(command)
+        elif command is not None:
+            self._hand_over(Answer(command, incoming.sender))
+
+    def _hand_over(self, answer: Answer) -> None:
+        for wish in self._expected:
+            if wish.fits(answer.command):
+                wish.future.set_result(answer)
+                return
+        self._on_unasked(answer)
+
+    async def _redirect(self, command: Redirect) -> None:
+        self._referrals += 1
+        if self._referrals > MAX_REFERRALS:
+            log.warning("too many redirects, %s dropped", command.referral)
+            return
+        self._trusted.add(bare(command.referral))
+        await self._transport.send(command.referral, command.info)

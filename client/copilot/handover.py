@@ -1,0 +1,147 @@
+"""Files of a job: its input from the project's file server, its output to the one that a storage manager names."""
+
+import asyncio
+import errno
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from client.copilot import report as states
+from client.copilot.checkpoint import JobRecord
+from client.copilot.conversation import Answer, Conversation
+from client.copilot.errors import FileTooBig, JobFailed, TransferFailed
+from client.copilot.messages import (
+    GetJobOutputDir,
+    HaveGetJobOutputDir,
+    JobDone,
+    StoreJobOutputDir,
+    WantGetJobOutputDir,
+)
+from client.copilot.runner import JobRunner
+from client.copilot.storage.files import FileTransfer
+from client.copilot.timers import Timers, doubling
+
+log = logging.getLogger("agent")
+
+
+class Handover:
+    """Fetches input and hands in output. manager: bare JID of all managers."""
+
+    def __init__(
+        self,
+        talk: Conversation,
+        manager: str,
+        agent_host: str,
+        files: FileTransfer,
+        runner: JobRunner,
+        timers: Timers,
+    ) -> None:
+        self._talk = talk
+        self._manager = manager
+        self._agent_host = agent_host
+        self._files = files
+        self._runner = runner
+        self._timers = timers
+
+    async def fetch(self, record: JobRecord) -> None:
+        """Fills a fresh work directory with the input files.
+
+        Raises:
+            JobFailed: `input` or `disk-full`.
+        """
+        job = record.job
+        try:
+            folder = await self._runner.prepare(job.id)
+            left = self._runner.input_limit_bytes
+            for name in job.input_files:
+                local = folder / name
+                local.parent.mkdir(parents=True, exist_ok=True)
+                left -= await self._fetch_one(job.chirp_url, f"/{job.input_dir.strip('/')}/{name}", local, left)
+        except (TransferFailed, FileTooBig) as failed:
+            raise JobFailed(job.id, "input", str(failed)) from failed
+        except OSError as failed:
+            raise JobFailed(job.id, _cause(failed, "input"), str(failed)) from failed
+
+    async def hand_in(
+        self, record: JobRecord, enter: Callable[[str], None], still_ours: Callable[[], Awaitable[object]]
+    ) -> None:
+        """Packs and uploads the output and says so to the storage manager.
+
+        Args:
+            enter: told which state begins.
+            still_ours: awaited before each step that only the holder of the job may take.
+
+        Raises:
+            JobFailed: `upload`, or what packing raises.
+        """
+        archive = await self._runner.pack(record)
+        waits = doubling(self._timers.transfer_first_s, self._timers.place_last_s)
+        for trial in range(1, self._timers.transfer_trials + 1):
+            enter(states.WANTING_OUTPUT_PLACE)
+            place = await self._find_place(record)
+            await still_ours()
+            enter(states.PUTTING_OUTPUT)
+            try:
+                await self._put(record, place, archive)
+            except TransferFailed as failed:
+                log.warning("output of %s not taken: %s", record.job.id, failed)
+                if trial == self._timers.transfer_trials:
+                    raise JobFailed(record.job.id, "upload", str(failed)) from failed
+            else:
+                await still_ours()
+                await self._say_done(record, place)
+                return
+            await asyncio.sleep(next(waits))
+
+    async def _fetch_one(self, server: str, path: str, local: Path, limit_bytes: int) -> int:
+        waits = doubling(self._timers.transfer_first_s, self._timers.place_last_s)
+        for trial in range(1, self._timers.transfer_trials + 1):
+            try:
+                return await self._files.get(server, path, local, limit_bytes=limit_bytes)
+            except TransferFailed as failed:
+                if failed.permanent or trial == self._timers.transfer_trials:
+                    raise
+                log.warning("input not had yet: %s", failed)
+            await asyncio.sleep(next(waits))
+        raise AssertionError("the last trial returns or raises")
+
+    async def _find_place(self, record: JobRecord) -> Answer:
+        """Asks until a storage manager names a place."""
+        job_id = record.job.id
+        for wait_s in doubling(self._timers.place_first_s, self._timers.place_last_s):
+            want = WantGetJobOutputDir(job_id, self._agent_host, record.job_data)
+            have = await self._talk.ask("place", self._manager, want, HaveGetJobOutputDir, timeout_s=wait_s)
+            if have is None:
+                continue
+            get = GetJobOutputDir(job_id, self._agent_host, record.job_data)
+            limit_s = self._timers.store_answer_s
+            place = await self._talk.ask("place", have.sender, get, StoreJobOutputDir, timeout_s=limit_s, job_id=job_id)
+            if place is not None and place.command.chirp_url:
+                return place
+        raise AssertionError("the waits have no end")
+
+    async def _put(self, record: JobRecord, place: Answer, archive: Path) -> None:
+        job_id = record.job.id
+        if place.command.job_data:
+            record.job_data = dict(place.command.job_data)
+        try:
+            await self._files.put(place.command.chirp_url, f"/{job_id}/{job_id}.tgz", archive)
+        except OSError as failed:
+            raise JobFailed(job_id, "upload", str(failed)) from failed
+
+    async def _say_done(self, record: JobRecord, place: Answer) -> None:
+        job_id = record.job.id
+        data = {**record.job_data, "wallTime": f"{record.cpu_s:.2f}"}
+        done = JobDone(
+            job_id,
+            self._agent_host,
+            exit_code=record.exit_status or 0,
+            validate_exit_code=record.validate_status,
+            job_data=data,
+        )
+        # A slot of its own: it is sent until confirmed, whatever the agent asks next.
+        await self._talk.post(f"done-{job_id}", place.sender, done)
+
+
+def _cause(failed: OSError, otherwise: str) -> str:
+    return "disk-full" if failed.errno in {errno.ENOSPC, errno.EDQUOT} else otherwise

@@ -1,0 +1,94 @@
+"""How the agent comes to a job: want_getJob to all managers, getJob to the one that answers first, runJob."""
+
+import asyncio
+import logging
+import random
+from pathlib import Path
+
+from client.copilot.checkpoint import JobRecord
+from client.copilot.conversation import Answer, Conversation
+from client.copilot.jdl import describe_host
+from client.copilot.messages import EXTENSIONS, Error, GetJob, HaveGetJob, RunJob, Sleep, WantGetJob
+from client.copilot.timers import Timers, doubling
+
+log = logging.getLogger("agent")
+
+
+class Intake:
+    """Asks for jobs.
+
+    Args:
+        manager: bare JID of all managers.
+        agent_host: this computer's name.
+        disk: a folder on the file system of the jobs, for the description of this computer.
+    """
+
+    def __init__(self, talk: Conversation, manager: str, agent_host: str, disk: Path, timers: Timers) -> None:
+        self._talk = talk
+        self._manager = manager
+        self._agent_host = agent_host
+        self._disk = disk
+        self._timers = timers
+        self.awaits_job = False
+
+    async def obtain(self) -> Answer:
+        """Asks until a job comes; the answer's command is a RunJob."""
+        while True:
+            answer = await self._want()
+            if isinstance(answer.command, HaveGetJob):
+                got = await self._get(answer.sender)
+                if got is None:
+                    continue
+                answer = got
+            if isinstance(answer.command, RunJob):
+                return answer
+            await self._stay_away(answer)
+
+    async def _want(self) -> Answer:
+        """Repeats the question; the first answer wins, later ones are dropped by the gate."""
+        jdl = describe_host(self._agent_host, self._disk)
+        command = WantGetJob(jdl, self._agent_host, EXTENSIONS)
+        for wait_s in doubling(self._timers.want_first_s, self._timers.want_last_s):
+            answer = await self._talk.ask(
+                "want", self._manager, command, HaveGetJob, RunJob, Sleep, Error, timeout_s=wait_s
+            )
+            if answer is None:
+                continue
+            missing = isinstance(answer.command, HaveGetJob) and answer.command.require_file
+            if not missing or await asyncio.to_thread(Path(missing).exists):
+                return answer
+            log.warning("%s has work only for computers with %s", answer.sender, missing)
+            await asyncio.sleep(wait_s)
+        raise AssertionError("the waits have no end")
+
+    async def _get(self, manager: str) -> Answer | None:
+        command = GetJob(describe_host(self._agent_host, self._disk), self._agent_host, EXTENSIONS)
+        self.awaits_job = True
+        try:
+            return await self._talk.ask(
+                "get", manager, command, RunJob, Sleep, Error, timeout_s=self._timers.get_answer_s
+            )
+        finally:
+            self.awaits_job = False
+
+    async def _stay_away(self, answer: Answer) -> None:
+        if isinstance(answer.command, Sleep):
+            # Drawn, so that agents that were sent away at once do not come back at once.
+            wait_s = random.uniform(0.0, self._timers.sleep_longest_s)
+            log.info("%s asks for a pause: %.0f s", answer.sender, wait_s)
+        else:
+            wait_s = self._timers.error_pause_s
+            log.error("%s says: %s", answer.sender, answer.command.text)
+        await asyncio.sleep(wait_s)
+
+
+def record_of(answer: Answer) -> JobRecord:
+    """The record with which a job begins."""
+    run: RunJob = answer.command
+    return JobRecord(
+        job=run.job,
+        manager=answer.sender,
+        lease_s=run.lease_s,
+        lease_id=run.lease_id if run.lease_s else "",
+        job_data=dict(run.job_data),
+    )

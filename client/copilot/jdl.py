@@ -1,0 +1,80 @@
+"""The description of a computer that an agent sends with its requests (`jdl`), written and read.
+
+    [
+    Key=value;
+    ]
+
+Text values are quoted, others are not; memory values of 0 are left out.
+"""
+
+import os
+import platform
+import re
+import shutil
+import socket
+from pathlib import Path
+from typing import Final
+
+_MEMORY_KEYS: Final = {"Memory": "MemTotal", "FreeMemory": "MemFree", "Swap": "SwapTotal", "FreeSwap": "SwapFree"}
+_ATTRIBUTE: Final = re.compile(r'\s*([A-Za-z][A-Za-z0-9_]{0,63})\s*=\s*("[^"\n]*"|[^\n]*?)\s*;?\s*')
+MAX_ATTRIBUTES: Final = 100
+
+
+def build_jdl(values: dict[str, str | int]) -> str:
+    """The text of a description; quotes and line feeds in texts are dropped, they cannot be escaped."""
+    lines = [f"{key}={_quoted(value) if isinstance(value, str) else value};\n" for key, value in values.items()]
+    return "".join(["[\n", *lines, 'Requirements=(other.Type=="Job");\n', "]\n"])
+
+
+def parse_jdl(text: str) -> dict[str, str]:
+    """Attributes of a description by name, unquoted; lines that are none are skipped."""
+    found: dict[str, str] = {}
+    for line in text.splitlines()[: MAX_ATTRIBUTES + 2]:
+        match = _ATTRIBUTE.fullmatch(line)
+        if match:
+            found[match[1]] = match[2].strip('"')
+    return found
+
+
+def describe_host(host_name: str, disk: Path) -> str:
+    """The description of this computer. disk: a folder on the file system that jobs use."""
+    values: dict[str, str | int] = {
+        "Type": "machine",
+        "WNHost": host_name,
+        "Version": "0",
+        "Uname": platform.release(),
+        "Platform": f"{platform.system()}-{platform.machine()}",
+        "LocalDiskSpace": shutil.disk_usage(disk).free // 1024,
+    }
+    values.update(_memory_mib())
+    return build_jdl(values)
+
+
+def own_host_name() -> str:
+    """This computer's name, as far as it can be told without asking a name server."""
+    return socket.gethostname() or "localhost"
+
+
+def read_meminfo() -> dict[str, int]:
+    """Figures of /proc/meminfo in KiB; empty where there is none."""
+    try:
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
+    except OSError:
+        return {}
+    return {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in text.splitlines())}
+
+
+def scratch_free_mib(folder: Path) -> int:
+    """Free space for jobs, in MiB."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize // (1024 * 1024)
+
+
+def _memory_mib() -> dict[str, int]:
+    kib = read_meminfo()
+    mib = {key: kib.get(name, 0) // 1024 for key, name in _MEMORY_KEYS.items()}
+    return {key: value for key, value in mib.items() if value}
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', "").replace("\n", " ") + '"'
