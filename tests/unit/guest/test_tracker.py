@@ -1,0 +1,90 @@
+"""What a guest says becomes what faces show."""
+
+from datetime import UTC, datetime
+
+from client.guest.tracker import GuestTracker
+from client.link import Message
+from client.snapshot import JobState
+
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+def tell(tracker: GuestTracker, kind: str, at: float = 0.0, **fields: object) -> None:
+    tracker.take(Message(kind, fields), NOW, at)
+
+
+def test_boot_goes_forward_and_ends_online() -> None:
+    tracker = GuestTracker()
+    seen = []
+    for step in ("python", "link", "python", "xmpp"):
+        tell(tracker, "boot", step=step)
+        seen.append(tracker.boot_fraction)
+    assert seen == sorted(seen)
+    assert (seen[-1], tracker.online, tracker.boot_step) == (1.0, True, "")
+
+
+def test_rate_and_time_left_come_from_progress() -> None:
+    tracker = GuestTracker()
+    for second in range(11):
+        tell(tracker, "job", second, job_id="j1", state="executing", done=second * 5, total=100, unit="events")
+    job = tracker.job
+    assert job is not None
+    assert (job.done_units, job.rate_per_s, job.seconds_left) == (50, 5.0, 10.0)
+
+
+def test_a_pause_does_not_spoil_the_rate() -> None:
+    tracker = GuestTracker()
+    for second in range(5):
+        tell(tracker, "job", second, job_id="j1", state="executing", done=second * 5, total=100)
+    tracker.held()
+    for second in range(1000, 1005):
+        tell(tracker, "job", second, job_id="j1", state="executing", done=20 + (second - 1000) * 5, total=100)
+    assert tracker.job is not None
+    assert tracker.job.rate_per_s == 5.0
+
+
+def test_done_never_passes_total() -> None:
+    tracker = GuestTracker()
+    tell(tracker, "job", job_id="j1", state="executing", done=500, total=100)
+    assert tracker.job is not None
+    assert tracker.job.done_units == 100
+
+
+def test_a_verdict_reaches_its_job_and_the_history_once_each() -> None:
+    tracker = GuestTracker()
+    tell(tracker, "job", job_id="j1", state="done", done=10, total=10, cpu_s=4.0)
+    tell(tracker, "verdict", job_id="j1", accepted=True)
+    ended = tracker.drain_ended()
+    assert [(e.job.job_id, e.job.accepted, e.cpu_s) for e in ended] == [("j1", None, 4.0), ("j1", True, 4.0)]
+    assert tracker.drain_ended() == []
+
+
+def test_a_late_verdict_does_not_touch_the_next_job() -> None:
+    tracker = GuestTracker()
+    tell(tracker, "job", job_id="j1", state="done")
+    tell(tracker, "job", job_id="j2", state="executing")
+    tell(tracker, "verdict", job_id="j1", accepted=False, reason="histograms differ")
+    assert tracker.job is not None
+    assert (tracker.job.job_id, tracker.job.accepted) == ("j2", None)
+    assert tracker.drain_ended()[-1].job.cause == "histograms differ"
+
+
+def test_an_unknown_state_changes_nothing() -> None:
+    tracker = GuestTracker()
+    tell(tracker, "job", job_id="j1", state="dancing")
+    assert tracker.job is None
+
+
+def test_idle_has_no_job_id() -> None:
+    tracker = GuestTracker()
+    tell(tracker, "job", job_id="", state="wanting")
+    assert tracker.job is not None
+    assert tracker.job.state is JobState.WANTING
+
+
+def test_a_fresh_boot_forgets_the_last_guest() -> None:
+    tracker = GuestTracker()
+    tell(tracker, "heartbeat", uptime_s=5, xmpp=True)
+    tell(tracker, "bye", reason="finished")
+    tracker.boot()
+    assert (tracker.guest, tracker.online, tracker.bye, tracker.boot_fraction) == (None, False, "", 0.0)

@@ -1,0 +1,131 @@
+"""From what is seen, small steps always lead to what is wanted."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from client.commands import Command, Finish, Pause, Quit, Resume, Start, Stop, WhatOfWork
+from client.guest.health import Remedy
+from client.reconcile import (
+    Intent,
+    Observed,
+    Step,
+    Want,
+    finished,
+    lapse,
+    next_step,
+    obey,
+    settled,
+    wanted,
+)
+from client.snapshot import VmState
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+#: what each step makes of a VM when it succeeds
+EFFECT = {
+    Step.BOOT: VmState.RUNNING,
+    Step.RESTORE: VmState.RUNNING,
+    Step.DISCARD: VmState.DEFINED,
+    Step.PAUSE: VmState.PAUSED,
+    Step.RESUME: VmState.RUNNING,
+    Step.SAVE: VmState.SAVED,
+    Step.SHUT_DOWN: VmState.DEFINED,
+    Step.POWER_OFF: VmState.DEFINED,
+    Step.RESET: VmState.RUNNING,
+    Step.FRESH_BOOT: VmState.DEFINED,
+}
+REACHED = {
+    Want.RUN: {VmState.RUNNING},
+    Want.HOLD: {VmState.PAUSED, VmState.ABSENT, VmState.DEFINED, VmState.SAVED, VmState.FAILED},
+    Want.SAVED: {VmState.ABSENT, VmState.DEFINED, VmState.SAVED, VmState.FAILED},
+    Want.OFF: {VmState.ABSENT, VmState.DEFINED, VmState.SAVED, VmState.FAILED},
+}
+RESTING = st.sampled_from([s for s in VmState if s not in {VmState.SAVING, VmState.UNKNOWN}])
+
+
+@given(st.sampled_from(Want), RESTING, st.booleans(), st.booleans(), st.booleans(), st.booleans())
+def test_every_wish_is_reached_in_a_few_steps(
+    want: Want, state: VmState, ready: bool, usable: bool, worth: bool, can_save: bool
+) -> None:
+    seen = Observed(state, ready, usable, worth, can_save)
+    for _ in range(6):
+        if seen.state is VmState.STARTING and want is Want.HOLD:
+            seen = replace(seen, state=VmState.RUNNING)
+        step = next_step(want, seen)
+        if step is Step.NOTHING:
+            break
+        if step is Step.FETCH:
+            seen = replace(seen, appliance_ready=True)
+        else:
+            seen = replace(seen, state=EFFECT[step])
+    assert seen.state in REACHED[want] | ({VmState.STARTING} if want is Want.RUN else set())
+
+
+@given(st.sampled_from(Want))
+def test_nothing_is_done_to_a_vm_that_saves_or_is_not_understood(want: Want) -> None:
+    assert next_step(want, Observed(VmState.SAVING)) is Step.NOTHING
+    assert next_step(want, Observed(VmState.UNKNOWN)) is Step.NOTHING
+
+
+@pytest.mark.parametrize("state", [VmState.ABSENT, VmState.DEFINED, VmState.SAVED, VmState.FAILED])
+def test_nothing_is_begun_while_a_back_off_runs(state: VmState) -> None:
+    assert next_step(Want.RUN, Observed(state, waits=True)) is Step.NOTHING
+
+
+def test_a_hung_guest_is_reset_then_booted_afresh() -> None:
+    assert next_step(Want.RUN, Observed(VmState.RUNNING, remedy=Remedy.RESET)) is Step.RESET
+    assert next_step(Want.RUN, Observed(VmState.RUNNING, remedy=Remedy.FRESH_BOOT)) is Step.FRESH_BOOT
+
+
+def test_a_saved_guest_that_could_not_log_in_is_booted_instead() -> None:
+    assert next_step(Want.RUN, Observed(VmState.SAVED, state_usable=False)) is Step.DISCARD
+
+
+COMMANDS = st.one_of(
+    st.sampled_from([Start(), Resume(), Stop(), Finish(), Finish(undo=True), Pause()]),
+    st.builds(Pause, st.just(NOW + timedelta(minutes=15))),
+)
+
+
+@given(st.lists(COMMANDS, max_size=12))
+def test_intents_never_contradict_themselves(commands: list[Command]) -> None:
+    intent = Intent()
+    for command in commands:
+        intent = obey(intent, command)  # type: ignore[arg-type]
+        assert obey(intent, command) == intent  # type: ignore[arg-type]
+    assert intent.working or not (intent.paused or intent.finishing)
+    assert intent.paused or intent.paused_until is None
+
+
+def test_stop_after_start_wants_the_state_saved() -> None:
+    assert wanted(obey(obey(Intent(), Start()), Stop())).want is Want.SAVED
+
+
+def test_a_pause_lapses_at_its_time_and_says_until_when() -> None:
+    intent = obey(obey(Intent(), Start()), Pause(NOW + timedelta(minutes=15)))
+    reason = wanted(intent).reason
+    assert reason is not None
+    assert (reason.code, reason.until) == ("paused-by-user", NOW + timedelta(minutes=15))
+    assert lapse(intent, NOW).paused
+    assert wanted(lapse(intent, NOW + timedelta(minutes=15))).want is Want.RUN
+
+
+def test_quitting_saves_or_stops_whatever_was_asked_before() -> None:
+    intent = obey(Intent(working=True), Quit())
+    assert wanted(intent).want is Want.SAVED
+    assert wanted(obey(intent, Quit(WhatOfWork.STOP))).want is Want.OFF
+
+
+def test_after_the_last_job_nothing_is_wanted() -> None:
+    assert wanted(finished(Intent(working=True, finishing=True))).want is Want.SAVED
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"), [(VmState.SAVED, True), (VmState.SAVING, False), (VmState.RUNNING, False)]
+)
+def test_the_program_may_end_when_nothing_runs(state: VmState, expected: bool) -> None:
+    assert settled(Want.SAVED, state) is expected
+    assert not settled(Want.RUN, state)
