@@ -1,0 +1,126 @@
+"""One process of a job and all that it started: run, watched, and ended as a whole.
+
+The raw wait status and the CPU time come from wait4(2) on a pidfd, so no thread and no SIGCHLD handler is needed.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+#: Processes that are waited for here; the reaper of orphans must leave them alone.
+awaited: Final[set[int]] = set()
+
+
+class Child:
+    """A started process, leader of its own session.
+
+    Attributes:
+        status: raw wait status; None while it runs.
+        cpu_s: user and system time of it and of its waited-for children; 0 while it runs.
+    """
+
+    def __init__(self, pid: int, uid: int | None) -> None:
+        self.pid = pid
+        self.status: int | None = None
+        self.cpu_s = 0.0
+        self._uid = uid
+        self._ended = asyncio.Event()
+        self._pidfd = os.pidfd_open(pid)
+        awaited.add(pid)
+        asyncio.get_running_loop().add_reader(self._pidfd, self._reap)
+
+    @classmethod
+    def start(
+        cls,
+        command: Sequence[str],
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        stdout: Path,
+        stderr: Path,
+        in_child: Callable[[], None],
+        uid: int | None,
+        pass_fds: Sequence[int] = (),
+    ) -> "Child":
+        """Starts a command; its output is appended to files that must not be links.
+
+        Raises:
+            OSError, subprocess.SubprocessError: it could not be started.
+        """
+        with contextlib.ExitStack() as files:
+            outputs = [files.enter_context(os.fdopen(_open_output(path, uid), "ab")) for path in (stdout, stderr)]
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=outputs[0],
+                stderr=outputs[1],
+                pass_fds=pass_fds,
+                start_new_session=True,
+                preexec_fn=in_child,
+            )
+        # From here on the process is ours alone; Popen must not wait for it too.
+        process.returncode = 0
+        return cls(process.pid, uid)
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Waits for its end; tells whether it has ended."""
+        if self.status is None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), timeout_s)
+        return self.status is not None
+
+    def signal_all(self, number: signal.Signals) -> None:
+        """Sends a signal to the whole process group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    async def kill(self) -> None:
+        """Ends it and everything it started; returns when it is gone. Idempotent."""
+        self.signal_all(signal.SIGKILL)
+        if self._uid is not None:
+            kill_user(self._uid)
+        await self._ended.wait()
+
+    def _reap(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        _pid, self.status, usage = os.wait4(self.pid, 0)
+        self.cpu_s = usage.ru_utime + usage.ru_stime
+        awaited.discard(self.pid)
+        self._ended.set()
+
+
+def kill_user(uid: int) -> None:
+    """Kills all processes of a user that is used for jobs only, wherever they hid. Repeats until none is left."""
+    for _round in range(100):
+        pids = _processes_of(uid)
+        if not pids:
+            return
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _processes_of(uid: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, ValueError):
+                state = (entry / "stat").read_text(encoding="latin-1").rpartition(")")[2].split()[0]
+                if entry.stat().st_uid == uid and state not in {"Z", "X"}:
+                    found.append(int(entry.name))
+    return found
+
+
+def _open_output(path: Path, uid: int | None) -> int:
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    if uid is not None:
+        os.fchown(number, uid, uid)
+    return number

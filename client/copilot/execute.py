@@ -1,0 +1,244 @@
+"""Runs jobs: work directory, wrapper, confinement, limits, progress, archive.
+
+    <root>/work/<job id>/     the job's files: input, `_wrapper_.sh`, `stdout`, `stderr`, `resources`, what it writes
+    <root>/<job id>.tgz       its output, packed
+
+The whole of the job is killed at its end. A job gets SOFTWARE_DIR (where the project's software is mounted) and
+VC_PROGRESS_FD, and hardly anything else, in its environment.
+"""
+
+import asyncio
+import errno
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from client.copilot.checkpoint import JobRecord
+from client.copilot.child import Child, kill_user
+from client.copilot.errors import JobFailed
+from client.copilot.pack import folder_size, pack_folder
+from client.copilot.progress import ProgressPipe
+from client.copilot.report import Progress
+from client.copilot.runner import Outcome
+from client.copilot.sandbox import Confinement, confine
+
+WRAPPER: Final = "_wrapper_.sh"
+_CHECK_INTERVAL_S: Final = 1.0
+#: A look at the clock counts at most this much: a computer that was paused has not run the job.
+_LONGEST_TICK_S: Final = 5.0
+_MARGIN_BYTES: Final = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class RunnerSettings:
+    """How jobs are run here.
+
+    Attributes:
+        root: existing folder for work directories and archives.
+        job_uid: user of the jobs; None for the agent's own, without namespaces.
+        network: whether jobs may use the network.
+        time_limit_s: of running time; a job's own shorter limit counts if it has one.
+        output_limit_bytes: most that a work directory, input included, and the archive may hold.
+        software_dir: where the project's software is.
+    """
+
+    root: Path
+    job_uid: int | None = None
+    network: bool = False
+    time_limit_s: float = 3600.0
+    output_limit_bytes: int = 100 * 1024 * 1024
+    memory_limit_mib: int = 0
+    software_dir: Path = Path("/software")
+
+
+class LocalRunner:
+    """JobRunner on this computer."""
+
+    def __init__(self, settings: RunnerSettings) -> None:
+        self._settings = settings
+        self._work_root = settings.root / "work"
+        self._child: Child | None = None
+        self._confine = confine(
+            Confinement(
+                uid=settings.job_uid,
+                network=settings.network,
+                # A little more than the limit, so that the end at it is seen as such.
+                file_limit_bytes=settings.output_limit_bytes + _MARGIN_BYTES,
+                memory_limit_mib=settings.memory_limit_mib,
+            )
+        )
+
+    @property
+    def input_limit_bytes(self) -> int:
+        """See JobRunner."""
+        return self._settings.output_limit_bytes
+
+    def work_dir(self, job_id: str) -> Path:
+        """See JobRunner."""
+        return self._work_root / job_id
+
+    async def prepare(self, job_id: str) -> Path:
+        """See JobRunner."""
+        await self.clean()
+        folder = self.work_dir(job_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    async def execute(self, record: JobRecord, on_progress: Callable[[Progress], None]) -> Outcome:
+        """See JobRunner."""
+        folder = self.work_dir(record.job.id)
+        try:
+            self._furnish(folder, record)
+        except OSError as failed:
+            raise JobFailed(record.job.id, _cause(failed, "start"), str(failed)) from failed
+        command = f"cd {shlex.quote(str(folder))} && . ./{WRAPPER}"
+        pipe = ProgressPipe(on_progress)
+        try:
+            return await self._run(record, command, ("stdout", "stderr"), pipe)
+        finally:
+            await pipe.close()
+
+    async def validate(self, record: JobRecord) -> int:
+        """See JobRunner."""
+        folder = shlex.quote(str(self.work_dir(record.job.id)))
+        script = record.job.validation_script
+        command = f"cd {folder} && chmod a+x {script} && ./{script}"
+        outcome = await self._run(record, command, ("validate_stdout", "validate_stderr"), None)
+        return outcome.status
+
+    async def terminate(self, grace_s: float) -> None:
+        """See JobRunner."""
+        child = self._child
+        if child is not None:
+            child.signal_all(signal.SIGTERM)
+            if not await child.wait(grace_s):
+                await child.kill()
+
+    async def pack(self, record: JobRecord) -> Path:
+        """See JobRunner."""
+        job_id = record.job.id
+        archive = self._settings.root / f"{job_id}.tgz"
+        try:
+            size = await asyncio.to_thread(pack_folder, self.work_dir(job_id), archive)
+        except OSError as failed:
+            raise JobFailed(job_id, _cause(failed, "upload"), str(failed)) from failed
+        if size > self._settings.output_limit_bytes:
+            raise JobFailed(job_id, "output-limit", f"archive of {size} bytes")
+        return archive
+
+    async def clean(self) -> None:
+        """See JobRunner."""
+        if self._settings.job_uid is not None:
+            kill_user(self._settings.job_uid)
+        await asyncio.to_thread(self._remove_all)
+
+    def _remove_all(self) -> None:
+        shutil.rmtree(self._work_root, ignore_errors=True)
+        for archive in self._settings.root.glob("*.tgz*"):
+            archive.unlink(missing_ok=True)
+
+    def _furnish(self, folder: Path, record: JobRecord) -> None:
+        """Wrapper and empty output files; all of it belongs to the job's user."""
+        if not folder.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "the work directory is gone", str(folder))
+        text = build_wrapper(record, folder).encode("utf-8", "surrogateescape")
+        wrapper = folder / WRAPPER
+        wrapper.unlink(missing_ok=True)
+        wrapper.write_bytes(text)
+        wrapper.chmod(0o755)
+        (folder / "resources").touch()
+        if self._settings.job_uid is not None:
+            _give(folder, self._settings.job_uid)
+
+    def _environment(self, folder: Path) -> dict[str, str]:
+        software = str(self._settings.software_dir)
+        return {
+            "PATH": f"{software}/bin:/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(folder),
+            "LANG": "C.UTF-8",
+            "SOFTWARE_DIR": software,
+        }
+
+    async def _run(
+        self, record: JobRecord, command: str, outputs: tuple[str, str], pipe: ProgressPipe | None
+    ) -> Outcome:
+        folder = self.work_dir(record.job.id)
+        environment = self._environment(folder)
+        if pipe is not None:
+            environment["VC_PROGRESS_FD"] = str(pipe.write_end)
+        try:
+            child = self._child = Child.start(
+                ["/bin/sh", "-c", command],
+                folder=folder,
+                environment=environment,
+                stdout=folder / outputs[0],
+                stderr=folder / outputs[1],
+                in_child=self._confine,
+                uid=self._settings.job_uid,
+                pass_fds=(pipe.write_end,) if pipe else (),
+            )
+        except (OSError, subprocess.SubprocessError) as failed:
+            raise JobFailed(record.job.id, "start", str(failed)) from failed
+        if pipe is not None:
+            pipe.start()
+        try:
+            elapsed_s = await self._watch(child, record)
+        finally:
+            await asyncio.shield(child.kill())
+            self._child = None
+        self._check_size(record)
+        return Outcome(child.status or 0, child.cpu_s, elapsed_s)
+
+    async def _watch(self, child: Child, record: JobRecord) -> float:
+        """Waits for the end within the limits; returns the running time."""
+        loop = asyncio.get_running_loop()
+        limit_s = min(self._settings.time_limit_s, record.job.time_limit_s or self._settings.time_limit_s)
+        elapsed_s, seen_at = 0.0, loop.time()
+        while True:
+            ended = await child.wait(_CHECK_INTERVAL_S)
+            now = loop.time()
+            elapsed_s += min(_LONGEST_TICK_S, now - seen_at)
+            seen_at = now
+            if ended:
+                return elapsed_s
+            if record.elapsed_s + elapsed_s > limit_s:
+                raise JobFailed(record.job.id, "time-limit", f"still running after {limit_s:.0f} s")
+            await asyncio.to_thread(self._check_size, record)
+
+    def _check_size(self, record: JobRecord) -> None:
+        limit = self._settings.output_limit_bytes
+        if folder_size(self.work_dir(record.job.id), limit + 1) > limit:
+            raise JobFailed(record.job.id, "output-limit", f"more than {limit} bytes in its folder")
+
+
+def build_wrapper(record: JobRecord, folder: Path) -> str:
+    """The shell script that sets the environment and runs the command; `environment` and `arguments` are shell text."""
+    job = record.job
+    packages = re.sub(r"[^\x20-\x7e]", " ", job.packages).strip()
+    return (
+        "#!/bin/sh\n"
+        + (f"# Packages: {packages}\n" if packages else "")
+        + "# Environment variables needed by the job\n"
+        f"{job.environment}\n\n"
+        "# Job command execution\n"
+        f"cd {shlex.quote(str(folder))}\n"
+        f"chmod a+x {job.command}\n"
+        f"./{job.command} {job.arguments}\n"
+    )
+
+
+def _give(folder: Path, uid: int) -> None:
+    for top, folders, files in os.walk(folder):
+        for name in [top, *(f"{top}/{entry}" for entry in (*folders, *files))]:
+            os.chown(name, uid, uid, follow_symlinks=False)
+
+
+def _cause(failed: OSError, otherwise: str) -> str:
+    return "disk-full" if failed.errno in {errno.ENOSPC, errno.EDQUOT} else otherwise

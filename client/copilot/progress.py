@@ -1,0 +1,93 @@
+"""Progress lines of a job: JSON objects on the pipe whose number is in $VC_PROGRESS_FD.
+
+    {"done": 120, "total": 500, "unit": "events"}
+
+The job is not trusted: lines that are too long, are not that, or come too fast are dropped; the newest one counts.
+"""
+
+import asyncio
+import contextlib
+import json
+import math
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+from client.copilot.report import Progress
+
+MAX_LINE_BYTES: Final = 1000
+MAX_COUNT: Final = 1e15
+#: Between two looks into the pipe.
+PAUSE_S: Final = 0.25
+_CHUNK_BYTES: Final = 64 * 1024
+
+
+def parse_progress(line: bytes) -> Progress | None:
+    """What a line says; None when it is not a progress line."""
+    if len(line) > MAX_LINE_BYTES:
+        return None
+    try:
+        said = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(said, dict):
+        return None
+    done, total, unit = _count(said.get("done")), _count(said.get("total", 0)), said.get("unit", "")
+    if done is None or total is None or not isinstance(unit, str):
+        return None
+    return Progress(done, total, unit[:64].encode("utf-8", "replace").decode())
+
+
+def _count(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if 0 <= value <= MAX_COUNT and math.isfinite(value) else None
+
+
+class ProgressPipe:
+    """The pipe: hand `write_end` to the child, then `start`, at last `close`."""
+
+    def __init__(self, on_progress: Callable[[Progress], None]) -> None:
+        self._on_progress = on_progress
+        self._read_end, self.write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(self.write_end, True)
+        self._rest = b""
+        self._told: Progress | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """To be called when the child has the write end."""
+        os.close(self.write_end)
+        self.write_end = -1
+        self._task = asyncio.create_task(self._read())
+
+    async def close(self) -> None:
+        """Takes what is left in the pipe and closes it; idempotent."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+            self._look()
+        for end in (self._read_end, self.write_end):
+            if end >= 0:
+                os.close(end)
+        self._read_end = self.write_end = -1
+
+    async def _read(self) -> None:
+        while True:
+            self._look()
+            await asyncio.sleep(PAUSE_S)
+
+    def _look(self) -> None:
+        """One bounded read: a job that floods the pipe waits for us, not we for it."""
+        try:
+            data = os.read(self._read_end, _CHUNK_BYTES)
+        except OSError:
+            return
+        lines = (self._rest + data).split(b"\n")
+        self._rest = lines.pop()[: MAX_LINE_BYTES + 1]
+        newest = next((found for found in map(parse_progress, reversed(lines)) if found), None)
+        if newest is not None and newest != self._told:
+            self._told = newest
+            self._on_progress(newest)
