@@ -17,6 +17,7 @@ class Sentence:
 
 
 _RETRY: Final = "Trying again in a moment; nothing is lost."
+_AGAIN: Final = "Fetching it again."
 
 SENTENCES: Final[dict[str, Sentence]] = {
     "internal": Sentence("Something unexpected happened: {said}", "Trying again; the log has the details."),
@@ -43,6 +44,30 @@ SENTENCES: Final[dict[str, Sentence]] = {
         "No program that runs virtual machines was found (looked for: {looked_for}).",
         "Install QEMU (Debian: qemu-system-x86); it is found by itself then.",
         Severity.ERROR,
+    ),
+    "appliance-missing": Sentence("A file of the appliance is missing: {path}.", _AGAIN),
+    "appliance-truncated": Sentence(
+        "A file of the appliance is not whole: {path} has {found_bytes} of {expected_bytes} bytes.", _AGAIN
+    ),
+    "appliance-altered": Sentence(
+        "A file of the appliance is not the one that the project published: {path}.", f"It is not used. {_AGAIN}"
+    ),
+    "bad-manifest": Sentence(
+        "The description of the appliance cannot be used: {what} ({where}).",
+        "Nothing of it is used; asking the project again from time to time.",
+        Severity.ERROR,
+    ),
+    "download-failed": Sentence("The appliance could not be fetched: {said}", _RETRY),
+    "no-such-vm": Sentence("The virtual machine {vm_id} is gone.", "Making it anew."),
+    "invalid-vm-state": Sentence("The virtual machine {vm_id} is {state} and cannot {verb} now.", _RETRY),
+    "medium-missing": Sentence("A disk of the virtual machine is missing: {path}.", _AGAIN),
+    "start-failed": Sentence("The virtual machine could not be started: {stderr}", _RETRY, Severity.ERROR),
+    "save-failed": Sentence(
+        "The state of the virtual machine could not be saved: {said}", "It goes on as it was; trying again."
+    ),
+    "link-unavailable": Sentence("The virtual machine cannot be spoken to: {said}", _RETRY),
+    "not-supported-by-driver": Sentence(
+        "{driver} cannot {verb} a virtual machine.", "Another hypervisor may: see the preferences."
     ),
     "guest-hung": Sentence("The virtual machine has not answered for {silence} s.", "Resetting it; its job goes on."),
     "guest-hung-again": Sentence(

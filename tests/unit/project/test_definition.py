@@ -1,0 +1,81 @@
+"""A project file is checked whole, and says what is wrong."""
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from client.errors import BadInput
+from client.project.definition import Needs, load_project, parse_project
+from client.project.enrolment import parse_token
+from client.project.errors import EnrolmentRefused
+
+GOOD: dict[str, Any] = {
+    "project": {"name": "Demo", "text": "Collisions", "publisher": "us"},
+    "xmpp": {"host": "127.0.0.1", "port": 5222, "domain": "localhost", "job_manager": "jm@localhost", "ca_pem": ""},
+    "transfer": {"chirp": "127.0.0.1:9094"},
+    "enrolment": {"url": "http://127.0.0.1:8080/guest-token", "secret": "s3cret"},
+    "appliance": {"url": "http://127.0.0.1:8080/appliance/manifest.json", "sha256": "0" * 64},
+}
+
+
+def changed(table: str, key: str, value: object) -> dict[str, Any]:
+    said = deepcopy(GOOD)
+    said.setdefault(table, {})[key] = value
+    return said
+
+
+def test_a_good_file_is_read_with_usual_needs() -> None:
+    project = parse_project(GOOD, "p.toml")
+    assert (project.chirp_host, project.chirp_port, project.needs) == ("127.0.0.1", 9094, Needs())
+    assert "s3cret" not in repr(project)
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value"),
+    [
+        ("project", "name", ""),
+        ("xmpp", "port", 70000),
+        ("xmpp", "port", True),
+        ("xmpp", "host", "a b; rm"),
+        ("transfer", "chirp", "nowhere"),
+        ("enrolment", "url", "http://example.org/token"),
+        ("enrolment", "url", "file:///etc/passwd"),
+        ("appliance", "sha256", "XYZ"),
+        ("needs", "memory_mib", 1),
+        ("needs", "network", "yes"),
+    ],
+)
+def test_what_does_not_fit_is_named(table: str, key: str, value: object) -> None:
+    with pytest.raises(BadInput) as caught:
+        parse_project(changed(table, key, value), "p.toml")
+    assert f"[{table}] {key}" in caught.value.what
+
+
+def test_all_faults_are_told_at_once() -> None:
+    with pytest.raises(BadInput) as caught:
+        parse_project({}, "p.toml")
+    assert caught.value.what.count(";") >= 7
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no such file"):
+        load_project(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_bytes(b"\xff\xfe = [")
+    with pytest.raises(BadInput, match="cannot be read"):
+        load_project(tmp_path / "bad.toml")
+
+
+def test_a_token_is_read() -> None:
+    token = parse_token(b'{"jid": "agent-1@localhost", "password": "pw", "expires_at": 1795187548}', "url")
+    assert (token.jid, token.expires_at.year) == ("agent-1@localhost", 2026)
+    assert "pw" not in repr(token)
+
+
+@given(st.binary(max_size=200))
+def test_no_answer_of_a_key_manager_does_harm(content: bytes) -> None:
+    with pytest.raises(EnrolmentRefused):
+        parse_token(content, "url")
