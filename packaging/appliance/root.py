@@ -18,7 +18,7 @@ def fill_root(recipe: Recipe, tree: Path, pythons: list[Path]) -> None:
     prune(tree, recipe.lines("root/prune.txt"))
     packages = tree / "usr/lib/python3/dist-packages"
     wheels.unpack(pythons, packages)
-    shutil.copytree(recipe.file("root/files"), tree, dirs_exist_ok=True)
+    _lay_over(recipe.file("root/files"), tree)
     for line in recipe.lines("root/folders.txt"):
         mode, path = line.split()
         (tree / path).mkdir(parents=True, exist_ok=True)
@@ -94,6 +94,18 @@ def _compile(recipe: Recipe, tree: Path, folders: list[Path]) -> None:
                 source.unlink()
         for cache in list(folder.rglob("__pycache__")):
             shutil.rmtree(cache)
+
+
+def _lay_over(source: Path, tree: Path) -> None:
+    """Copy the recipe's own files; scripts become executable whatever the checkout made of their modes."""
+    for path in sorted(source.rglob("*")):
+        target = tree / path.relative_to(source)
+        if path.is_dir():
+            target.mkdir(parents=True, exist_ok=True)
+        else:
+            data = path.read_bytes()
+            target.write_bytes(data)
+            target.chmod(0o755 if data.startswith(b"#!") else 0o644)
 
 
 def _link(path: Path, target: str) -> None:
