@@ -63,7 +63,7 @@ def _face(argv: list[str]) -> int:
         return daemon.main(options, as_json=given.json)
     from ui import launch
 
-    return launch.main(options, theme=given.theme, minimized=given.minimized)
+    return launch.main(options, theme=given.theme, minimized=given.minimized, report=given.ui_report)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--start", action="store_true", help="begin to work at once")
     parser.add_argument("--minimized", action="store_true", help="gui: only the tray icon")
     parser.add_argument("--theme", choices=("system", "light", "dark"), default="system", help="gui: colours")
+    parser.add_argument("--ui-report", type=Path, help="gui: keep a file on widgets and UI times (for tests)")
     parser.add_argument("--json", action="store_true", help="headless: one JSON line for each state")
     parser.add_argument("--jobs", type=int, default=0, help="leave after so many finished jobs")
     parser.add_argument("--version", action="version", version=f"Volunteer Cloud {__version__}, Python {sys.version}")

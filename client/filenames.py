@@ -1,7 +1,8 @@
 """Every file name of the base folder, once.
 
 <base>/
-  lock, control.json, intent.json, journal.jsonl, history.sqlite, preferences.toml, client.jsonl
+  lock, control.json, intent.json, journal.jsonl, history.sqlite, preferences.toml, client.jsonl,
+      window.ini (the window's place)
   project.toml                    the project attached to
   appliances/<name>-<version>/    verified files; a download in progress ends in PART_SUFFIX
   vms/<vm_id>/                    owned by the hypervisor driver
@@ -17,6 +18,7 @@ JOURNAL: Final = "journal.jsonl"
 HISTORY: Final = "history.sqlite"
 PREFERENCES: Final = "preferences.toml"
 LOG: Final = "client.jsonl"
+WINDOW: Final = "window.ini"
 PROJECT: Final = "project.toml"
 APPLIANCES: Final = "appliances"
 VMS: Final = "vms"
@@ -24,3 +26,17 @@ CONTEXTS: Final = "context"
 MANIFEST: Final = "manifest.json"
 #: a file that is not whole or not verified yet
 PART_SUFFIX: Final = ".part"
+
+# Inside vms/ and vms/<vm_id>/
+ACCELERATORS: Final = "accelerators.json"
+VM_SPEC: Final = "spec.json"
+VM_RECORD: Final = "record.json"
+VM_SCRATCH: Final = "scratch.qcow2"
+VM_SAVED_STATE: Final = "saved.state"
+VM_SAVED_FACTS: Final = "saved.json"
+VM_PID: Final = "qemu.pid"
+VM_CONTROL_SOCKET: Final = "qmp.sock"
+VM_LINK_SOCKET: Final = "link.sock"
+VM_CONSOLE: Final = "console.log"
+VM_ROUTES: Final = "routes.tsv"
+VM_TRAFFIC: Final = "traffic"

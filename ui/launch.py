@@ -1,16 +1,18 @@
 """Joins the window to a run of the program: the lock, the core's coroutine, the exit code."""
 
 import asyncio
+from pathlib import Path
 
+from client import filenames
 from client.errors import AlreadyRunning, NotRunning
 from client.paths import Paths
 from client.service.control import InstanceLock, ask
 from client.service.session import Options, Outcome, run
-from ui import application
+from ui.application import run as run_window
 from ui.bridge import CorePort
 
 
-def main(options: Options, *, theme: str, minimized: bool) -> int:
+def main(options: Options, *, theme: str, minimized: bool, report: Path | None = None) -> int:
     """Open the window and work until Quit. A second start shows the first one's window and ends.
 
     Raises:
@@ -19,21 +21,22 @@ def main(options: Options, *, theme: str, minimized: bool) -> int:
     paths = Paths(options.base)
     try:
         with InstanceLock(paths):
-            return _run(options, theme, minimized)
+            return _run(options, theme, minimized, report)
     except AlreadyRunning:
         if _show_other(paths):
             return 0
         raise
 
 
-def _run(options: Options, theme: str, minimized: bool) -> int:
+def _run(options: Options, theme: str, minimized: bool, report: Path | None) -> int:
     outcome = Outcome()
 
     async def core(port: CorePort) -> None:
         nonlocal outcome
         outcome = await run(options, port)
 
-    status = application.run(core, minimized=minimized, theme=theme)
+    place = options.base / filenames.WINDOW
+    status = run_window(core, minimized=minimized, theme=theme, settings_file=place, report_file=report)
     return status or outcome.exit_code(options.jobs)
 
 
