@@ -13,10 +13,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING, Final
 
-from client.copilot.messages import Info
+if TYPE_CHECKING:  # what only types need is not loaded: a guest's start is counted in tenths of a second
+    from xml.etree import ElementTree
+
+    from client.copilot.messages import Info
 
 _PREFIX: Final = "_BASE64"
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
@@ -58,7 +60,7 @@ class Received:
     message_id: str = ""
     sender: str = ""
     recipient: str = ""
-    info: Info = field(default_factory=dict)
+    info: "Info" = field(default_factory=dict)
     noack: bool = False
     condition: str = ""
 
@@ -79,7 +81,7 @@ def decode_value(text: str) -> str:
     return base64.b64decode(padded).decode("utf-8", "surrogateescape")
 
 
-def build_message(message_id: str, sender: str, recipient: str, info: Info, *, noack: bool = False) -> str:
+def build_message(message_id: str, sender: str, recipient: str, info: "Info", *, noack: bool = False) -> str:
     """The stanza that carries a map.
 
     Raises:
@@ -94,7 +96,7 @@ def build_ack(message_id: str, sender: str, recipient: str) -> str:
     return f"<message{_attributes({'from': sender, 'to': recipient, 'ack': message_id})}/>"
 
 
-def parse_message(element: ElementTree.Element) -> Received:
+def parse_message(element: "ElementTree.Element") -> Received:
     """Takes a received `message` element apart; whatever is malformed is Kind.NOTHING."""
     found = Received(
         Kind.NOTHING,
@@ -124,7 +126,7 @@ def _escape(text: str) -> str:
     return escaped.replace("\n", "&#10;").replace("\t", "&#9;").replace("\r", "&#13;")
 
 
-def _element(name: str, values: Info) -> str:
+def _element(name: str, values: "Info") -> str:
     if not all(map(_NAME.fullmatch, (name, *values))):
         raise ValueError(f"not a name: {[found for found in (name, *values) if not _NAME.fullmatch(found)]}")
     # The line feeds stay raw, as the original writes them; the receiver's parser turns them into blanks.
@@ -137,13 +139,13 @@ def _local(tag: str) -> str:
     return tag.rpartition("}")[2]
 
 
-def _child(element: ElementTree.Element, name: str) -> ElementTree.Element | None:
+def _child(element: "ElementTree.Element", name: str) -> "ElementTree.Element | None":
     """The last child of that name: the original keeps one per name too."""
     found = [child for child in element if _local(child.tag) == name]
     return found[-1] if found else None
 
 
-def _map(element: ElementTree.Element, depth: int) -> Info:
+def _map(element: "ElementTree.Element", depth: int) -> "Info":
     values: dict[str, str | Info] = {}
     for name, value in list(element.attrib.items())[:MAX_VALUES]:
         if _NAME.fullmatch(name):
@@ -159,7 +161,7 @@ def _is_stray(value: "str | Info") -> bool:
     return isinstance(value, str) and _STRAY.fullmatch(value) is not None
 
 
-def _condition(element: ElementTree.Element) -> str:
+def _condition(element: "ElementTree.Element") -> str:
     error = _child(element, "error")
     names = [_local(child.tag) for child in error] if error is not None else []
     return next((name for name in names if name != "text"), "undefined")

@@ -15,9 +15,9 @@ import socket
 import ssl
 import uuid
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from slixmpp import ClientXMPP
 from slixmpp.util.sasl.client import SASLFailed
@@ -26,9 +26,11 @@ from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import MatchXPath
 
 from client.copilot.errors import TransportDown
-from client.copilot.messages import Info
 from client.copilot.stanza import Kind, Received, build_ack, build_message, parse_message
 from client.errors import ClientError
+
+if TYPE_CHECKING:  # not loaded: a guest's start is counted in tenths of a second
+    from client.copilot.messages import Info
 
 log = logging.getLogger("copilot.transport")
 
@@ -62,12 +64,23 @@ class Account:
     resource: str = ""
 
 
+def account_of(agent: Mapping[str, Any]) -> Account:
+    """The account in the `agent` part of the settings."""
+    return Account(
+        jid=str(agent["jid"]),
+        password=str(agent["password"]),
+        host=str(agent["host"]),
+        port=int(agent["port"]),
+        ca_pem=str(agent.get("ca_pem", "")),
+    )
+
+
 @dataclass(frozen=True)
 class Incoming:
     """A delivered map. sender: full JID."""
 
     sender: str
-    info: Info
+    info: "Info"
     message_id: str
 
 
@@ -177,7 +190,7 @@ class XmppTransport:
         except TimeoutError as late:
             raise TransportDown(self._account.jid) from late
 
-    async def send(self, to: str, info: Info, *, noack: bool = False) -> str:
+    async def send(self, to: str, info: "Info", *, noack: bool = False) -> str:
         """Sends a map and returns the message's id.
 
         Without a session, an account with `resend` keeps the message for the next one.
@@ -242,7 +255,7 @@ class XmppTransport:
     # -- keeping a session
 
     async def _keep_session(self) -> None:
-        context = await asyncio.to_thread(_tls_context, self._account.ca_pem)
+        context = _tls_context(self._account.ca_pem)
         trial = 0
         while True:
             lasted = await self._one_session(context)

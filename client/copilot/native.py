@@ -1,0 +1,101 @@
+"""The agent on this computer, without a guest: for measurements, tests, and people who want it so.
+
+    main.py agent SETTINGS [--jobs N] [--verbose]
+
+SETTINGS is a JSON file with the parts `agent` and `job` of docs/context-medium.md, and:
+
+    "root":      existing folder for the record of the job and the work directories
+    "software":  folder of the project's software (SOFTWARE_DIR of the jobs); default /software
+    "job_uid":   user that jobs run as, for an agent that is root; default 65534
+
+As root it confines jobs as a guest does; as anybody else they run as that user, in its network.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from client.copilot.agent import Agent
+from client.copilot.report import LogReport, Report
+from client.copilot.start import build_agent, runner_settings
+from client.copilot.transport import Incoming, XmppTransport, account_of
+from client.errors import BadInput
+
+NOBODY: Final = 65534
+GRACE_S: Final = 10.0
+
+
+def main(argv: list[str]) -> int:
+    """Runs an agent until its number of jobs is done or a signal ends it.
+
+    Raises:
+        BadInput: the settings cannot be used.
+    """
+    parser = argparse.ArgumentParser(prog="main.py agent", description="A Co-Pilot agent on this computer.")
+    parser.add_argument("settings", type=Path, help="JSON file")
+    parser.add_argument("--jobs", type=int, default=0, metavar="N", help="end after N jobs")
+    parser.add_argument("--verbose", action="store_true", help="say what happens")
+    given = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO if given.verbose else logging.WARNING, format="%(name)s: %(message)s")
+    settings = load_settings(given.settings)
+    report = LogReport()
+    asyncio.run(run(settings, report, max_jobs=given.jobs))
+    print(f"{report.done_jobs} jobs done, {report.failed_jobs} failed, {report.accepted_jobs} accepted")
+    return 0
+
+
+def load_settings(path: Path) -> Mapping[str, Any]:
+    """The settings file, checked for what must be there.
+
+    Raises:
+        BadInput: it cannot be read or something is missing.
+    """
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        missing = [name for name in ("jid", "password", "host", "port", "job_manager") if name not in settings["agent"]]
+        root = Path(settings["root"])
+    except (OSError, ValueError, KeyError, TypeError) as wrong:
+        raise BadInput(str(path), f"cannot be used: {wrong}", "see main.py agent --help") from wrong
+    if missing:
+        raise BadInput(str(path), f"agent lacks {', '.join(missing)}", "add them")
+    if not root.is_dir():
+        raise BadInput(str(path), f"root is no folder: {root}", "make it, or name another")
+    found: Mapping[str, Any] = settings
+    return found
+
+
+async def run(settings: Mapping[str, Any], report: Report, *, max_jobs: int = 0) -> None:
+    """Runs an agent with a report of the caller's; SIGTERM and SIGINT suspend it."""
+    job_uid = int(settings.get("job_uid", NOBODY)) if os.geteuid() == 0 else None
+    software = Path(settings.get("software", "/software"))
+    runner = runner_settings(settings.get("job", {}), Path(settings["root"]), software, job_uid)
+    agent: Agent
+
+    async def on_info(incoming: Incoming) -> None:
+        await agent.on_info(incoming)
+
+    transport = XmppTransport(account_of(settings["agent"]), on_info, resend=True)
+    agent = build_agent(settings["agent"], runner, transport, report, durable=False, max_jobs=max_jobs)
+    transport.on_state = agent.on_state
+    loop = asyncio.get_running_loop()
+    endings: set[asyncio.Task[None]] = set()
+
+    def suspend() -> None:
+        endings.add(asyncio.create_task(agent.suspend(GRACE_S)))
+
+    with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
+        # Only in the main thread; elsewhere the caller ends the agent.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, suspend)
+    await transport.connect(timeout_s=0)
+    try:
+        await agent.run()
+    finally:
+        await transport.close()

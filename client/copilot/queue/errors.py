@@ -1,0 +1,30 @@
+"""Errors of job queues."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from client.errors import ClientError
+
+
+@dataclass(eq=False)
+class QueueError(ClientError):
+    """Root of the family."""
+
+    code: ClassVar[str] = "queue"
+
+
+@dataclass(eq=False)
+class JobExists(QueueError):
+    """A job of that id was submitted before."""
+
+    code: ClassVar[str] = "job-exists"
+    job_id: str
+
+
+@dataclass(eq=False)
+class QueueUnusable(QueueError):
+    """The queue's file cannot be used. said: in the system's words."""
+
+    code: ClassVar[str] = "queue-unusable"
+    path: str
+    said: str

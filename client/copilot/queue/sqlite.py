@@ -1,0 +1,355 @@
+"""The queue in one SQLite file, shared by several processes.
+
+A verb is one transaction that holds the write lock from its start (BEGIN IMMEDIATE), so verbs of different processes
+happen one after the other. In WAL mode a killed process loses nothing; what must survive a power cut too (submitting,
+accepting, cancelling) is synced, the rest is not: it is only handed out again then. Verbs take tenths of a
+millisecond, so they are called on the event loop; the synced ones wait for the disk.
+"""
+
+import contextlib
+import sqlite3
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from client.copilot.queue.errors import JobExists, QueueUnusable
+from client.copilot.queue.queue import Event, Job, JobState, Lease, Lost, NewJob, Taken, Terms
+from client.copilot.queue.records import SCHEMA, SCHEMA_VERSION, read_job, write_order
+
+#: How long a verb waits for other processes' verbs.
+_BUSY_TIMEOUT_S: Final = 10.0
+_MAX_REASON_CHARS: Final = 500
+
+
+class SqliteQueue:
+    """See `client.copilot.queue.queue.JobQueue` for the verbs.
+
+    Args:
+        path: the file; made when it is not there.
+
+    Raises:
+        QueueUnusable: also raised by every verb when the file or the disk fails.
+    """
+
+    def __init__(self, path: Path, terms: Terms | None = None) -> None:
+        self._path = path
+        self._terms = terms or Terms()
+        try:
+            self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+            self._db.row_factory = sqlite3.Row
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+        except sqlite3.Error as error:
+            raise QueueUnusable(str(path), str(error)) from error
+        self._make_tables()
+
+    def submit(self, jobs: Sequence[NewJob], now: float) -> None:
+        """Take all jobs or none."""
+        with self._transaction(synced=True) as db:
+            for new in jobs:
+                job_id = new.description.id
+                if self._row(job_id) is not None:
+                    raise JobExists(job_id)
+                values = (job_id, new.priority, write_order(new), new.description.time_limit_s, now)
+                db.execute(
+                    "INSERT INTO jobs (id, state, priority, order_json, time_limit_s, submitted_at)"
+                    " VALUES (?, 'waiting', ?, ?, ?, ?)",
+                    values,
+                )
+                self._note(job_id, now, "submitted", "", new.submitter)
+
+    def has_work(self) -> bool:
+        """Whether a job waits."""
+        with self._reading() as db:
+            found = db.execute("SELECT 1 FROM jobs WHERE state = 'waiting' LIMIT 1").fetchone()
+        return found is not None
+
+    def hand_out(self, agent: str, now: float, *, extends: bool) -> Lease | None:
+        """Lease the next job, or again the one that the agent has not confirmed."""
+        with self._transaction() as db:
+            self._expire(now)
+            row = db.execute(
+                "SELECT * FROM jobs WHERE state = 'leased' AND confirmed = 0 AND agent = ? LIMIT 1", (agent,)
+            ).fetchone()
+            if row is not None and row["resends"] < self._terms.max_resends:
+                return self._resend(row, now)
+            if row is not None:
+                self._return(row, agent, f"not confirmed after {row['resends']} times", now)
+            row = db.execute(
+                "SELECT * FROM jobs WHERE state = 'waiting' ORDER BY priority DESC, place LIMIT 1"
+            ).fetchone()
+            return self._lease(row, uuid.uuid4().hex, agent, extends, now) if row is not None else None
+
+    def confirm(self, job_id: str, agent: str, now: float) -> None:
+        """Note that the agent has the job. A silent agent that hands its output in gets the time for that."""
+        with self._transaction() as db:
+            least = now + self._terms.lease_s
+            db.execute(
+                "UPDATE jobs SET confirmed = 1, lease_ends_at = max(lease_ends_at, ?)"
+                " WHERE id = ? AND agent = ? AND state = 'leased'",
+                (least, job_id, agent),
+            )
+
+    def extend(self, job_id: str, lease_id: str, agent: str, now: float) -> Lease | Lost:
+        """Prolong a lease."""
+        with self._transaction() as db:
+            self._expire(now)
+            row = self._row(job_id)
+            lost = self._why_lost(row, job_id, lease_id)
+            if lost or row is None:
+                return Lost(lost)
+            if row["state"] != JobState.LEASED:
+                return self._renew(row, lease_id, agent, now)
+            if now - row["leased_at"] > self._terms.hold_limit_s:
+                self._return(row, agent, "held for too long", now)
+                return Lost("the job was held for too long")
+            lease_s = self._terms.lease_s
+            self._set_agent(row, lease_id, agent)
+            db.execute(
+                "UPDATE jobs SET lease_ends_at = ?, confirmed = 1 WHERE place = ?", (now + lease_s, row["place"])
+            )
+            return Lease(read_job(row), lease_id, lease_s)
+
+    def claim(self, job_id: str, lease_id: str, agent: str, now: float) -> Lease | Lost:
+        """Take a job up again."""
+        with self._transaction():
+            self._expire(now)
+            row = self._row(job_id)
+            lost = self._why_lost(row, job_id, lease_id)
+            if lost or row is None:
+                return Lost(lost)
+            return self._renew(row, lease_id, agent, now)
+
+    def fail(self, job_id: str, lease_id: str, agent: str, cause: str, now: float) -> bool:
+        """The holder gives the job back."""
+        with self._transaction():
+            row = self._row(job_id)
+            if row is None or row["state"] != JobState.LEASED or row["lease_id"] != lease_id:
+                return False
+            self._return(row, agent, f"failed: {cause}", now)
+            return True
+
+    def accept(self, job_id: str, agent: str, detail: str, now: float) -> Taken:
+        """A valid result has been stored."""
+        with self._transaction(synced=True) as db:
+            row = self._row(job_id)
+            if row is None:
+                return Taken.UNKNOWN
+            if row["cancelled"] or row["state"] == JobState.DONE:
+                taken = Taken.CANCELLED if row["cancelled"] else Taken.SECOND
+                self._note(job_id, now, "result not needed", agent, taken)
+                return taken
+            db.execute(
+                "UPDATE jobs SET state = 'done', finished_at = ?, agent = ?, reason = '' WHERE place = ?",
+                (now, agent, row["place"]),
+            )
+            self._note(job_id, now, "done", agent, detail)
+            return Taken.ACCEPTED
+
+    def refuse(self, job_id: str, agent: str, reason: str, now: float) -> None:
+        """The agent's result is not valid."""
+        with self._transaction():
+            row = self._row(job_id)
+            if row is None:
+                return
+            if row["state"] == JobState.LEASED and _bare(row["agent"]) == _bare(agent):
+                self._return(row, agent, f"output refused: {reason}", now)
+            else:
+                self._note(job_id, now, "late output refused", agent, reason)
+
+    def expire(self, now: float) -> list[str]:
+        """Take back all jobs whose lease has ended."""
+        with self._reading() as db:
+            found = db.execute(
+                "SELECT 1 FROM jobs WHERE state = 'leased' AND lease_ends_at <= ? LIMIT 1", (now,)
+            ).fetchone()
+        if found is None:
+            return []
+        with self._transaction():
+            return self._expire(now)
+
+    def cancel(self, job_id: str, now: float) -> bool:
+        """Have nobody do the job."""
+        with self._transaction(synced=True) as db:
+            row = self._row(job_id)
+            if row is None or row["state"] == JobState.DONE or row["cancelled"]:
+                return False
+            db.execute(
+                "UPDATE jobs SET state = 'dead', cancelled = 1, reason = 'cancelled', finished_at = ? WHERE place = ?",
+                (now, row["place"]),
+            )
+            self._note(job_id, now, "cancelled", "", "")
+            return True
+
+    def retry(self, job_id: str, now: float) -> bool:
+        """Let a dead job wait again."""
+        with self._transaction(synced=True) as db:
+            row = self._row(job_id)
+            if row is None or row["state"] != JobState.DEAD:
+                return False
+            db.execute(
+                "UPDATE jobs SET state = 'waiting', cancelled = 0, attempts = 0, reason = '', finished_at = 0"
+                " WHERE place = ?",
+                (row["place"],),
+            )
+            self._note(job_id, now, "put back by the operator", "", row["reason"])
+            return True
+
+    def get(self, job_id: str) -> Job | None:
+        """A job; None if there is none."""
+        with self._reading():
+            row = self._row(job_id)
+        return read_job(row) if row is not None else None
+
+    def has_lease(self, job_id: str, agent: str) -> bool | None:
+        """Whether the agent extends leases; None if it never had this job."""
+        with self._reading() as db:
+            rows = db.execute("SELECT agent, extends FROM leases WHERE job_id = ?", (job_id,)).fetchall()
+        said = [bool(row["extends"]) for row in rows if _bare(row["agent"]) == _bare(agent)]
+        return any(said) if said else None
+
+    def jobs(self, state: JobState | None = None, limit: int = 1000) -> list[Job]:
+        """Jobs in the order of submission."""
+        which = "WHERE state = ?" if state else ""
+        values: tuple[Any, ...] = (state.value, limit) if state else (limit,)
+        with self._reading() as db:
+            rows = db.execute(f"SELECT * FROM jobs {which} ORDER BY place LIMIT ?", values).fetchall()
+        return [read_job(row) for row in rows]
+
+    def counts(self) -> dict[JobState, int]:
+        """How many jobs are in each state."""
+        with self._reading() as db:
+            rows = db.execute("SELECT state, count(*) AS number FROM jobs GROUP BY state").fetchall()
+        return dict.fromkeys(JobState, 0) | {JobState(row["state"]): row["number"] for row in rows}
+
+    def history(self, job_id: str) -> list[Event]:
+        """What happened to a job, oldest first."""
+        with self._reading() as db:
+            rows = db.execute("SELECT * FROM history WHERE job_id = ? ORDER BY rowid", (job_id,)).fetchall()
+        return [Event(row["job_id"], row["at"], row["what"], row["agent"], row["detail"]) for row in rows]
+
+    def close(self) -> None:
+        """Close it; idempotent."""
+        self._db.close()
+
+    # -- inside a transaction
+
+    def _row(self, job_id: str) -> sqlite3.Row | None:
+        found: sqlite3.Row | None = self._db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        return found
+
+    def _note(self, job_id: str, at: float, what: str, agent: str, detail: str) -> None:
+        values = (job_id, at, what, agent, detail[:_MAX_REASON_CHARS])
+        self._db.execute("INSERT INTO history VALUES (?, ?, ?, ?, ?)", values)
+
+    def _lease(self, row: sqlite3.Row, lease_id: str, agent: str, extends: bool, now: float) -> Lease:
+        """Hand a waiting job out; it counts as an attempt."""
+        lease_s = self._terms.lease_s if extends else row["time_limit_s"] or self._terms.silent_lease_s
+        self._db.execute(
+            "UPDATE jobs SET state = 'leased', attempts = attempts + 1, resends = 0, agent = ?, extends = ?,"
+            " confirmed = 0, lease_id = ?, leased_at = ?, lease_ends_at = ? WHERE place = ?",
+            (agent, extends, lease_id, now, now + lease_s, row["place"]),
+        )
+        self._db.execute("INSERT INTO leases VALUES (?, ?, ?, ?)", (lease_id, row["id"], agent, extends))
+        self._note(row["id"], now, "handed out", agent, f"for {lease_s} s")
+        return Lease(read_job(row), lease_id, lease_s)
+
+    def _renew(self, row: sqlite3.Row, lease_id: str, agent: str, now: float) -> Lease:
+        """Give a job back to an agent that had it. The lease keeps its id, so that asking twice does no harm."""
+        lease_s = self._terms.lease_s
+        self._set_agent(row, lease_id, agent)
+        self._db.execute(
+            "UPDATE jobs SET state = 'leased', extends = 1, confirmed = 1, lease_id = ?, leased_at = ?,"
+            " lease_ends_at = ?, finished_at = 0 WHERE place = ?",
+            (lease_id, now, now + lease_s, row["place"]),
+        )
+        self._note(row["id"], now, "claimed", agent, f"for {lease_s} s")
+        return Lease(read_job(row), lease_id, lease_s)
+
+    def _set_agent(self, row: sqlite3.Row, lease_id: str, agent: str) -> None:
+        if row["agent"] != agent or row["lease_id"] != lease_id:
+            self._db.execute("UPDATE jobs SET agent = ? WHERE place = ?", (agent, row["place"]))
+            self._db.execute("UPDATE leases SET agent = ? WHERE lease_id = ?", (agent, lease_id))
+
+    def _resend(self, row: sqlite3.Row, now: float) -> Lease:
+        lease_s = self._terms.lease_s if row["extends"] else row["time_limit_s"] or self._terms.silent_lease_s
+        self._db.execute(
+            "UPDATE jobs SET resends = resends + 1, lease_ends_at = ? WHERE place = ?", (now + lease_s, row["place"])
+        )
+        self._note(row["id"], now, "sent again", row["agent"], f"for {lease_s} s")
+        return Lease(read_job(row), row["lease_id"], lease_s)
+
+    def _return(self, row: sqlite3.Row, agent: str, reason: str, now: float) -> None:
+        """Put a leased job back, or give it up after its last attempt."""
+        given_up = row["attempts"] >= self._terms.max_attempts
+        state, finished_at = ("dead", now) if given_up else ("waiting", 0.0)
+        reason = f"{row['attempts']} attempts; the last: {reason}" if given_up else reason
+        self._db.execute(
+            "UPDATE jobs SET state = ?, finished_at = ?, reason = ? WHERE place = ?",
+            (state, finished_at, reason[:_MAX_REASON_CHARS], row["place"]),
+        )
+        self._note(row["id"], now, "given up" if given_up else "returned", agent, reason)
+
+    def _expire(self, now: float) -> list[str]:
+        rows = self._db.execute("SELECT * FROM jobs WHERE state = 'leased' AND lease_ends_at <= ?", (now,)).fetchall()
+        for row in rows:
+            self._return(row, row["agent"], "the lease ended", now)
+        return [row["id"] for row in rows]
+
+    def _why_lost(self, row: sqlite3.Row | None, job_id: str, lease_id: str) -> str:
+        """Why a lease cannot go on; empty when it can."""
+        if row is None:
+            return "there is no such job"
+        if row["cancelled"]:
+            return "the job was cancelled"
+        if row["state"] == JobState.DONE:
+            return "the job is done"
+        known = self._db.execute("SELECT 1 FROM leases WHERE lease_id = ? AND job_id = ?", (lease_id, job_id))
+        if known.fetchone() is None:
+            return "there is no such lease"
+        if row["state"] == JobState.LEASED and row["lease_id"] != lease_id:
+            return "another computer does the job"
+        return ""
+
+    # -- transactions
+
+    @contextlib.contextmanager
+    def _transaction(self, *, synced: bool = False) -> Iterator[sqlite3.Connection]:
+        with self._reading() as db:
+            if synced:
+                db.execute("PRAGMA synchronous = FULL")
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield db
+                except BaseException:
+                    db.execute("ROLLBACK")
+                    raise
+                db.execute("COMMIT")
+            finally:
+                if synced:
+                    db.execute("PRAGMA synchronous = NORMAL")
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        try:
+            yield self._db
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.rollback()
+            raise QueueUnusable(str(self._path), str(error)) from error
+
+    def _make_tables(self) -> None:
+        with self._transaction() as db:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version > SCHEMA_VERSION:
+                raise QueueUnusable(str(self._path), f"it was made by a newer version ({version})")
+            if version == 0:
+                for statement in SCHEMA.split(";"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _bare(jid: str) -> str:
+    return jid.partition("/")[0]

@@ -1,0 +1,47 @@
+"""Puts an agent together from plain settings: the same in a guest and natively."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from client.clock import SystemClock
+from client.copilot.agent import Agent, AgentSettings
+from client.copilot.conversation import Messenger
+from client.copilot.execute import LocalRunner, RunnerSettings
+from client.copilot.jdl import own_host_name
+from client.copilot.report import Report
+from client.copilot.storage.chirp import ChirpTransfer
+
+
+def runner_settings(job: Mapping[str, Any], root: Path, software_dir: Path, job_uid: int | None) -> RunnerSettings:
+    """How jobs are run, from the `job` part of the settings."""
+    return RunnerSettings(
+        root=root,
+        job_uid=job_uid,
+        network=bool(job.get("needs_network", False)),
+        time_limit_s=float(job.get("time_limit_s", 3600)),
+        output_limit_bytes=int(job.get("output_limit_mib", 100)) * 1024 * 1024,
+        memory_limit_mib=int(job.get("memory_limit_mib", 0)),
+        software_dir=software_dir,
+    )
+
+
+def build_agent(
+    agent: Mapping[str, Any],
+    runner: RunnerSettings,
+    transport: Messenger,
+    report: Report,
+    *,
+    durable: bool,
+    max_jobs: int = 0,
+) -> Agent:
+    """An agent whose record and work directories are below the runner's root, which exists."""
+    settings = AgentSettings(
+        job_manager=str(agent["job_manager"]),
+        state_dir=runner.root,
+        agent_host=own_host_name(),
+        durable=durable,
+        max_jobs=max_jobs,
+    )
+    files = ChirpTransfer(dict(agent.get("transfer", {})))
+    return Agent(settings, transport, files, LocalRunner(runner), report, SystemClock())
