@@ -55,6 +55,7 @@ class Route:
         name: short word, unique in the VM (`xmpp`, `chirp`).
         guest_host, guest_port: where the guest connects to, an address of the guest's own virtual network.
         host, port: where the relay takes it. May change while the VM runs: see `ResourceControl.set_routes`.
+        limit_bytes_s: most bytes a second, each way, of one connection; None: no limit. May change likewise.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Route:
     guest_port: int
     host: str
     port: int
+    limit_bytes_s: int | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ class VmInfo:
     accelerator: str = ""
     note: str = ""
     pids: tuple[int, ...] = ()
+    runs_since: float | None = None
     guest_resets: int = 0
 
 

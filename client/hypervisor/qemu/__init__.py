@@ -1,1 +1,1 @@
-"""The QEMU driver: the embedded default."""
+"""QEMU as the embedded hypervisor."""

@@ -1,0 +1,56 @@
+"""The files a VM needs, and its own overlay over the shared template."""
+
+from pathlib import Path
+from typing import Final
+
+from client import process
+from client.errors import CommandFailed, DiskFull
+from client.hypervisor.driver import MediumRole, VmSpec
+from client.hypervisor.errors import MediumMissing
+from client.hypervisor.qemu.find import Qemu, exists
+from client.hypervisor.qemu.folder import VmFolder, free_bytes
+
+_LIMIT_S: Final = 30.0
+_NO_SPACE: Final = "No space left on device"
+_QCOW2_MAGIC: Final = b"QFI\xfb"
+
+
+def check_media(spec: VmSpec) -> None:
+    """See that every file of the spec is there.
+
+    Raises:
+        MediumMissing: the first that is not.
+    """
+    files = [medium.path for medium in spec.media]
+    if spec.direct_boot is not None:
+        files += [spec.direct_boot.kernel, spec.direct_boot.initrd]
+    for file in files:
+        if not exists(file):
+            raise MediumMissing(spec.vm_id, str(file))
+
+
+def scratch_template(spec: VmSpec | None) -> Path | None:
+    """The template of the VM's writable disk, if it has one."""
+    media = spec.media if spec else ()
+    return next((medium.path for medium in media if medium.role is MediumRole.SCRATCH), None)
+
+
+async def make_scratch(qemu: Qemu, folder: VmFolder, template: Path) -> None:
+    """Make the overlay anew: empty, over the template, which stays as it is.
+
+    Raises:
+        DiskFull, CommandFailed: it could not be made.
+    """
+    folder.scratch.unlink(missing_ok=True)
+    command = (qemu.image, "create", "-q", "-f", "qcow2", "-F", _format(template), "-b", str(template))
+    try:
+        await process.run((*command, str(folder.scratch)), timeout_s=_LIMIT_S)
+    except CommandFailed as error:
+        if _NO_SPACE in error.stderr:
+            raise DiskFull(str(folder.path), 0, free_bytes(folder.path)) from error
+        raise
+
+
+def _format(template: Path) -> str:
+    with template.open("rb") as file:
+        return "qcow2" if file.read(len(_QCOW2_MAGIC)) == _QCOW2_MAGIC else "raw"

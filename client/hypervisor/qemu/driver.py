@@ -1,0 +1,396 @@
+"""The QEMU driver: the embedded default, needs nothing but QEMU itself.
+
+A VM is a folder and, while it runs, one QEMU in the background that belongs to nobody: it lives on when the client is
+killed, and the next client finds it by its pid file. Before each step that cannot be taken back the folder's record
+says which one it is, so that whoever comes next can finish it or undo it:
+
+    starting   a process may be there; if it answers, the VM runs
+    restoring  a process loads the saved state; it is ended and started again, for its guest has not executed yet
+    running    a saved state that is still there is removed before the guest executes
+    saving     the guest is held; either its state is whole, or that is thrown away and the guest goes on
+"""
+
+import asyncio
+import contextlib
+import sys
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from client import filenames
+from client.clock import Clock, SystemClock
+from client.errors import BadInput, ToolMissing
+from client.hypervisor.driver import DriverReport, Feature, Route, Traffic, VmInfo, VmSpec
+from client.hypervisor.errors import InvalidVmState, LinkUnavailable, NoSuchVm
+from client.hypervisor.qemu import accel, console, saved
+from client.hypervisor.qemu.disk import check_media, make_scratch, scratch_template
+from client.hypervisor.qemu.find import Qemu, find_qemu
+from client.hypervisor.qemu.folder import RESTORING, RUNNING, SAVING, STARTING, VmFolder, disk_full_or
+from client.hypervisor.qemu.launch import Launcher
+from client.hypervisor.qemu.machine import Machine
+from client.hypervisor.qemu.qmp import Monitor, MonitorGone, MonitorRefused
+from client.hypervisor.qemu.traffic import read_traffic
+from client.hypervisor.spec_file import is_valid_route_name, is_valid_vm_id, without_targets
+from client.process import wait_gone
+from client.snapshot import VmState
+
+_ALIVE = (VmState.STARTING, VmState.RUNNING, VmState.PAUSED)
+
+
+class QemuDriver:
+    """VMs under QEMU.
+
+    Args:
+        folder: of all VMs, one folder each.
+        relay_command: program and first arguments of the relay (`client/guest/relay.py`).
+        clock: for verdicts and `runs_since`.
+        life_limit_s: how long a guest under a hardware accelerator may be silent.
+        accelerators: to choose from instead of those that seem to be present.
+        search_path: where to look for QEMU instead of the usual places.
+    """
+
+    name = "qemu"
+
+    def __init__(
+        self,
+        folder: Path,
+        relay_command: tuple[str, ...],
+        *,
+        clock: Clock | None = None,
+        life_limit_s: float = accel.LIFE_LIMIT_S,
+        accelerators: tuple[str, ...] | None = None,
+        search_path: str | None = None,
+    ) -> None:
+        self._folder = folder
+        self._relay_command = relay_command
+        self._clock = clock or SystemClock()
+        self._life_limit_s = life_limit_s
+        self._accelerators = accelerators
+        self._search_path = search_path
+        self._qemu: Qemu | None = None
+        self._machines: dict[str, Machine] = {}
+        self._callbacks: list[Callable[[str], None]] = []
+
+    async def probe(self) -> DriverReport:
+        """Look for QEMU; see `Driver.probe`."""
+        if sys.platform == "win32":
+            # Its control sockets, descriptor passing and relays are those of Unix here.
+            return DriverReport(self.name, available=False, problem="not-supported-by-driver")
+        try:
+            qemu = await self._find()
+        except ToolMissing as error:
+            return DriverReport(self.name, available=False, problem=error.code)
+        usable = self._launcher(qemu).usable
+        return DriverReport(
+            name=self.name,
+            available=True,
+            version=qemu.version_text,
+            accelerators=usable,
+            speed=accel.SPEED[usable[0]],
+            features=frozenset(Feature),
+        )
+
+    async def define(self, spec: VmSpec) -> None:
+        """Make folder and overlay; see `Lifecycle.define`."""
+        _check_spec(spec)
+        machine = self._machine(spec.vm_id)
+        async with machine.lock:
+            folder = machine.folder
+            before = folder.spec()
+            if before == spec and (folder.scratch.exists() or scratch_template(spec) is None):
+                return
+            if before is not None and without_targets(before) == without_targets(spec) and folder.running():
+                self._retarget(folder, spec)
+                return
+            if folder.running():
+                raise InvalidVmState(spec.vm_id, "define", (await machine.info()).state)
+            check_media(spec)
+            await self._make(folder, before, spec)
+
+    async def start(self, vm_id: str) -> None:
+        """Start or restore; see `Lifecycle.start`."""
+        async with self._verb(vm_id) as machine:
+            if await self._goes_on(machine):
+                return
+            spec = machine.folder.spec()
+            if spec is None:
+                raise InvalidVmState(vm_id, "start", VmState.FAILED)
+            check_media(spec)
+            machine.verb = STARTING
+            try:
+                await self._launcher(await self._find()).start(machine, spec)
+            finally:
+                machine.verb = ""
+        self._changed(vm_id)
+
+    async def pause(self, vm_id: str) -> None:
+        """Hold the guest; see `Lifecycle.pause`."""
+        async with self._verb(vm_id) as machine:
+            monitor = await self._monitor_for(machine, "pause", _ALIVE)
+            await monitor.execute("stop")
+
+    async def resume(self, vm_id: str) -> None:
+        """Let the guest go on; see `Lifecycle.resume`."""
+        async with self._verb(vm_id) as machine:
+            monitor = await self._monitor_for(machine, "resume", (*_ALIVE, VmState.SAVING))
+            await self._go_on(machine, monitor)
+
+    async def reset(self, vm_id: str) -> None:
+        """Press the reset button; see `Lifecycle.reset`."""
+        async with self._verb(vm_id) as machine:
+            monitor = await self._monitor_for(machine, "reset", _ALIVE)
+            await console.drain(monitor, machine.folder)
+            await monitor.execute("system_reset")
+
+    async def shut_down(self, vm_id: str, timeout_s: float) -> bool:
+        """Ask, then power off; see `Lifecycle.shut_down`."""
+        async with self._verb(vm_id) as machine:
+            who = machine.folder.running()
+            if who is None:
+                return True
+            by_itself = False
+            if await machine.attempt(lambda monitor: monitor.execute("system_powerdown")):
+                by_itself = await wait_gone(who, timeout_s)
+            await self._end(machine)
+            return by_itself
+
+    async def power_off(self, vm_id: str) -> None:
+        """Pull the plug; see `Lifecycle.power_off`."""
+        async with self._verb(vm_id) as machine:
+            await self._end(machine)
+
+    async def save(self, vm_id: str) -> None:
+        """Write the state and end; see `Lifecycle.save`."""
+        async with self._verb(vm_id) as machine:
+            if machine.folder.running() is None and machine.folder.has_saved_state():
+                return
+            monitor = await self._monitor_for(machine, "save", (*_ALIVE, VmState.SAVING))
+            machine.verb = SAVING
+            try:
+                await self._save(machine, monitor)
+            finally:
+                machine.verb = ""
+        self._changed(vm_id)
+
+    async def discard_saved(self, vm_id: str) -> None:
+        """Throw the saved state away; see `Lifecycle.discard_saved`."""
+        async with self._verb(vm_id) as machine:
+            if machine.folder.running() is None:
+                machine.folder.forget_saved_state()
+
+    async def destroy(self, vm_id: str) -> None:
+        """Remove everything of the VM; see `Lifecycle.destroy`."""
+        machine = self._machine(vm_id)
+        if not is_valid_vm_id(vm_id) or not machine.folder.path.is_dir():
+            return
+        async with machine.lock:
+            await machine.end_process()
+            await asyncio.to_thread(machine.folder.remove)
+            self._machines.pop(vm_id, None)
+
+    async def info(self, vm_id: str) -> VmInfo:
+        """Its state now; see `Lifecycle.info`."""
+        if not is_valid_vm_id(vm_id):
+            return VmInfo(vm_id, VmState.ABSENT)
+        machine = self._machine(vm_id)
+        said = await machine.info()
+        if said.pids and not machine.verb and self._qemu is not None:
+            self._launcher(self._qemu).tend(machine)
+        return said
+
+    async def list_vms(self) -> tuple[VmInfo, ...]:
+        """All VMs here; see `Lifecycle.list_vms`."""
+        if self._qemu is None:
+            with contextlib.suppress(ToolMissing):
+                await self._find()
+        names = [path.name for path in self._folder.iterdir() if path.is_dir()] if self._folder.is_dir() else []
+        return tuple([await self.info(name) for name in sorted(names) if is_valid_vm_id(name)])
+
+    def on_change(self, callback: Callable[[str], None]) -> None:
+        """See `Lifecycle.on_change`."""
+        self._callbacks.append(callback)
+
+    async def open_link(self, vm_id: str) -> tuple[StreamReader, StreamWriter]:
+        """A stream to the guest; see `GuestChannel.open_link`."""
+        machine = self._known(vm_id)
+        if machine.folder.running() is None:
+            raise LinkUnavailable(vm_id, "it does not run")
+        return await machine.open_link()
+
+    async def console_tail(self, vm_id: str, limit_bytes: int = 8192) -> str:
+        """What the guest printed last; see `GuestChannel.console_tail`."""
+        machine = self._known(vm_id)
+        if machine.folder.running() is not None:
+            await machine.attempt(lambda monitor: console.drain(monitor, machine.folder))
+        return console.tail(machine.folder, limit_bytes)
+
+    async def saw_life(self, vm_id: str) -> None:
+        """The guest spoke; see `GuestChannel.saw_life`."""
+        self._known(vm_id).saw_life.set()
+
+    async def set_routes(self, vm_id: str, routes: tuple[Route, ...]) -> None:
+        """New targets for new connections; see `ResourceControl.set_routes`."""
+        async with self._verb(vm_id) as machine:
+            before = machine.folder.spec()
+            if before is None:
+                raise InvalidVmState(vm_id, "set_routes", VmState.FAILED)
+            after = VmSpec(**{**vars(before), "routes": routes})
+            _check_spec(after)
+            if without_targets(after) != without_targets(before):
+                raise InvalidVmState(vm_id, "set_routes", "other names or guest addresses")
+            self._retarget(machine.folder, after)
+
+    async def traffic(self, vm_id: str) -> Traffic:
+        """Bytes through the routes; see `ResourceControl.traffic`."""
+        return await asyncio.to_thread(read_traffic, self._known(vm_id).folder.traffic)
+
+    async def close(self) -> None:
+        """Let go; VMs run on."""
+        for machine in list(self._machines.values()):
+            await machine.release()
+        self._machines.clear()
+
+    async def _find(self) -> Qemu:
+        if self._qemu is None:
+            self._qemu = await find_qemu(self._search_path)
+        return self._qemu
+
+    def _launcher(self, qemu: Qemu) -> Launcher:
+        verdicts = accel.Verdicts(self._folder / filenames.ACCELERATORS, self._clock)
+        present = self._accelerators if self._accelerators is not None else accel.present()
+        return Launcher(qemu, self._relay_command, verdicts, present, self._life_limit_s)
+
+    def _machine(self, vm_id: str) -> Machine:
+        if vm_id not in self._machines:
+            self._machines[vm_id] = Machine(VmFolder(self._folder / vm_id), self._clock, self._changed)
+        return self._machines[vm_id]
+
+    def _known(self, vm_id: str) -> Machine:
+        if not is_valid_vm_id(vm_id) or not (self._folder / vm_id).is_dir():
+            raise NoSuchVm(vm_id)
+        return self._machine(vm_id)
+
+    @contextlib.asynccontextmanager
+    async def _verb(self, vm_id: str) -> AsyncIterator[Machine]:
+        machine = self._known(vm_id)
+        async with machine.lock:
+            yield machine
+
+    def _changed(self, vm_id: str) -> None:
+        for callback in self._callbacks:
+            callback(vm_id)
+
+    async def _make(self, folder: VmFolder, before: VmSpec | None, spec: VmSpec) -> None:
+        """Make or remake what belongs to the spec; nothing half-made stays of a new VM."""
+        template = scratch_template(spec)
+        try:
+            folder.path.mkdir(parents=True, exist_ok=True)
+            if before is not None and without_targets(before) != without_targets(spec):
+                folder.forget_saved_state()
+            if template and (before is None or template != scratch_template(before) or not folder.scratch.exists()):
+                folder.forget_saved_state()
+                await make_scratch(await self._find(), folder, template)
+            self._retarget(folder, spec)
+        except OSError as error:
+            raise disk_full_or(error, folder.path) from error
+        finally:
+            if folder.spec() is None:
+                folder.remove()
+
+    def _retarget(self, folder: VmFolder, spec: VmSpec) -> None:
+        folder.write_routes(spec.routes)
+        folder.write_spec(spec)
+
+    async def _monitor_for(self, machine: Machine, verb: str, allowed: tuple[VmState, ...]) -> Monitor:
+        state = (await machine.info()).state
+        if state not in allowed:
+            raise InvalidVmState(machine.vm_id, verb, state)
+        try:
+            return await machine.connect()
+        except MonitorGone as error:
+            raise InvalidVmState(machine.vm_id, verb, (await machine.info()).state) from error
+
+    async def _goes_on(self, machine: Machine) -> bool:
+        """Whether there is a process that already does, or now does, what `start` is for; another is ended."""
+        folder = machine.folder
+        if folder.running() is None:
+            return False
+        phase = folder.record().phase
+        word = ""
+        with contextlib.suppress(MonitorGone, MonitorRefused):
+            word = await machine.status()
+        if phase == RESTORING or word in ("", "internal-error") or (phase == SAVING and folder.has_saved_state()):
+            await machine.end_process()
+            return False
+        if phase == SAVING:
+            await self._go_on(machine, await machine.connect())
+        elif word == "paused" and not folder.has_saved_state():
+            raise InvalidVmState(machine.vm_id, "start", VmState.PAUSED)
+        elif word != "running":
+            await self._go_on(machine, await machine.connect())
+        self._adopt(machine)
+        return True
+
+    def _adopt(self, machine: Machine) -> None:
+        who = machine.folder.running()
+        if who is not None:
+            machine.folder.write_record(phase=RUNNING, pid=who.pid, started_at=who.started_at)
+
+    async def _go_on(self, machine: Machine, monitor: Monitor) -> None:
+        """Let the guest execute; from now on no saved state of it may be left."""
+        machine.folder.forget_saved_state()
+        machine.folder.write_record(phase=RUNNING)
+        await monitor.execute("cont")
+
+    async def _end(self, machine: Machine) -> None:
+        await machine.end_process()
+        machine.folder.partial_state.unlink(missing_ok=True)
+
+    async def _save(self, machine: Machine, monitor: Monitor) -> None:
+        folder = machine.folder
+        accelerator = folder.record().accelerator
+        version = (await self._find()).version_text
+        word = await machine.status()
+        if word == "postmigrate" and await self._finish_save(machine, monitor, accelerator, version):
+            return
+        runs = await machine.status() == "running"
+        folder.write_record(phase=SAVING)
+        is_saved = False
+        try:
+            await monitor.execute("stop")
+            await saved.write_state(monitor, folder, accelerator, version)
+            is_saved = True
+        finally:
+            if not is_saved:
+                await self._undo_save(machine, goes_on=runs)
+        await machine.end_process()
+
+    async def _finish_save(self, machine: Machine, monitor: Monitor, accelerator: str, version: str) -> bool:
+        """Finish what a client that was killed had begun; False: the guest goes on and can be saved anew."""
+        folder = machine.folder
+        if folder.partial_state.exists() and await saved.is_written(monitor):
+            await saved.keep_state(folder, accelerator, version)
+        if folder.has_saved_state():
+            await machine.end_process()
+            return True
+        await self._go_on(machine, monitor)
+        return False
+
+    async def _undo_save(self, machine: Machine, *, goes_on: bool) -> None:
+        machine.folder.forget_saved_state()
+        machine.folder.write_record(phase=RUNNING)
+
+        async def go_on(monitor: Monitor) -> None:
+            await monitor.execute("migrate_cancel")
+            if goes_on:
+                await monitor.execute("cont")
+
+        await machine.attempt(go_on)
+
+
+def _check_spec(spec: VmSpec) -> None:
+    if not is_valid_vm_id(spec.vm_id):
+        raise BadInput("vm_id", f"{spec.vm_id!r} cannot name a folder", "use lower-case letters, digits and dashes")
+    for route in spec.routes:
+        if not is_valid_route_name(route.name) or any(mark in route.host for mark in "\t\n"):
+            raise BadInput("routes", f"{route.name!r} cannot be a route", "use lower-case letters, digits and dashes")

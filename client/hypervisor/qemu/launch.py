@@ -1,0 +1,188 @@
+"""Starting a VM: which accelerator, from the saved state or afresh, and the proof that its guest lives."""
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+from client import process
+from client.errors import ClientError, CommandFailed
+from client.hypervisor.driver import VmSpec
+from client.hypervisor.errors import StartFailed
+from client.hypervisor.qemu import accel, console, saved
+from client.hypervisor.qemu.cmdline import TCG, Launch, build_command
+from client.hypervisor.qemu.find import Qemu
+from client.hypervisor.qemu.folder import RESTORING, RUNNING, STARTING
+from client.hypervisor.qemu.machine import Machine
+from client.hypervisor.qemu.qmp import MonitorGone, MonitorRefused
+
+START_LIMIT_S: Final = 30.0
+_WATCH_INTERVAL_S: Final = 0.25
+_TEND_INTERVAL_S: Final = 10.0
+_SLOW: Final = "so it runs without hardware acceleration, many times slower."
+_STALE: Final = "{why}, so the virtual machine was started afresh."
+
+
+class Launcher:
+    """Starts VMs with one QEMU and keeps watch over the accelerator's proof.
+
+    Args:
+        present: accelerators to choose from, fastest first.
+        life_limit_s: how long a guest under a hardware accelerator may be silent.
+    """
+
+    def __init__(
+        self,
+        qemu: Qemu,
+        relay_command: tuple[str, ...],
+        verdicts: accel.Verdicts,
+        present: tuple[str, ...],
+        life_limit_s: float,
+    ) -> None:
+        self._qemu = qemu
+        self._relay_command = relay_command
+        self._verdicts = verdicts
+        self._present = present
+        self._life_limit_s = life_limit_s
+        self._host = accel.host_identity(qemu.version_text)
+
+    @property
+    def usable(self) -> tuple[str, ...]:
+        """Accelerators that have not failed here, fastest first."""
+        return self._verdicts.usable(self._present, self._host)
+
+    async def start(self, machine: Machine, spec: VmSpec) -> None:
+        """Start a VM that has no process; the caller holds its lock.
+
+        Raises:
+            StartFailed: QEMU did not come up.
+        """
+        accelerator = self.usable[0] if spec.accelerator == "auto" else spec.accelerator
+        note = self._note(spec, accelerator)
+        if machine.folder.has_saved_state():
+            why = await self._restore(machine, spec, accelerator, note)
+            if not why:
+                return
+            note = _STALE.format(why=why)
+        machine.folder.forget_saved_state()
+        await self._boot(machine, spec, accelerator, note)
+
+    def tend(self, machine: Machine) -> None:
+        """Have somebody look after a running VM: the accelerator's proof, and its console."""
+        if machine.tender is None or machine.tender.done():
+            machine.tender = asyncio.create_task(self._tend(machine))
+
+    def _note(self, spec: VmSpec, accelerator: str) -> str:
+        failed = [one for one in self._present if one not in self.usable]
+        if spec.accelerator != "auto" or accelerator != TCG or not failed:
+            return ""
+        return f"A virtual machine under {failed[0]} showed no sign of life on this computer, {_SLOW}"
+
+    async def _boot(self, machine: Machine, spec: VmSpec, accelerator: str, note: str) -> None:
+        await self._launch(machine, spec, accelerator, is_restore=False)
+        machine.folder.write_record(phase=RUNNING, note=note)
+        self.tend(machine)
+
+    async def _restore(self, machine: Machine, spec: VmSpec, accelerator: str, note: str) -> str:
+        """Go on from the saved state; returns why that was not possible, or nothing."""
+        folder = machine.folder
+        facts = await saved.check_state(folder)
+        if facts is None:
+            return "The saved state was damaged"
+        if facts.qemu_version != self._qemu.version_text:
+            return f"The saved state was made by QEMU {facts.qemu_version}"
+        if facts.accelerator not in (accelerator, *(self.usable if spec.accelerator == "auto" else ())):
+            return f"The saved state was made under {facts.accelerator}"
+        try:
+            await self._launch(machine, spec, facts.accelerator, is_restore=True)
+            monitor = await machine.connect()
+            await saved.load_state(monitor, folder)
+            # From here on the state is used up; being killed between these lines leaves a held VM that `resume` or
+            # the next `start` lets go on.
+            folder.write_record(phase=RUNNING, note=note)
+            folder.forget_saved_state()
+            await monitor.execute("cont")
+        except (StartFailed, MonitorGone, MonitorRefused, OSError) as error:
+            await machine.end_process()
+            said = getattr(error, "said", str(error)) or str(error)
+            return f"The saved state could not be used ({said.strip().splitlines()[-1][:200]})"
+        self.tend(machine)
+        return ""
+
+    async def _launch(self, machine: Machine, spec: VmSpec, accelerator: str, *, is_restore: bool) -> None:
+        folder = machine.folder
+        folder.traffic.mkdir(exist_ok=True)
+        folder.write_routes(spec.routes)
+        machine.saw_life.clear()
+        phase = RESTORING if is_restore else STARTING
+        folder.write_record(phase=phase, pid=0, started_at="", accelerator=accelerator, proven=False, guest_resets=0)
+        command = self._command(spec, accelerator, folder.path, is_restore)
+        try:
+            await process.run(command, timeout_s=START_LIMIT_S, cwd=folder.path)
+            await machine.connect()
+        except (CommandFailed, MonitorGone) as error:
+            await machine.end_process()
+            raise _start_failed(machine.vm_id, command, error) from error
+        who = folder.running()
+        if who is not None:
+            folder.write_record(pid=who.pid, started_at=who.started_at)
+
+    def _command(self, spec: VmSpec, accelerator: str, folder: Path, is_restore: bool) -> tuple[str, ...]:
+        launch = Launch(
+            system=self._qemu.system,
+            accelerator=accelerator,
+            folder=folder,
+            relay_command=self._relay_command,
+            has_sandbox=self._qemu.has_sandbox,
+            is_restore=is_restore,
+        )
+        return build_command(spec, launch)
+
+    async def _tend(self, machine: Machine) -> None:
+        record = machine.folder.record()
+        try:
+            if record.accelerator != TCG and not record.proven and not await self._is_alive(machine):
+                await self._fall_back(machine)
+                return
+            while True:
+                await console.drain(await machine.connect(), machine.folder)
+                await asyncio.sleep(_TEND_INTERVAL_S)
+        except (MonitorGone, MonitorRefused):
+            return
+
+    async def _is_alive(self, machine: Machine) -> bool:
+        """Wait for a sign of life under a hardware accelerator; False when there is none in time."""
+        spec = machine.folder.spec()
+        watch = accel.LifeWatch(self._life_limit_s)
+        while not machine.saw_life.is_set() and not await console.drain(await machine.connect(), machine.folder):
+            runs = await machine.status() == "running"
+            if spec is not None and spec.accelerator == "auto" and watch.tick(_WATCH_INTERVAL_S, runs=runs):
+                return False
+            await asyncio.sleep(_WATCH_INTERVAL_S)
+        record = machine.folder.write_record(proven=True)
+        self._verdicts.remember(record.accelerator, self._host, works=True)
+        machine.changed(machine.vm_id)
+        return True
+
+    async def _fall_back(self, machine: Machine) -> None:
+        """Put the accelerator aside and start the VM under the next one, on the same disks."""
+        async with machine.lock:
+            spec, record = machine.folder.spec(), machine.folder.record()
+            if spec is None or record.phase != RUNNING or machine.saw_life.is_set():
+                return
+            self._verdicts.remember(record.accelerator, self._host, works=False)
+            machine.verb = STARTING
+            try:
+                await machine.end_process()
+                machine.tender = None
+                await self.start(machine, spec)
+            except ClientError as error:
+                machine.folder.write_record(note=f"It could not be started without {record.accelerator}: {error.code}.")
+            finally:
+                machine.verb = ""
+        machine.changed(machine.vm_id)
+
+
+def _start_failed(vm_id: str, command: tuple[str, ...], error: CommandFailed | MonitorGone) -> StartFailed:
+    if isinstance(error, CommandFailed):
+        return StartFailed(vm_id, command, error.exit_code, error.stderr)
+    return StartFailed(vm_id, command, None, error.said)

@@ -1,0 +1,83 @@
+"""Drivers by name; the best one that works here. Each is imported only when it is made."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from client.errors import BadInput
+from client.hypervisor.driver import Driver, DriverReport
+from client.hypervisor.errors import NoHypervisor
+
+Factory = Callable[[Path, tuple[str, ...]], Driver]
+#: Chosen when nothing is asked for.
+AUTO: Final = "auto"
+
+
+def _qemu(folder: Path, relay_command: tuple[str, ...]) -> Driver:
+    from client.hypervisor.qemu.driver import QemuDriver
+
+    return QemuDriver(folder, relay_command)
+
+
+def _fake(folder: Path, relay_command: tuple[str, ...]) -> Driver:
+    from client.hypervisor.fake import FakeDriver
+
+    return FakeDriver(folder)
+
+
+FACTORIES: Final[Mapping[str, Factory]] = {"qemu": _qemu, "fake": _fake}
+#: Taken only when asked for by name.
+_NEVER_BY_ITSELF: Final = frozenset({"fake"})
+
+
+def make(name: str, folder: Path, relay_command: tuple[str, ...]) -> Driver:
+    """The driver of that name.
+
+    Args:
+        folder: where it keeps its VMs.
+        relay_command: program and first arguments of the relay, for drivers that need one.
+
+    Raises:
+        BadInput: there is no such driver.
+    """
+    try:
+        return FACTORIES[name](folder, relay_command)
+    except KeyError:
+        raise BadInput("hypervisor.driver", f"there is no driver {name!r}", f"one of {', '.join(FACTORIES)}") from None
+
+
+async def choose(
+    preferred: str | None,
+    folder: Path,
+    relay_command: tuple[str, ...] = (),
+    factories: Mapping[str, Factory] = FACTORIES,
+) -> tuple[Driver, DriverReport]:
+    """The driver asked for, else the fastest available one, with what it said of itself.
+
+    Args:
+        preferred: a name, or `auto`, nothing or None for the fastest. A choice is not overruled: if that driver
+            cannot work here, nothing else is taken.
+
+    Raises:
+        NoHypervisor: none works here.
+        BadInput: there is no driver of that name.
+    """
+    if preferred and preferred != AUTO:
+        names = [preferred]
+    else:
+        names = [name for name in factories if name not in _NEVER_BY_ITSELF]
+    found: list[tuple[Driver, DriverReport]] = []
+    for name in names:
+        driver = factories[name](folder, relay_command) if name in factories else make(name, folder, relay_command)
+        report = await driver.probe()
+        if report.available:
+            found.append((driver, report))
+        else:
+            await driver.close()
+    if not found:
+        raise NoHypervisor(tuple(names))
+    best = max(found, key=lambda pair: pair[1].speed)
+    for driver, _ in found:
+        if driver is not best[0]:
+            await driver.close()
+    return best
