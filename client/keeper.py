@@ -22,6 +22,8 @@ from client.supervisor import back_off_s
 
 #: a guest that ends sooner than this after its start has not worked
 EARLY_END_S: Final = 60.0
+#: a guest that has spoken for so long without being logged in has no project to talk to
+OFFLINE_LIMIT_S: Final = 15.0
 _UP: Final = frozenset({VmState.STARTING, VmState.RUNNING})
 #: after these the guest begins to execute, so silence is counted anew
 _BEGINNINGS: Final = frozenset({Step.BOOT, Step.RESTORE, Step.RESUME, Step.RESET})
@@ -62,6 +64,8 @@ class VmKeeper:
         self._failures = 0
         self._early_ends = 0
         self._not_before = 0.0
+        self._offline_since: float | None = None
+        self._told_offline = False
         self._usage = UsageMeter(parts)
 
     async def run_link(self) -> None:
@@ -82,6 +86,7 @@ class VmKeeper:
         elif (step := next_step(want, self._observe())) is not Step.NOTHING:
             self._step = step
             self._action = asyncio.create_task(self._act(step))
+        self._watch_login()
         await self._draw()
         idle = self._action is None or self._action.done()
         return idle and settled(want, self._info.state)
@@ -99,7 +104,7 @@ class VmKeeper:
             state=self._info.state,
             appliance_ready=self._parts.cache.is_ready(self._parts.project.manifest_sha256),
             state_usable=self._actions.state_usable(self._parts.clock),
-            worth_saving=self._tracker.online or self._info.state is VmState.PAUSED,
+            worth_saving=self._tracker.booted or self._info.state is VmState.PAUSED,
             can_save=Feature.SAVE_STATE in self._parts.features,
             remedy=self._remedy(now),
             waits=waits,
@@ -218,6 +223,8 @@ class VmKeeper:
             self._channel.expect_boot()
             self._tracker.boot()
             self._running_since, self._spoke = self._parts.clock.monotonic(), False
+        if before.state in _UP and now.accelerator != before.accelerator and before.accelerator:
+            self._running_since = self._parts.clock.monotonic()
         acting = self._action is not None and not self._action.done()
         if before.state in _UP and now.state in {VmState.DEFINED, VmState.FAILED} and not acting:
             self._went_off(now)
@@ -237,6 +244,17 @@ class VmKeeper:
         self._not_before = self._parts.clock.monotonic() + wait
         if self._early_ends > 1:
             self._problem("guest-ends-early", Severity.WARNING, times=self._early_ends, wait=round(wait))
+
+    def _watch_login(self) -> None:
+        """A guest that speaks and cannot log in: the project is down, or the network is."""
+        now = self._parts.clock.monotonic()
+        offline = self._info.state is VmState.RUNNING and self._tracker.guest is not None and not self._tracker.online
+        self._offline_since = (self._offline_since or now) if offline else None
+        if self._offline_since is None:
+            self._parts.board.settle("project-offline", about=self._vm_id)
+        elif now - self._offline_since > OFFLINE_LIMIT_S and not self._told_offline:
+            self._problem("project-offline", Severity.WARNING)
+        self._told_offline = self._offline_since is not None and now - self._offline_since > OFFLINE_LIMIT_S
 
     def _problem(self, code: str, severity: Severity, **fields: object) -> None:
         said = fill(code, fields)
@@ -268,7 +286,7 @@ class VmKeeper:
         )
 
     def _boot_fraction(self) -> float:
-        if self._info.state is VmState.PAUSED or self._tracker.online:
+        if self._info.state is VmState.PAUSED or self._tracker.booted or self._told_offline:
             return 1.0
         if self._info.state not in _UP:
             return 0.0

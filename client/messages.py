@@ -79,6 +79,9 @@ SENTENCES: Final[dict[str, Sentence]] = {
         Severity.ERROR,
     ),
     "guest-rebooted": Sentence("The virtual machine rebooted by itself.", "Its job goes on from its last checkpoint."),
+    "project-offline": Sentence(
+        "The virtual machine cannot reach the project's server.", "It keeps trying; a job under way goes on meanwhile."
+    ),
     "job-failed": Sentence("Job {job_id} failed: {cause}", "It was reported; the next job is being asked for."),
     "job-refused": Sentence(
         "The project did not accept the output of job {job_id}: {cause}", "It goes back to the project's queue."

@@ -35,6 +35,8 @@ class GuestTracker:
     Attributes:
         guest: resources and agent; None until the first heartbeat of this boot.
         job: the current or last job; None before the first.
+        online: whether the agent is logged in now.
+        booted: whether it has been logged in since it booted.
         bye: why the guest went off; empty while it has not said so.
     """
 
@@ -43,7 +45,7 @@ class GuestTracker:
         self.job: JobView | None = None
         self.boot_step = ""
         self.boot_fraction = 0.0
-        self.online = False
+        self.online = self.booted = False
         self.bye = ""
         self._cpu_s = 0.0
         self._version = ""
@@ -53,7 +55,7 @@ class GuestTracker:
     def boot(self) -> None:
         """The guest was started afresh."""
         self.guest = None
-        self.online = False
+        self.online = self.booted = False
         self.bye = ""
         self.boot_step, self.boot_fraction = "", 0.0
 
@@ -91,7 +93,7 @@ class GuestTracker:
     def _take_heartbeat(self, said: Any, now: datetime) -> None:
         self.online = bool(said.get("xmpp", self.online))
         if self.online:
-            self.boot_step, self.boot_fraction = "", 1.0
+            self._log_in()
         self.guest = GuestView(
             heard_at=now,
             uptime_s=float(said.get("uptime_s", 0)),
@@ -107,8 +109,11 @@ class GuestTracker:
         words, fraction = BOOT_STEPS.get(step, (step, self.boot_fraction))
         self.boot_step, self.boot_fraction = words, max(self.boot_fraction, fraction)
         if step == "xmpp":
-            self.online = True
-            self.boot_step = ""
+            self._log_in()
+
+    def _log_in(self) -> None:
+        self.online = self.booted = True
+        self.boot_step, self.boot_fraction = "", 1.0
 
     def _take_job(self, said: Any, now: datetime, monotonic: float) -> None:
         job_id = str(said.get("job_id", ""))
