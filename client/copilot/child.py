@@ -5,15 +5,18 @@ The raw wait status and the CPU time come from wait4(2) on a pidfd, so no thread
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 #: Processes that are waited for here; the reaper of orphans must leave them alone.
 awaited: Final[set[int]] = set()
+#: The number of the progress pipe in a job: one digit, since some shells know no others.
+PROGRESS_FD: Final = 3
 
 
 class Child:
@@ -45,14 +48,21 @@ class Child:
         stderr: Path,
         in_child: Callable[[], None],
         uid: int | None,
-        pass_fds: Sequence[int] = (),
+        progress: int | None = None,
     ) -> "Child":
         """Starts a command; its output is appended to files that must not be links.
+
+        Args:
+            in_child: run before the command, in its process.
+            uid: user that only jobs run as; all of its processes are killed with the child. None for no such user.
+            progress: becomes PROGRESS_FD of the child.
 
         Raises:
             OSError, subprocess.SubprocessError: it could not be started.
         """
         with contextlib.ExitStack() as files:
+            if progress is not None:
+                files.enter_context(_number_taken(PROGRESS_FD))
             outputs = [files.enter_context(os.fdopen(_open_output(path, uid), "ab")) for path in (stdout, stderr)]
             process = subprocess.Popen(
                 command,
@@ -61,9 +71,9 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=outputs[0],
                 stderr=outputs[1],
-                pass_fds=pass_fds,
+                pass_fds=() if progress is None else (PROGRESS_FD,),
                 start_new_session=True,
-                preexec_fn=in_child,
+                preexec_fn=functools.partial(_prepare, in_child, progress),
             )
         # From here on the process is ours alone; Popen must not wait for it too.
         process.returncode = 0
@@ -117,6 +127,30 @@ def _processes_of(uid: int) -> list[int]:
                 if entry.stat().st_uid == uid and state not in {"Z", "X"}:
                     found.append(int(entry.name))
     return found
+
+
+def _prepare(in_child: Callable[[], None], progress: int | None) -> None:
+    if progress is not None:
+        os.dup2(progress, PROGRESS_FD)
+    in_child()
+
+
+@contextlib.contextmanager
+def _number_taken(number: int) -> Iterator[None]:
+    """Holds a file number while a child is started, lest Popen uses it for a pipe of its own."""
+    try:
+        os.fstat(number)
+    except OSError:
+        spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        if spare != number:
+            os.dup2(spare, number, inheritable=False)
+            os.close(spare)
+        try:
+            yield
+        finally:
+            os.close(number)
+    else:
+        yield
 
 
 def _open_output(path: Path, uid: int | None) -> int:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from client.copilot.checkpoint import JobRecord
-from client.copilot.child import Child, kill_user
+from client.copilot.child import PROGRESS_FD, Child, kill_user
 from client.copilot.errors import JobFailed
 from client.copilot.pack import folder_size, pack_folder
 from client.copilot.progress import ProgressPipe
@@ -98,7 +98,8 @@ class LocalRunner:
             self._furnish(folder, record)
         except OSError as failed:
             raise JobFailed(record.job.id, _cause(failed, "start"), str(failed)) from failed
-        command = f"cd {shlex.quote(str(folder))} && . ./{WRAPPER}"
+        # The shell outlives a request to end, so that what it waits for has the time to save itself.
+        command = f"trap : TERM; cd {shlex.quote(str(folder))} && . ./{WRAPPER}"
         pipe = ProgressPipe(on_progress)
         try:
             return await self._run(record, command, ("stdout", "stderr"), pipe)
@@ -172,7 +173,7 @@ class LocalRunner:
         folder = self.work_dir(record.job.id)
         environment = self._environment(folder)
         if pipe is not None:
-            environment["VC_PROGRESS_FD"] = str(pipe.write_end)
+            environment["VC_PROGRESS_FD"] = str(PROGRESS_FD)
         try:
             child = self._child = Child.start(
                 ["/bin/sh", "-c", command],
@@ -182,7 +183,7 @@ class LocalRunner:
                 stderr=folder / outputs[1],
                 in_child=self._confine,
                 uid=self._settings.job_uid,
-                pass_fds=(pipe.write_end,) if pipe else (),
+                progress=pipe.write_end if pipe else None,
             )
         except (OSError, subprocess.SubprocessError) as failed:
             raise JobFailed(record.job.id, "start", str(failed)) from failed

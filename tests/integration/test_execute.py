@@ -1,0 +1,244 @@
+"""Jobs run for real: shells, limits, signals, archives. As root they are confined, as anybody else not."""
+
+import asyncio
+import json
+import os
+import signal
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from client.copilot.checkpoint import JobRecord
+from client.copilot.errors import JobFailed
+from client.copilot.execute import LocalRunner, RunnerSettings
+from client.copilot.messages import JobDescription
+from client.copilot.report import Progress
+
+pytestmark = pytest.mark.integration
+AS_ROOT = os.geteuid() == 0
+UID = 65534
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="vc-jobs-", dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+class Bench:
+    def __init__(self, root: Path, script: str, **more: object) -> None:
+        limits = {name: more.pop(name) for name in ("time_limit_s", "output_limit_bytes") if name in more}
+        self.runner = LocalRunner(
+            RunnerSettings(root, UID if AS_ROOT else None, software_dir=Path("/usr"), **limits)  # type: ignore[arg-type]
+        )
+        self.record = JobRecord(JobDescription("job-1", command="run.sh", **more), "jm@x/1")  # type: ignore[arg-type]
+        self.script = script
+        self.progress: list[Progress] = []
+        self.folder = self.runner.work_dir("job-1")
+
+    async def execute(self) -> int:
+        folder = await self.runner.prepare("job-1")
+        (folder / "run.sh").write_text(self.script)
+        return await self.again()
+
+    async def again(self) -> int:
+        outcome = await self.runner.execute(self.record, self.progress.append)
+        self.outcome = outcome
+        return outcome.status
+
+    def out(self, name: str = "stdout") -> str:
+        return (self.folder / name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [
+        ("#!/bin/sh\nexit 0\n", 0),
+        ("#!/bin/sh\nexit 3\n", 768),
+        ("#!/bin/sh\nkill -9 $$\n", 35072),
+        ("#!/bin/none\n", 32512),
+    ],
+)
+async def test_raw_wait_status(root: Path, script: str, status: int) -> None:
+    assert await Bench(root, script).execute() == status
+
+
+async def test_arguments_and_environment_are_shell_text(root: Path) -> None:
+    bench = Bench(
+        root, '#!/bin/sh\necho "$1|$2|$A|$SOFTWARE_DIR|$HOME"\n', arguments="'a b' $A", environment="export A=7"
+    )
+    await bench.execute()
+    assert bench.out() == f"a b|7|7|/usr|{bench.folder}\n"
+
+
+async def test_little_of_the_agents_environment_is_passed_on(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "s")
+    bench = Bench(root, "#!/bin/sh\nenv\n")
+    await bench.execute()
+    names = {line.partition("=")[0] for line in bench.out().splitlines()}
+    assert names - {"_", "SHLVL", "OLDPWD"} == {"PATH", "HOME", "LANG", "SOFTWARE_DIR", "VC_PROGRESS_FD", "PWD"}
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root can become another user")
+async def test_root_runs_jobs_as_another_user_without_network(root: Path) -> None:
+    bench = Bench(
+        root, "#!/bin/sh\nid -u; id -G; ls /sys/class/net 2>/dev/null; cat /proc/net/dev | wc -l; touch /root/x\n"
+    )
+    await bench.execute()
+    assert bench.out().split()[:2] == [str(UID), str(UID)]
+    assert bench.out().split()[-1] == "3", "two lines of heading and lo"
+    assert "ermission denied" in bench.out("stderr")
+
+
+async def test_progress(root: Path) -> None:
+    script = '#!/bin/sh\necho "{\\"done\\": 1, \\"total\\": 9, \\"unit\\": \\"events\\"}" >&$VC_PROGRESS_FD\n'
+    bench = Bench(
+        root, script + 'sleep 0.6\necho rubbish >&$VC_PROGRESS_FD\necho "{\\"done\\": 9}" >&$VC_PROGRESS_FD\n'
+    )
+    await bench.execute()
+    assert bench.progress == [Progress(1, 9, "events"), Progress(9)]
+
+
+async def test_a_flood_of_progress_neither_stops_the_job_nor_floods_us(root: Path) -> None:
+    bench = Bench(root, "#!/bin/sh\ntimeout 1 yes '{\"done\": 1}' >&$VC_PROGRESS_FD\nexit 5\n")
+    assert await bench.execute() == 5 * 256
+    assert len(bench.progress) == 1
+
+
+async def test_time_limit(root: Path) -> None:
+    bench = Bench(root, "#!/bin/sh\nsleep 60 & sleep 60\n", time_limit_s=1)
+    with pytest.raises(JobFailed) as failed:
+        await bench.execute()
+    assert failed.value.cause == "time-limit"
+    assert_nothing_runs(bench.folder)
+
+
+async def test_the_jobs_own_time_limit_counts_if_it_is_shorter(root: Path) -> None:
+    bench = Bench(root, "#!/bin/sh\nsleep 60\n", time_limit_s=1)
+    with pytest.raises(JobFailed, match="time-limit"):
+        await bench.execute()
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "#!/bin/sh\ndd if=/dev/zero of=big bs=1M count=1024 2>/dev/null\n",
+        "#!/bin/sh\nn=0; while :; do n=$((n+1)); dd if=/dev/zero of=f$n bs=1M count=1 2>/dev/null; done\n",
+        "#!/bin/sh\nyes\n",
+    ],
+)
+async def test_too_big_an_output_is_stopped(root: Path, script: str) -> None:
+    bench = Bench(root, script, output_limit_bytes=8_000_000)
+    with pytest.raises(JobFailed) as failed:
+        await bench.execute()
+    assert failed.value.cause == "output-limit"
+    assert_nothing_runs(bench.folder)
+
+
+async def test_whatever_a_job_leaves_running_is_killed(root: Path) -> None:
+    bench = Bench(root, "#!/bin/sh\nsleep 77 &\nexit 0\n")
+    assert await bench.execute() == 0
+    assert_nothing_runs(bench.folder)
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only a user of its own makes hidden processes findable")
+async def test_even_if_it_hides_in_a_session_of_its_own(root: Path) -> None:
+    bench = Bench(root, "#!/bin/sh\nsetsid sleep 78 >/dev/null 2>&1 &\nsleep 0.2\nexit 0\n")
+    assert await bench.execute() == 0
+    assert_nothing_runs(bench.folder)
+
+
+async def test_cancelling_kills(root: Path) -> None:
+    bench = Bench(root, "#!/bin/sh\nsleep 60\n")
+    task = asyncio.create_task(bench.execute())
+    await asyncio.sleep(0.5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert_nothing_runs(bench.folder)
+
+
+async def test_terminate_lets_a_job_save_itself_and_a_second_run_goes_on(root: Path) -> None:
+    script = """#!/bin/sh
+trap 'echo 5 > checkpoint; exit 0' TERM
+[ -e checkpoint ] && { echo "goes on at $(cat checkpoint)"; exit 0; }
+sleep 30 & wait
+"""
+    bench = Bench(root, script)
+    task = asyncio.create_task(bench.execute())
+    await asyncio.sleep(0.5)
+    await bench.runner.terminate(5)
+    await task
+    assert await bench.again() == 0
+    assert bench.out() == "goes on at 5\n"
+
+
+async def test_terminate_kills_a_job_that_will_not_end(root: Path) -> None:
+    bench = Bench(root, "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n")
+    task = asyncio.create_task(bench.execute())
+    await asyncio.sleep(0.5)
+    await bench.runner.terminate(0.3)
+    assert os.WIFSIGNALED(await task)
+    assert os.WTERMSIG(bench.outcome.status) == signal.SIGKILL
+
+
+async def test_cpu_time_is_measured(root: Path) -> None:
+    bench = Bench(root, "#!/bin/sh\ni=0; while [ $i -lt 200000 ]; do i=$((i+1)); done\n")
+    await bench.execute()
+    assert 0.01 < bench.outcome.cpu_s <= bench.outcome.elapsed_s + 1
+
+
+async def test_validation(root: Path) -> None:
+    bench = Bench(root, "#!/bin/sh\necho x > result\n", validation_script="check.sh")
+    await bench.execute()
+    (bench.folder / "check.sh").write_text("#!/bin/sh\ncat result; exit 2\n")
+    if AS_ROOT:
+        os.chown(bench.folder / "check.sh", UID, UID)
+    assert await bench.runner.validate(bench.record) == 512
+    assert bench.out("validate_stdout") == "x\n"
+
+
+async def test_archive(root: Path) -> None:
+    bench = Bench(root, "#!/bin/sh\nmkdir d; echo y > d/e; ln -s d/e link; mkfifo pipe; echo out\n")
+    await bench.execute()
+    archive = await bench.runner.pack(bench.record)
+    with tarfile.open(archive) as packed:
+        names = packed.getnames()
+        assert packed.extractfile("./d/e").read() == b"y\n"  # type: ignore[union-attr]
+        assert {member.uid for member in packed} == {0}
+    expected = ["./_wrapper_.sh", "./d", "./d/e", "./link", "./resources", "./run.sh", "./stderr", "./stdout"]
+    assert names[0] in {".", "./"}
+    assert sorted(names[1:]) == expected
+
+
+async def test_a_link_in_place_of_stdout_is_not_followed(root: Path) -> None:
+    victim = root / "victim"
+    victim.write_text("whole")
+    bench = Bench(root, "#!/bin/sh\nrm stdout; ln -s ../../victim stdout\n")
+    await bench.execute()
+    with pytest.raises(JobFailed, match="start"):
+        await bench.again()
+    assert victim.read_text() == "whole"
+
+
+async def test_clean_removes_everything(root: Path) -> None:
+    bench = Bench(root, "#!/bin/sh\nmkdir -p a/b; chmod 0 a\n")
+    await bench.execute()
+    await bench.runner.clean()
+    assert list(root.iterdir()) == []
+
+
+def assert_nothing_runs(folder: Path) -> None:
+    """No process is left whose working directory is the job's."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                where = (entry / "cwd").readlink()
+            except OSError:
+                continue
+            assert where != folder, json.dumps((entry / "cmdline").read_text())
