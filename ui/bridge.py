@@ -19,8 +19,8 @@ from client.snapshot import ClientSnapshot, Problem, Severity
 
 log = logging.getLogger("ui")
 
-#: Least time between two wake-ups of the main thread: nobody reads faster than 20 pictures a second.
-WAKE_INTERVAL_S: Final = 0.05
+#: Least time between two wake-ups of the main thread: a lone change shows at once, a burst as five pictures a second.
+WAKE_INTERVAL_S: Final = 0.2
 CORE_FAILED: Final = "core-failed"
 
 

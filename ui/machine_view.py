@@ -26,6 +26,7 @@ _ACCELERATOR_WORDS = {
     "interpreter": "emulated in software",
 }
 _TRANSFER_WORDS = {"downloading": "Downloading", "verifying": "Checking", "unpacking": "Unpacking"}
+NO_MACHINE = "A small computer inside this one, made when work starts. It sees none of your files."
 _LIVE = (VmState.STARTING, VmState.RUNNING, VmState.PAUSED)
 
 
@@ -57,7 +58,7 @@ def main_vm(snapshot: ClientSnapshot) -> VmView | None:
 def machine_card(vm: VmView | None) -> MachineCard:
     """The card for a VM; a quiet one when there is none yet."""
     if vm is None:
-        return MachineCard("None yet", "", _gauge("Processor", None, 100), _gauge("Memory", None, 64), ())
+        return MachineCard("None yet", NO_MACHINE, _gauge("Processor", None, 100), _gauge("Memory", None, 64), ())
     return MachineCard(
         state=vm_words(vm),
         note=vm.cause if vm.state is VmState.FAILED and vm.cause else vm.note,

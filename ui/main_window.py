@@ -92,6 +92,7 @@ class MainWindow(QMainWindow):
         self.more.clicked.connect(self.show_menu)
         row.flow.addWidget(self.more)
         QWidget.setTabOrder(row.buttons["stop"], self.more)
+        self.page.problems.tab_after = self.more
         # No button looks chosen before the reader has chosen one.
         self.setFocus()
         self._key("Ctrl+Return", lambda: row.press("start"))

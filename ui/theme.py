@@ -99,7 +99,8 @@ def apply_theme(app: QApplication, theme: Theme) -> None:
     if follows and not _is_bare_platform(app):
         app.setPalette(_readable(QPalette()))
         return
-    app.setStyle("Fusion")
+    if app.style().name() != "fusion":
+        app.setStyle("Fusion")
     app.setPalette(build_palette(dark=Qt.ColorScheme.Dark in (wanted, scheme)))
 
 

@@ -70,7 +70,7 @@ class Tray(QObject):
         """Take the newest snapshot."""
         before, self._snapshot = self._snapshot, snapshot
         self._draw()
-        if before is not None and (before.allowed, before.activity) != (snapshot.allowed, snapshot.activity):
+        if before is None or (before.allowed, before.activity) != (snapshot.allowed, snapshot.activity):
             # A menu that stays open, or that the host has copied, must not offer what cannot be done.
             self.fill_menu()
 

@@ -26,7 +26,7 @@ class ActionRow(QWidget):
         super().__init__(parent)
         self.buttons: dict[str, Button] = {}
         self._actions: dict[str, Action] = {}
-        self.flow = FlowLayout(UNIT - 2, self)
+        self.flow = FlowLayout(UNIT, self)
         for name in _EMBLEMS:
             self._make(name)
         policy = self.sizePolicy()

@@ -8,9 +8,6 @@ from ui.icons import Emblem, paint_emblem
 from ui.theme import Role, line_color, mix
 from ui.widgets.metrics import CONTROL_RADIUS, UNIT
 
-#: Room around the button for the ring that shows the focus.
-_RING = 3
-
 
 class Button(QPushButton):
     """A button with an emblem. primary: filled with the accent colour; quiet: without an outline.
@@ -42,12 +39,12 @@ class Button(QPushButton):
 
     def sizeHint(self) -> QSize:
         metrics = self.fontMetrics()
-        height = metrics.height() + 2 * (UNIT + _RING)
+        height = metrics.height() + 2 * UNIT + 4
         if not self.text():
             return QSize(height, height)
         text = metrics.size(Qt.TextFlag.TextShowMnemonic, self.text()).width()
-        sign = metrics.ascent() + UNIT if self.emblem else 0
-        return QSize(text + sign + 4 * UNIT + 2 * _RING, height)
+        sign = metrics.height() + UNIT if self.emblem else 0
+        return QSize(text + sign + 4 * UNIT, height)
 
     def minimumSizeHint(self) -> QSize:
         return self.sizeHint()
@@ -63,35 +60,40 @@ class Button(QPushButton):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        box = QRectF(self.rect()).adjusted(_RING + 0.5, _RING + 0.5, -_RING - 0.5, -_RING - 0.5)
+        box = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
         filled = self.primary and self.isEnabled()
         painter.setPen(Qt.PenStyle.NoPen if filled or self.quiet else QPen(line_color(self.palette()), 1))
         painter.setBrush(self._face(filled))
         painter.drawRoundedRect(box, CONTROL_RADIUS, CONTROL_RADIUS)
         if self.hasFocus():
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(QPen(self.palette().color(Role.Accent), 2))
-            ring = box.adjusted(-2, -2, 2, 2)
-            painter.drawRoundedRect(ring, CONTROL_RADIUS + 2, CONTROL_RADIUS + 2)
+            self._paint_focus(painter, box, filled)
         self._paint_content(painter, self._ink(filled))
+
+    def _paint_focus(self, painter: QPainter, box: QRectF, filled: bool) -> None:
+        """A thick outline; within a filled button a line in the colour of its text."""
+        inset = 3.0 if filled else 0.5
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(self.palette().color(Role.HighlightedText if filled else Role.Accent), 2))
+        radius = CONTROL_RADIUS - inset
+        painter.drawRoundedRect(box.adjusted(inset, inset, -inset, -inset), radius, radius)
 
     def _face(self, filled: bool) -> QColor:
         palette = self.palette()
         ordinary = Role.Base if self.quiet else Role.Button
         face = palette.color(Role.Accent if filled else ordinary)
         ink = palette.color(Role.HighlightedText if filled else Role.ButtonText)
-        if not self.isEnabled():
-            return palette.color(Role.Base)
-        if self.isDown():
-            return mix(ink, face, 0.18)
-        return mix(ink, face, 0.08) if self.underMouse() else face
+        if self.isEnabled() and (self.isDown() or self.underMouse()):
+            return mix(ink, face, 0.18 if self.isDown() else 0.08)
+        if self.quiet or not self.isEnabled():
+            return QColor(Qt.GlobalColor.transparent)
+        return face
 
     def _ink(self, filled: bool) -> QColor:
         return self.palette().color(QPalette.ColorRole.HighlightedText if filled else QPalette.ColorRole.ButtonText)
 
     def _paint_content(self, painter: QPainter, ink: QColor) -> None:
         metrics = self.fontMetrics()
-        side = metrics.ascent()
+        side = metrics.height()
         text = metrics.size(Qt.TextFlag.TextShowMnemonic, self.text()).width() if self.text() else 0
         sign = side if self.emblem else 0
         width = text + sign + (UNIT if text and sign else 0)

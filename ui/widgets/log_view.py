@@ -1,7 +1,7 @@
 """The last lines of the log, coloured by level, to be selected and copied."""
 
-from PySide6.QtCore import QEvent, Qt
-from PySide6.QtGui import QFontDatabase, QGuiApplication, QPalette, QTextCharFormat, QTextCursor
+from PySide6.QtCore import QEvent, QSize, Qt
+from PySide6.QtGui import QFontDatabase, QGuiApplication, QPalette, QResizeEvent, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import QFrame, QPlainTextEdit, QWidget
 
 from client.snapshot import LogLine
@@ -37,6 +37,9 @@ class LogView(QPlainTextEdit):
         self.setMinimumHeight(self.fontMetrics().lineSpacing() * 6 + 2 * UNIT)
         self.setPlaceholderText("Nothing has happened yet.")
 
+    def sizeHint(self) -> QSize:
+        return QSize(super().sizeHint().width(), self.minimumHeight())
+
     def show_lines(self, lines: tuple[LogLine, ...]) -> None:
         """Bring the view up to date with these lines, newest last."""
         if lines == self._shown:
@@ -45,8 +48,7 @@ class LogView(QPlainTextEdit):
         self._shown = lines
         if not known:
             self.clear()
-        bar = self.verticalScrollBar()
-        follows = bar.value() >= bar.maximum() - 1
+        follows = self._is_at_end()
         cursor = QTextCursor(self.document())
         cursor.movePosition(QTextCursor.MoveOperation.End)
         for line in lines[known:]:
@@ -54,7 +56,19 @@ class LogView(QPlainTextEdit):
                 cursor.insertBlock()
             cursor.insertText(log_text(line), self._format(line.level))
         if follows:
-            bar.setValue(bar.maximum())
+            self._go_to_end()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        follows = self._is_at_end()
+        super().resizeEvent(event)
+        if follows:
+            self._go_to_end()
+
+    def _is_at_end(self) -> bool:
+        return self.verticalScrollBar().value() >= self.verticalScrollBar().maximum() - 1
+
+    def _go_to_end(self) -> None:
+        self.verticalScrollBar().setValue(self.verticalScrollBar().maximum())
 
     def _format(self, level: str) -> QTextCharFormat:
         style = QTextCharFormat()

@@ -77,8 +77,7 @@ class MachinePanel(Card):
             value.show_text(shown[1])
 
     def _add_row(self) -> None:
-        caption, value = Text(quiet=True, wrap=False), Text(tabular=True)
-        value.setAlignment(Qt.AlignmentFlag.AlignTrailing | Qt.AlignmentFlag.AlignVCenter)
+        caption, value = Text(quiet=True, wrap=False), Text(tabular=True, trailing=True)
         place = len(self._rows)
         self._grid.addWidget(caption, place, 0, Qt.AlignmentFlag.AlignTop)
         self._grid.addWidget(value, place, 1)

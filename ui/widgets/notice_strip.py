@@ -1,26 +1,12 @@
 """A quiet line with a sign: something about this desktop that one should know."""
 
-from PySide6.QtCore import QRectF
-from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
-from ui.icons import Emblem, paint_emblem
-from ui.theme import Role
+from ui.icons import Emblem
 from ui.widgets.label import Text
 from ui.widgets.metrics import UNIT
-
-_SIGN = 2 * UNIT
-
-
-class _Sign(QWidget):
-    def __init__(self) -> None:
-        super().__init__()
-        self.setFixedSize(_SIGN, _SIGN + 4)
-        self.setAccessibleName("Note")
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        color = self.palette().color(Role.PlaceholderText)
-        paint_emblem(QPainter(self), QRectF(0, 2, _SIGN, _SIGN), color, Emblem.INFO)
+from ui.widgets.sign import Sign
 
 
 class NoticeStrip(QWidget):
@@ -32,7 +18,7 @@ class NoticeStrip(QWidget):
         row.setContentsMargins(UNIT, 0, UNIT, 0)
         row.setSpacing(UNIT)
         self.text = Text(quiet=True)
-        row.addWidget(_Sign())
+        row.addWidget(Sign(Emblem.INFO), 0, Qt.AlignmentFlag.AlignTop)
         row.addWidget(self.text, 1)
         self.hide()
 

@@ -6,15 +6,15 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from client.commands import DismissProblem
 from client.snapshot import Severity
-from ui.icons import Emblem, paint_emblem
+from ui.icons import Emblem
 from ui.theme import Role, Tone, mix, tone
 from ui.view_models import ProblemRow
 from ui.widgets.button import Button
 from ui.widgets.label import Text
 from ui.widgets.metrics import CARD_RADIUS, UNIT
+from ui.widgets.sign import Sign
 
 _TONES = {Severity.ERROR: Tone.BAD, Severity.WARNING: Tone.CAUTION, Severity.NOTICE: Tone.ACCENT}
-_SIGN = 3 * UNIT
 
 
 class ProblemCard(QWidget):
@@ -30,8 +30,10 @@ class ProblemCard(QWidget):
         super().__init__(parent)
         self._severity = Severity.NOTICE
         row = QHBoxLayout(self)
-        row.setContentsMargins(2 * UNIT + _SIGN + UNIT + 4, UNIT + 4, UNIT, UNIT + 4)
-        row.setSpacing(UNIT)
+        row.setContentsMargins(2 * UNIT, UNIT + 4, 2 * UNIT, UNIT + 4)
+        row.setSpacing(UNIT + 4)
+        self.sign = Sign(Emblem.INFO, disc=True)
+        row.addWidget(self.sign, 0, Qt.AlignmentFlag.AlignTop)
         column = QVBoxLayout()
         column.setSpacing(4)
         self.text = Text(strong=True, selectable=True)
@@ -50,6 +52,8 @@ class ProblemCard(QWidget):
     def show_problem(self, problem: ProblemRow) -> None:
         """Show this problem."""
         self._severity = problem.severity
+        emblem = Emblem.INFO if problem.severity is Severity.NOTICE else Emblem.ALERT
+        self.sign.show_sign(emblem, _TONES[problem.severity])
         self.setAccessibleName(f"Problem ({problem.severity}): {problem.text}")
         self.setAccessibleDescription(problem.doing)
         self.text.show_text(problem.text)
@@ -65,14 +69,6 @@ class ProblemCard(QWidget):
         painter.setBrush(mix(color, base, 0.08))
         box = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
         painter.drawRoundedRect(box, CARD_RADIUS, CARD_RADIUS)
-        sign = QRectF(2 * UNIT, 1.5 * UNIT, _SIGN, _SIGN)
-        if self.layoutDirection() is Qt.LayoutDirection.RightToLeft:
-            sign.moveRight(self.width() - 2 * UNIT)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(color)
-        painter.drawEllipse(sign)
-        emblem = Emblem.INFO if self._severity is Severity.NOTICE else Emblem.ALERT
-        paint_emblem(painter, sign.adjusted(5, 5, -5, -5), base, emblem)
 
 
 class ProblemList(QWidget):
@@ -87,6 +83,8 @@ class ProblemList(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.cards: dict[tuple[str, str], ProblemCard] = {}
+        #: the widget after which the tab key comes to the first card
+        self.tab_after: QWidget | None = None
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(UNIT)
@@ -104,8 +102,17 @@ class ProblemList(QWidget):
             known.show_problem(problem)
             if self._column.indexOf(known) != place:
                 self._column.insertWidget(place, known)
+        self._order_tabs(keys)
         if self.isHidden() == bool(problems):
             self.setVisible(bool(problems))
+
+    def _order_tabs(self, keys: list[tuple[str, str]]) -> None:
+        """The tab key goes as the eye does, though cards are made later than what stands below them."""
+        before = self.tab_after
+        for key in keys:
+            if before is not None:
+                QWidget.setTabOrder(before, self.cards[key].dismiss)
+            before = self.cards[key].dismiss
 
     def _make(self, key: tuple[str, str]) -> ProblemCard:
         card = ProblemCard(self)

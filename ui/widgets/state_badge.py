@@ -26,7 +26,8 @@ class StateBadge(QWidget):
             self.update()
 
     def sizeHint(self) -> QSize:
-        return QSize(8 * UNIT, 8 * UNIT)
+        side = min(12 * UNIT, max(8 * UNIT, self.fontMetrics().height() * 4))
+        return QSize(side, side)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)

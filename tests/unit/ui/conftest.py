@@ -6,10 +6,14 @@ from collections.abc import Iterator
 os.environ["QT_QPA_PLATFORM"] = "offscreen"
 
 import pytest
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QFont
 from PySide6.QtWidgets import QApplication
 
 from ui.theme import Theme, apply_theme
+
+#: What the offscreen platform says of things that it does not have; real platforms have them.
+OFFSCREEN_LACKS = ("does not support raise", "does not support grabbing", "systemTrayWindowChanged")
 
 
 @pytest.fixture(autouse=True)
@@ -19,3 +23,4 @@ def plain_look(qapp: QApplication) -> Iterator[None]:
     apply_theme(qapp, Theme.LIGHT)
     yield
     qapp.setFont(font)
+    qapp.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
