@@ -1,0 +1,108 @@
+"""Configuration files of managers: TOML, written by a site or by hand, mode 0600 for the passwords in them.
+
+[xmpp]     jid, password, host, port, resource, ca_file (or ca_pem)
+[queue]    path, lease_s, silent_lease_s, hold_limit_s, max_attempts
+[job]      chirp, require_file, cooldown_s                                 job manager
+[storage]  chirp, chirp_root, folder, packed_mib, unpacked_mib, files      storage manager
+[process]  log, ready_file
+"""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from client.copilot.queue.queue import Terms
+from client.copilot.transport import Account
+from client.errors import BadInput
+
+_REMEDY = "correct the configuration file"
+
+
+class Config:
+    """A configuration file. Relative paths in it count from the file's folder.
+
+    Raises:
+        BadInput: from all methods; a value is missing or unusable.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._said = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise BadInput(str(path), f"it cannot be read ({error})", _REMEDY) from error
+
+    def text(self, section: str, key: str, default: str | None = None) -> str:
+        """A text."""
+        return str(self._value(section, key, default, (str,)))
+
+    def number(self, section: str, key: str, default: float | None = None) -> float:
+        """A number that is not negative."""
+        found = float(self._value(section, key, default, (int, float)))
+        if not 0 <= found < 2**53:
+            raise self._wrong(section, key, "must be a number from 0 up")
+        return found
+
+    def whole(self, section: str, key: str, default: int | None = None) -> int:
+        """A whole number that is not negative."""
+        return int(self.number(section, key, default))
+
+    def file(self, section: str, key: str) -> Path:
+        """A path; absolute afterwards."""
+        return (self.path.parent / self.text(section, key)).absolute()
+
+    def maybe_file(self, section: str, key: str) -> Path | None:
+        """A path, or None when it is not given."""
+        return self.file(section, key) if self.text(section, key, "") else None
+
+    def account(self) -> Account:
+        """The section [xmpp]."""
+        ca_file = self.maybe_file("xmpp", "ca_file")
+        try:
+            ca_pem = ca_file.read_text(encoding="ascii") if ca_file else self.text("xmpp", "ca_pem", "")
+        except (OSError, UnicodeDecodeError) as error:
+            raise self._wrong("xmpp", "ca_file", str(error)) from error
+        return Account(
+            jid=self.text("xmpp", "jid"),
+            password=self.text("xmpp", "password"),
+            host=self.text("xmpp", "host"),
+            port=self.whole("xmpp", "port"),
+            ca_pem=ca_pem,
+            resource=self.text("xmpp", "resource"),
+        )
+
+    def terms(self) -> Terms:
+        """The rules of handing out in section [queue]."""
+        usual = Terms()
+        return Terms(
+            lease_s=self.whole("queue", "lease_s", usual.lease_s),
+            silent_lease_s=self.whole("queue", "silent_lease_s", usual.silent_lease_s),
+            hold_limit_s=self.whole("queue", "hold_limit_s", usual.hold_limit_s),
+            max_attempts=self.whole("queue", "max_attempts", usual.max_attempts),
+        )
+
+    def _value(self, section: str, key: str, default: Any, kinds: tuple[type, ...]) -> Any:
+        table = self._said.get(section, {})
+        found = table.get(key, default) if isinstance(table, dict) else None
+        if found is None:
+            raise self._wrong(section, key, "is missing")
+        if not isinstance(found, kinds) or isinstance(found, bool):
+            raise self._wrong(section, key, f"must be a {kinds[0].__name__}")
+        return found
+
+    def _wrong(self, section: str, key: str, what: str) -> BadInput:
+        return BadInput(str(self.path), f"[{section}] {key} {what}", _REMEDY)
+
+
+@dataclass(frozen=True)
+class ProcessSettings:
+    """The section [process]. ready_file exists while the manager has its XMPP session."""
+
+    log: Path | None
+    ready_file: Path | None
+
+
+def read_process_settings(config: Config) -> ProcessSettings:
+    """The section [process]."""
+    return ProcessSettings(config.maybe_file("process", "log"), config.maybe_file("process", "ready_file"))

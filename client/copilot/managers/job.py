@@ -1,0 +1,35 @@
+"""`main.py job-manager`: hands out jobs. Any number of instances may share one queue and one bare JID."""
+
+import asyncio
+
+from client.copilot.managers.config import Config, read_process_settings
+from client.copilot.managers.job_desk import JobDesk, JobSettings
+from client.copilot.managers.process import ManagerProcess, read_arguments, run_until_signal
+from client.copilot.queue.sqlite import SqliteQueue
+
+
+def main(argv: list[str]) -> int:
+    """Serve until a signal ends it."""
+    config = read_arguments("job-manager", "Hands out the jobs of a queue to Co-Pilot agents.", argv)
+    return run_until_signal(lambda stop: serve(config, stop), read_process_settings(config))
+
+
+async def serve(config: Config, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set.
+
+    Raises:
+        BadInput: the configuration cannot be used.
+        QueueUnusable: the queue cannot be opened.
+    """
+    queue = SqliteQueue(config.file("queue", "path"), config.terms())
+    settings = JobSettings(
+        chirp=config.text("job", "chirp"),
+        require_file=config.text("job", "require_file", ""),
+        cooldown_s=config.number("job", "cooldown_s", 0),
+    )
+    process = ManagerProcess(config.account(), read_process_settings(config))
+    process.add(JobDesk(queue, settings))
+    try:
+        await process.run(stop)
+    finally:
+        queue.close()

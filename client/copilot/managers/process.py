@@ -1,0 +1,133 @@
+"""The process around a manager's handlers: transport, signals, ticks, log, and a file that says "ready"."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Final, Protocol
+
+from client.copilot.errors import BadStanza, TransportDown
+from client.copilot.managers.config import Config, ProcessSettings
+from client.copilot.managers.reply import Reply
+from client.copilot.messages import Command, build_info, parse_info
+from client.copilot.queue.errors import QueueError
+from client.copilot.transport import Account, Incoming, XmppTransport
+from client.log import logger, to_file
+
+log = logger("site")
+
+TICK_S: Final = 1.0
+
+
+class Desk(Protocol):
+    """A manager's handlers; what cannot be answered at once is sent later through `Sender`."""
+
+    def handle(self, sender: str, command: Command, now: float) -> list[Reply]:
+        """Replies to a command."""
+
+    def tick(self, now: float) -> list[Reply]:
+        """Called about once a second."""
+
+
+Sender = Callable[[Iterable[Reply]], Awaitable[None]]
+
+
+class ManagerProcess:
+    """Joins desks to one XMPP account."""
+
+    def __init__(self, account: Account, settings: ProcessSettings) -> None:
+        self._desks: list[Desk] = []
+        self._settings = settings
+        # Managers do not send again, as the original's: agents ask again themselves.
+        self._transport = XmppTransport(account, self._on_info, resend=False, on_state=self._on_state)
+
+    def add(self, desk: Desk) -> None:
+        """Let a desk have all commands that arrive."""
+        self._desks.append(desk)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set."""
+        await self._transport.connect(0)
+        duties = [asyncio.create_task(duty) for duty in (stop.wait(), self._tick(), self._transport.wait_closed())]
+        try:
+            done, _ = await asyncio.wait(duties, return_when=asyncio.FIRST_COMPLETED)
+            for duty in done:
+                duty.result()
+        finally:
+            for duty in duties:
+                duty.cancel()
+            await self._transport.close()
+            self._on_state(False)
+
+    async def send(self, replies: Iterable[Reply]) -> None:
+        """Send replies; without a session they are dropped, since their askers ask again."""
+        for reply in replies:
+            try:
+                await self._transport.send(reply.to, build_info(reply.command))
+            except TransportDown:
+                log.info("no session, %s not sent to %s", reply.command.command, reply.to)
+
+    async def _on_info(self, incoming: Incoming) -> None:
+        try:
+            command = parse_info(incoming.info)
+        except BadStanza as bad:
+            log.warning("refused from %s: %s", incoming.sender, bad)
+            return
+        if command is None:
+            log.debug("unknown command of %s", incoming.sender)
+            return
+        await self._answer(lambda desk: desk.handle(incoming.sender, command, time.time()))
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            await self._answer(lambda desk: desk.tick(time.time()))
+
+    async def _answer(self, ask: Callable[[Desk], list[Reply]]) -> None:
+        for desk in self._desks:
+            try:
+                replies = ask(desk)
+            except QueueError as failed:
+                # A full disk or a long wait for the lock: the asker asks again, and leases keep the job safe.
+                log.error("not answered: %s", failed)
+            else:
+                await self.send(replies)
+
+    def _on_state(self, connected: bool) -> None:
+        if self._settings.ready_file is None:
+            return
+        with contextlib.suppress(OSError):
+            if connected:
+                self._settings.ready_file.touch()
+            else:
+                self._settings.ready_file.unlink(missing_ok=True)
+
+
+def read_arguments(role: str, about: str, argv: list[str]) -> Config:
+    """The configuration that a manager's command line names."""
+    parser = argparse.ArgumentParser(prog=f"main.py {role}", description=about)
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="TOML; docs/operator-guide.md")
+    return Config(parser.parse_args(argv).config)
+
+
+def run_until_signal(serve: Callable[[asyncio.Event], Awaitable[None]], settings: ProcessSettings) -> int:
+    """Run `serve(stop)` until SIGTERM or SIGINT; returns the exit code."""
+    logging.basicConfig(level=logging.WARNING)
+    if settings.log:
+        to_file(settings.log)
+
+    async def guarded() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # Windows has no such handlers; there a manager ends by KeyboardInterrupt.
+            with contextlib.suppress(NotImplementedError):
+                loop.add_signal_handler(number, stop.set)
+        await serve(stop)
+
+    asyncio.run(guarded())
+    return 0

@@ -1,0 +1,178 @@
+"""The storage manager's folders, where the file server's and its own meet.
+
+    <chirp root>/<job id>/<job id>.tgz     written by agents: nothing in there is trusted, least of all to be a file
+    <folder>/intake/<instance>/<word>/     ours: packed.tgz and claim.json, output/ while it is unpacked
+    <folder>/results/<job id>/             ours: output/ and result.json of the accepted result
+    <folder>/refused/<job id>/             ours: the same of the last output that was refused
+
+All three are on one file system, so that a move is one rename.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from client.copilot.managers.errors import OutputRefused
+
+#: What agents may do in the folder of their job: read, write and list.
+ACL_OUTPUT: Final = "address:* rwl\n"
+ACL_INPUT: Final = "address:* rl\n"
+_ACL: Final = ".__acl"
+_PACKED: Final = "packed.tgz"
+_CLAIM: Final = "claim.json"
+_OUTPUT: Final = "output"
+_RESULT: Final = "result.json"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What an agent says of an output: jobDone. Exit codes are raw wait statuses."""
+
+    job_id: str
+    sender: str
+    exit_code: int
+    validate_exit_code: int | None
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """An output that was taken out of the agents' reach."""
+
+    folder: Path
+    claim: Claim
+
+    @property
+    def output(self) -> Path:
+        """Where it is unpacked."""
+        return self.folder / _OUTPUT
+
+    def open(self, limit_bytes: int) -> BinaryIO:
+        """The archive.
+
+        Raises:
+            OutputRefused: it is no file, or too large.
+        """
+        # Whoever uploaded it may have made a link, or a pipe that never ends, of it.
+        try:
+            handle = os.open(self.folder / _PACKED, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError as error:
+            raise OutputRefused("the uploaded output is not a file") from error
+        file = os.fdopen(handle, "rb")
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > limit_bytes:
+            file.close()
+            raise OutputRefused(f"the uploaded output is not a file of at most {limit_bytes} bytes")
+        return file
+
+
+class Shelf:
+    """Moves outputs from step to step; every step is a rename.
+
+    Args:
+        instance: name of this storage manager, of which no other runs.
+    """
+
+    def __init__(self, chirp_root: Path, folder: Path, instance: str) -> None:
+        self._chirp_root = chirp_root
+        self._intake = folder / "intake" / instance
+        self._results = folder / "results"
+        self._refused = folder / "refused"
+        for place in (self._intake, self._results, self._refused):
+            place.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def result(self, job_id: str) -> Path:
+        """The folder of a job's accepted result."""
+        return self._results / job_id
+
+    def open_folder(self, job_id: str) -> None:
+        """Let agents upload the output of a job. Idempotent.
+
+        Raises:
+            OSError: the disk fails.
+        """
+        make_chirp_folder(self._chirp_root, job_id, ACL_OUTPUT)
+
+    def close_folder(self, job_id: str) -> None:
+        """Remove what agents uploaded for a job. Idempotent."""
+        shutil.rmtree(self._chirp_root / job_id, ignore_errors=True)
+
+    def open_folders(self) -> list[str]:
+        """Job ids with a folder for uploads (and names of input folders)."""
+        return [entry.name for entry in os.scandir(self._chirp_root) if entry.is_dir(follow_symlinks=False)]
+
+    def fetch(self, claim: Claim) -> Parcel:
+        """Take an uploaded output out of the agents' reach.
+
+        Raises:
+            OutputRefused: nothing was uploaded.
+            OSError: the disk fails.
+        """
+        folder = self._intake / uuid.uuid4().hex
+        folder.mkdir(mode=0o700)
+        (folder / _CLAIM).write_text(json.dumps(asdict(claim)), encoding="utf-8")
+        try:
+            source = os.open(self._chirp_root / claim.job_id, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                os.rename(f"{claim.job_id}.tgz", folder / _PACKED, src_dir_fd=source)
+            finally:
+                os.close(source)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise OutputRefused("no output was uploaded") from error
+        parcel = Parcel(folder, claim)
+        parcel.output.mkdir(mode=0o700)
+        return parcel
+
+    def left(self) -> Iterator[Parcel]:
+        """Parcels that an earlier run of this instance had taken and not dealt with; unusable ones are removed."""
+        for folder in sorted(self._intake.iterdir()):
+            try:
+                claim = Claim(**json.loads((folder / _CLAIM).read_text(encoding="utf-8")))
+                (folder / _PACKED).lstat()
+                shutil.rmtree(folder / _OUTPUT, ignore_errors=True)
+                (folder / _OUTPUT).mkdir(mode=0o700)
+            except (OSError, ValueError, TypeError):
+                shutil.rmtree(folder, ignore_errors=True)
+            else:
+                yield Parcel(folder, claim)
+
+    def keep(self, parcel: Parcel, facts: dict[str, Any], *, accepted: bool) -> None:
+        """Move an unpacked output to the results or to the refused; what was there before is replaced.
+
+        Raises:
+            OSError: the disk fails.
+        """
+        (parcel.folder / _PACKED).unlink(missing_ok=True)
+        (parcel.folder / _CLAIM).unlink(missing_ok=True)
+        (parcel.folder / _RESULT).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        target = (self._results if accepted else self._refused) / parcel.claim.job_id
+        shutil.rmtree(target, ignore_errors=True)
+        parcel.folder.rename(target)
+
+    def drop(self, parcel: Parcel) -> None:
+        """Remove a parcel. Idempotent."""
+        shutil.rmtree(parcel.folder, ignore_errors=True)
+
+
+def make_chirp_folder(chirp_root: Path, name: str, acl: str) -> Path:
+    """A folder on the file server with the rights `acl`. Idempotent.
+
+    Raises:
+        OSError: the disk fails.
+    """
+    folder = chirp_root / name
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o755)
+    acl_file = folder / _ACL
+    if not acl_file.exists():
+        part = folder / f"{_ACL}.{uuid.uuid4().hex}"
+        part.write_text(acl, encoding="ascii")
+        part.replace(acl_file)
+    return folder

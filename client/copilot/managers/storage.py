@@ -1,0 +1,111 @@
+"""`main.py storage-manager`: takes and judges outputs. Any number of instances may share one queue and one bare JID."""
+
+import asyncio
+from typing import Final
+
+from client.copilot.managers.config import Config, read_process_settings
+from client.copilot.managers.judge import Judge
+from client.copilot.managers.process import ManagerProcess, read_arguments, run_until_signal
+from client.copilot.managers.shelf import Claim, Shelf
+from client.copilot.managers.storage_desk import StorageDesk
+from client.copilot.managers.sweep import sweep
+from client.copilot.managers.unpack import Limits
+from client.copilot.queue.errors import QueueError
+from client.copilot.queue.sqlite import SqliteQueue
+from client.log import logger
+
+log = logger("site")
+
+#: Outputs that wait to be judged; what is beyond is forgotten, and its job returns to the queue with its lease.
+MAX_CLAIMS: Final = 10_000
+SWEEP_INTERVAL_S: Final = 3600.0
+_MIB: Final = 1024 * 1024
+
+
+def main(argv: list[str]) -> int:
+    """Serve until a signal ends it."""
+    config = read_arguments("storage-manager", "Takes the output of Co-Pilot agents and checks it.", argv)
+    return run_until_signal(lambda stop: serve(config, stop), read_process_settings(config))
+
+
+async def serve(config: Config, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set.
+
+    Raises:
+        BadInput: the configuration cannot be used.
+        QueueUnusable: the queue cannot be opened.
+    """
+    service = StorageService(config)
+    try:
+        await service.run(stop)
+    finally:
+        service.close()
+
+
+class StorageService:
+    """A storage manager: its desk, and the judging that goes on beside it, one output after the other."""
+
+    def __init__(self, config: Config) -> None:
+        path = config.file("queue", "path")
+        self._claims: asyncio.Queue[Claim] = asyncio.Queue(MAX_CLAIMS)
+        self._process = ManagerProcess(config.account(), read_process_settings(config))
+        instance = config.text("xmpp", "resource")
+        self._shelf = Shelf(config.file("storage", "chirp_root"), config.file("storage", "folder"), instance)
+        self._queue = SqliteQueue(path, config.terms())
+        # The judge works in a thread and must not wait for, or disturb, a transaction of the desk.
+        self._judge_queue = SqliteQueue(path, config.terms())
+        self._judge = Judge(self._judge_queue, self._shelf, _limits(config))
+        self._desk = StorageDesk(self._queue, self._shelf, config.text("storage", "chirp"), self._note)
+        self._process.add(self._desk)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set; an output in hand is dealt with first."""
+        duties = [asyncio.create_task(duty) for duty in (self._process.run(stop), self._judge_all(), self._sweep())]
+        try:
+            done, _ = await asyncio.wait(duties, return_when=asyncio.FIRST_COMPLETED)
+            for duty in done:
+                duty.result()
+        finally:
+            for duty in duties:
+                duty.cancel()
+            await asyncio.gather(*duties, return_exceptions=True)
+
+    def close(self) -> None:
+        """Close the queues."""
+        self._queue.close()
+        self._judge_queue.close()
+
+    def _note(self, claim: Claim) -> None:
+        if self._claims.full():
+            log.error("too many outputs wait; that of %s is left for later", claim.job_id)
+            return
+        self._claims.put_nowait(claim)
+
+    async def _judge_all(self) -> None:
+        await asyncio.to_thread(self._judge.take_up_results)
+        for claim, verdict in await asyncio.to_thread(self._judge.judge_left):
+            await self._process.send(self._desk.announce(claim.sender, verdict))
+        while True:
+            claim = await self._claims.get()
+            try:
+                verdict = await asyncio.to_thread(self._judge.judge, claim)
+                await self._process.send(self._desk.announce(claim.sender, verdict))
+            except (OSError, QueueError) as error:
+                # A full disk: the job returns to the queue when its lease ends.
+                log.error("output of job %s not judged: %s", claim.job_id, error)
+
+    async def _sweep(self) -> None:
+        while True:
+            removed = await asyncio.to_thread(sweep, self._judge_queue, self._shelf)
+            if removed:
+                log.info("%d upload folders of finished jobs removed", removed)
+            await asyncio.sleep(SWEEP_INTERVAL_S)
+
+
+def _limits(config: Config) -> Limits:
+    usual = Limits()
+    return Limits(
+        packed_bytes=config.whole("storage", "packed_mib", usual.packed_bytes // _MIB) * _MIB,
+        unpacked_bytes=config.whole("storage", "unpacked_mib", usual.unpacked_bytes // _MIB) * _MIB,
+        members=config.whole("storage", "files", usual.members),
+    )

@@ -1,0 +1,94 @@
+"""What a storage manager says to whom: want_getJobOutputDir, getJobOutputDir, jobDone.
+
+Pure but for the queue and the shelf. Outputs themselves are judged elsewhere (`client.copilot.managers.judge`): a
+jobDone is only put on the list of claims.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from client.copilot.managers.judge import Verdict
+from client.copilot.managers.reply import Reply
+from client.copilot.managers.shelf import Claim, Shelf
+from client.copilot.messages import (
+    Command,
+    GetJobOutputDir,
+    HaveGetJobOutputDir,
+    JobDone,
+    JobVerdict,
+    LeaseLost,
+    StoreJobOutputDir,
+    WantGetJobOutputDir,
+)
+from client.copilot.queue.queue import Job, JobQueue, JobState
+from client.log import logger
+
+log = logger("site")
+
+
+@dataclass
+class StorageDesk:
+    """Answers agents that have output.
+
+    Attributes:
+        chirp: `host:port` where agents are to upload.
+        on_done: takes a claim; it is judged later.
+    """
+
+    queue: JobQueue
+    shelf: Shelf
+    chirp: str
+    on_done: Callable[[Claim], None]
+
+    def handle(self, sender: str, command: Command, now: float) -> list[Reply]:
+        """Replies to one command of `sender` (full JID); commands for others get none."""
+        match command:
+            case WantGetJobOutputDir():
+                return self._on_want(sender, command.job_id)
+            case GetJobOutputDir():
+                return self._on_get(sender, command.job_id, now)
+            case JobDone():
+                # The lease must not end while the output waits to be judged.
+                self.queue.confirm(command.job_id, sender, now)
+                self.on_done(Claim(command.job_id, sender, command.exit_code, command.validate_exit_code))
+        return []
+
+    def tick(self, now: float) -> list[Reply]:
+        """Nothing to do."""
+        return []
+
+    def announce(self, sender: str, verdict: Verdict) -> list[Reply]:
+        """The verdict, for agents that announced that they want it."""
+        if not self.queue.has_lease(verdict.job_id, sender):
+            return []
+        return [Reply(sender, JobVerdict(verdict.job_id, verdict.accepted, verdict.reason))]
+
+    def _on_want(self, sender: str, job_id: str) -> list[Reply]:
+        job = self.queue.get(job_id)
+        lost = _not_needed(job)
+        if job is None or (lost and self.queue.has_lease(job_id, sender)):
+            return [Reply(sender, LeaseLost(job_id, lost))]
+        # The original's agent knows no other way to get rid of a job: it may upload what nobody needs.
+        return [Reply(sender, HaveGetJobOutputDir())]
+
+    def _on_get(self, sender: str, job_id: str, now: float) -> list[Reply]:
+        job = self.queue.get(job_id)
+        if job is None:
+            log.warning("%s has output of a job that is not ours", sender)
+            return [Reply(sender, LeaseLost(job_id, _not_needed(None)))]
+        self.queue.confirm(job_id, sender, now)
+        try:
+            self.shelf.open_folder(job_id)
+        except OSError as error:
+            log.error("no folder for the output of %s: %s", job_id, error)
+            return []
+        return [Reply(sender, StoreJobOutputDir(job_id, job_id, self.chirp))]
+
+
+def _not_needed(job: Job | None) -> str:
+    """Why nobody wants a job's output; empty when it is wanted."""
+    if job is None:
+        return "there is no such job"
+    if job.cancelled:
+        return "the job was cancelled"
+    return "the job is done" if job.state is JobState.DONE else ""

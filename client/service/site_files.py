@@ -1,0 +1,173 @@
+"""The files that a site writes for its children and for volunteers."""
+
+import hashlib
+import os
+import pwd
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from client import filenames
+from client.copilot.managers.prosody import ProsodySettings, build_config
+from client.paths import write_atomic
+from client.service.site_certificate import Certificates
+from client.service.site_folder import SiteFolder
+from client.service.site_plan import DOMAIN, LOOPBACK, MANAGER, SitePlan, build_toml
+
+#: Folder of prosody's modules of ours.
+MODULES: Final = Path(__file__).resolve().parents[2] / "resources" / "prosody"
+PROSODY_CONFIG: Final = "prosody.cfg.lua"
+#: The file server's access list for its root: nobody may do anything there, not even list it.
+_ROOT_ACL: Final = "unix:nobody-at-all l\n"
+
+
+@dataclass(frozen=True)
+class SiteTerms:
+    """What an operator may set.
+
+    Attributes:
+        lease_s: of agents that extend it.
+        token_s: lifetime of a guest's account, in seconds.
+        needs: section [needs] of the project file.
+    """
+
+    name: str = "Local site"
+    text: str = "Proton-proton collisions, simulated with Pythia 8."
+    publisher: str = "this computer"
+    lease_s: int = 120
+    silent_lease_s: int = 3600
+    max_attempts: int = 5
+    token_s: int = 86400
+    time_limit_s: int = 3600
+    output_limit_mib: int = 100
+    memory_mib: int = 256
+    cpus: int = 1
+    network: bool = False
+
+
+def chirp_address(plan: SitePlan) -> str:
+    """`host:port` of the file server."""
+    return f"{LOOPBACK}:{plan.ports.chirp}"
+
+
+def write_children(folder: SiteFolder, plan: SitePlan, terms: SiteTerms, appliance: Path | None) -> None:
+    """Write the configurations of all children.
+
+    Raises:
+        OSError: the disk fails.
+    """
+    certificates = Certificates(folder.tls)
+    certificates.make(DOMAIN)
+    _write_prosody(folder, plan, certificates)
+    write_atomic(folder.chirp_root / ".__acl", _ROOT_ACL.encode(), 0o644)
+    queue = {
+        "path": folder.queue,
+        "lease_s": terms.lease_s,
+        "silent_lease_s": terms.silent_lease_s,
+        "max_attempts": terms.max_attempts,
+    }
+    job = {"chirp": chirp_address(plan)}
+    storage = {
+        "chirp": chirp_address(plan),
+        "chirp_root": folder.chirp_root,
+        "folder": folder.storage,
+        "packed_mib": terms.output_limit_mib,
+    }
+    for child, section in (("job-manager", {"job": job}), ("storage-manager", {"storage": storage})):
+        xmpp = _xmpp(plan, certificates, "jobs-1" if child == "job-manager" else "storage-1")
+        process = {"log": folder.log(child), "ready_file": folder.ready(child)}
+        _write(folder.config(child), {"xmpp": xmpp, "queue": queue, **section, "process": process})
+    _write_key_manager(folder, plan, terms, appliance)
+
+
+def write_project(folder: SiteFolder, plan: SitePlan, terms: SiteTerms, appliance: Path | None) -> None:
+    """Write the project file for volunteers' clients.
+
+    Raises:
+        OSError: the disk fails, or the appliance has no manifest.
+    """
+    key = f"http://{LOOPBACK}:{plan.ports.key}"
+    sections: dict[str, dict[str, Any]] = {
+        "project": {"name": terms.name, "text": terms.text, "publisher": terms.publisher},
+        "xmpp": {
+            "host": LOOPBACK,
+            "port": plan.ports.xmpp,
+            "domain": DOMAIN,
+            "job_manager": plan.job_manager,
+            "ca_pem": Certificates(folder.tls).authority.read_text(encoding="ascii"),
+        },
+        "transfer": {"chirp": chirp_address(plan)},
+        "enrolment": {"url": f"{key}/guest-token", "secret": plan.enrolment_secret},
+        "needs": {
+            "network": terms.network,
+            "memory_mib": terms.memory_mib,
+            "cpus": terms.cpus,
+            "time_limit_s": terms.time_limit_s,
+            "output_limit_mib": terms.output_limit_mib,
+        },
+    }
+    if appliance is not None:
+        digest = hashlib.sha256((appliance / filenames.MANIFEST).read_bytes()).hexdigest()
+        sections["appliance"] = {"url": f"{key}/appliance/{filenames.MANIFEST}", "sha256": digest}
+    _write(folder.project, sections)
+
+
+def chirp_command(folder: SiteFolder, plan: SitePlan) -> list[str]:
+    """The command line of the file server.
+
+    Source: chirp_server(1) of cctools 7; it tells the catalogue servers of its makers about itself unless given
+    another address, and refuses to be root without a user to become.
+    """
+    command = ["chirp_server", "-r", f"file://{folder.chirp_root}", "-y", str(folder.run), "-I", LOOPBACK]
+    command += ["-p", str(plan.ports.chirp), "-a", "address", "-u", LOOPBACK, "-U", "365d", "-F", "200M"]
+    command += ["-M", "200", "-s", "120s", "-t", "60s", "-E"]
+    if os.geteuid() == 0:
+        command += ["-i", pwd.getpwuid(folder.chirp_root.stat().st_uid).pw_name]
+    return command
+
+
+def _write_prosody(folder: SiteFolder, plan: SitePlan, certificates: Certificates) -> None:
+    own = folder.run / "prosody"
+    (own / "data").mkdir(parents=True, exist_ok=True, mode=0o700)
+    settings = ProsodySettings(
+        folder=own,
+        modules=MODULES,
+        domain=DOMAIN,
+        host=LOOPBACK,
+        port=plan.ports.xmpp,
+        certificate=certificates.server,
+        key=certificates.server_key,
+        log=folder.log("prosody"),
+        site_secret=plan.site_secret,
+        accounts={MANAGER: plan.manager_password},
+        as_root=os.geteuid() == 0,
+    )
+    write_atomic(folder.run / PROSODY_CONFIG, build_config(settings).encode())
+
+
+def _xmpp(plan: SitePlan, certificates: Certificates, resource: str) -> dict[str, Any]:
+    return {
+        "jid": plan.job_manager,
+        "password": plan.manager_password,
+        "host": LOOPBACK,
+        "port": plan.ports.xmpp,
+        "resource": resource,
+        "ca_file": certificates.authority,
+    }
+
+
+def _write_key_manager(folder: SiteFolder, plan: SitePlan, terms: SiteTerms, appliance: Path | None) -> None:
+    key = {
+        "host": LOOPBACK,
+        "port": plan.ports.key,
+        "domain": DOMAIN,
+        "site_secret": plan.site_secret,
+        "enrolment_secret": plan.enrolment_secret,
+        "lifetime_s": terms.token_s,
+        "appliance": appliance.absolute() if appliance else None,
+    }
+    _write(folder.config("key-manager"), {"key": key, "process": {"log": folder.log("key-manager")}})
+
+
+def _write(path: Path, sections: dict[str, dict[str, Any]]) -> None:
+    write_atomic(path, build_toml(sections).encode())

@@ -1,0 +1,138 @@
+"""What a site keeps for good: its ports and secrets, in site.toml."""
+
+import json
+import secrets
+import socket
+import tomllib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from client.errors import BadInput
+from client.paths import write_atomic
+
+LOOPBACK: Final = "127.0.0.1"
+#: The XMPP domain; all of a local site is on this computer.
+DOMAIN: Final = "localhost"
+MANAGER: Final = "jm"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """TCP ports on the loopback interface; 0: none chosen yet."""
+
+    xmpp: int = 0
+    chirp: int = 0
+    key: int = 0
+
+
+@dataclass(frozen=True)
+class SitePlan:
+    """Ports and secrets of a site."""
+
+    ports: Ports
+    site_secret: str = field(repr=False)
+    enrolment_secret: str = field(repr=False)
+    manager_password: str = field(repr=False)
+
+    @property
+    def job_manager(self) -> str:
+        """Bare JID of all managers."""
+        return f"{MANAGER}@{DOMAIN}"
+
+
+def load_plan(path: Path) -> SitePlan:
+    """The plan in `path`; a new one with fresh secrets if there is none yet.
+
+    Raises:
+        BadInput: the file is damaged.
+    """
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+        return _read(said)
+    except FileNotFoundError:
+        return SitePlan(Ports(), *(secrets.token_hex(32) for _ in range(3)))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise BadInput(
+            str(path), f"it cannot be used ({error})", "remove the file; the site makes a new one"
+        ) from error
+
+
+def save_plan(path: Path, plan: SitePlan) -> None:
+    """Write the plan; only its owner can read it.
+
+    Raises:
+        OSError: nothing half-written stays.
+    """
+    secret = {name: getattr(plan, name) for name in ("site_secret", "enrolment_secret", "manager_password")}
+    content = build_toml({"ports": vars(plan.ports), "secrets": secret})
+    write_atomic(path, content.encode())
+
+
+def build_toml(sections: dict[str, dict[str, Any]]) -> str:
+    """TOML of sections of texts, numbers and truth values; None is left out."""
+    lines = []
+    for name, values in sections.items():
+        lines.append(f"[{name}]")
+        lines += [f"{key} = {_toml(value)}" for key, value in values.items() if value is not None]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def choose_ports(wanted: Ports) -> tuple[Ports, list[str]]:
+    """Free ports, the wanted ones where they are free.
+
+    Returns:
+        The ports, and a sentence for each that had to be changed.
+    """
+    said, found = [], {}
+    for name, port in vars(wanted).items():
+        found[name] = port if port and is_free(port) else 0
+        if port and not found[name]:
+            said.append(f"Port {port} ({name}) is taken by another program; a new one is chosen.")
+    missing = [name for name, port in found.items() if not port]
+    fresh = _free_ports(len(missing), {port for port in found.values() if port})
+    return replace(wanted, **found | dict(zip(missing, fresh, strict=True))), said
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this loopback port now."""
+    with socket.socket() as trial:
+        # As the servers do: connections of a predecessor that linger are no hindrance.
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((LOOPBACK, port))
+            trial.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def _free_ports(number: int, taken: set[int]) -> list[int]:
+    """Different ports that were free a moment ago."""
+    held: list[socket.socket] = []
+    try:
+        while len(held) < number:
+            trial = socket.socket()
+            held.append(trial)
+            trial.bind((LOOPBACK, 0))
+            if trial.getsockname()[1] in taken:
+                held.remove(trial)
+                trial.close()
+        return [trial.getsockname()[1] for trial in held]
+    finally:
+        for trial in held:
+            trial.close()
+
+
+def _read(said: dict[str, Any]) -> SitePlan:
+    ports = Ports(**{name: int(said["ports"][name]) for name in vars(Ports())})
+    if not all(0 <= port <= 65535 for port in vars(ports).values()):
+        raise ValueError("a port is none")
+    secret = said["secrets"]
+    return SitePlan(ports, str(secret["site_secret"]), str(secret["enrolment_secret"]), str(secret["manager_password"]))
+
+
+def _toml(value: Any) -> str:
+    # JSON's texts, numbers and truth values are TOML's as well, but for the DEL character.
+    return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,39 @@
+"""What others can learn of a running site: its lock and status.json."""
+
+import fcntl
+import json
+from dataclasses import dataclass
+
+from client.service.site_folder import SiteFolder
+
+
+@dataclass(frozen=True)
+class SiteStatus:
+    """A running site. children: name -> pid, as they were at the start. ready: all of it served then."""
+
+    pid: int
+    ready: bool
+    children: dict[str, int]
+
+
+def is_locked(folder: SiteFolder) -> bool:
+    """Whether a process runs this site."""
+    try:
+        with folder.lock.open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def read_status(folder: SiteFolder) -> SiteStatus | None:
+    """The running site; None when nobody runs it."""
+    if not is_locked(folder):
+        return None
+    try:
+        said = json.loads(folder.status.read_text(encoding="utf-8"))
+        return SiteStatus(int(said["pid"]), bool(said["ready"]), dict(said["children"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

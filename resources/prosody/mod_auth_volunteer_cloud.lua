@@ -1,0 +1,74 @@
+-- Accounts that nobody stores: a guest's user name says until when it is good, its password is the name's HMAC under
+-- the site's secret. The managers' accounts stand in the configuration.
+--
+--   authentication = "volunteer_cloud"
+--   volunteer_cloud_secret = "..."                   shared with the key manager
+--   volunteer_cloud_accounts = { jm = "password" }   the managers
+local hmac_sha256 = require "util.hashes".hmac_sha256;
+local new_sasl = require "util.sasl".new;
+
+local host = module.host;
+local secret = module:get_option_string("volunteer_cloud_secret");
+local accounts = module:get_option("volunteer_cloud_accounts", {});
+
+assert(secret and #secret >= 32, "volunteer_cloud_secret must have at least 32 characters");
+
+local function is_good_guest(username)
+	local expires_at, word = username:match("^agent%-(%d+)%-(%x+)$");
+	return word ~= nil and #expires_at <= 12 and #word == 16 and tonumber(expires_at) > os.time();
+end
+
+local function password_of(username)
+	local password = accounts[username];
+	if password then
+		return password;
+	end
+	if is_good_guest(username) then
+		return hmac_sha256(secret, username, true);
+	end
+	return nil;
+end
+
+local provider = {};
+
+function provider.get_password(username)
+	return password_of(username);
+end
+
+function provider.test_password(username, password)
+	local right = password_of(username);
+	if right and right == password then
+		return true;
+	end
+	return nil, "Auth failed. Invalid username or password.";
+end
+
+function provider.user_exists(username)
+	return accounts[username] ~= nil or is_good_guest(username);
+end
+
+function provider.set_password()
+	return nil, "Passwords cannot be set here.";
+end
+
+function provider.create_user()
+	return nil, "Accounts cannot be made here.";
+end
+
+function provider.delete_user()
+	return nil, "Accounts cannot be removed here.";
+end
+
+function provider.get_sasl_handler()
+	return new_sasl(host, {
+		plain = function (_, username)
+			local password = password_of(username);
+			if not password then
+				return "", nil;
+			end
+			return password, true;
+		end
+	});
+end
+
+module:provides("auth", provider);
