@@ -72,11 +72,9 @@ class FakeGuest:
                 await _close(writer)
 
     async def _run(self, reader: StreamReader, writer: StreamWriter) -> None:
-        try:
+        # OSError: its link broke, as when the driver is closed.
+        with contextlib.suppress(OSError):
             await _Holdable(self._play(reader, writer), self._goes)
-        except OSError:
-            # Its link broke, as when the driver is closed.
-            pass
         writer.close()
         self._on_end()
 

@@ -6,18 +6,19 @@ from typing import Final
 
 from client import process
 from client.errors import ClientError, CommandFailed
-from client.hypervisor.driver import VmSpec
+from client.hypervisor.driver import MediumRole, VmSpec
 from client.hypervisor.errors import StartFailed
 from client.hypervisor.qemu import accel, console, saved
 from client.hypervisor.qemu.cmdline import TCG, Launch, build_command
 from client.hypervisor.qemu.find import Qemu
-from client.hypervisor.qemu.folder import RESTORING, RUNNING, STARTING
+from client.hypervisor.qemu.folder import RESTORING, RUNNING, STARTING, VmFolder
 from client.hypervisor.qemu.machine import Machine
-from client.hypervisor.qemu.qmp import MonitorGone, MonitorRefused
+from client.hypervisor.qemu.qmp import Monitor, MonitorGone, MonitorRefused
 
 START_LIMIT_S: Final = 30.0
 _WATCH_INTERVAL_S: Final = 0.25
 _TEND_INTERVAL_S: Final = 10.0
+_READ_BY_KERNEL: Final = frozenset({MediumRole.CONTEXT, MediumRole.SOFTWARE, MediumRole.SCRATCH})
 _SLOW: Final = "so it runs without hardware acceleration, many times slower."
 _STALE: Final = "{why}, so the virtual machine was started afresh."
 
@@ -153,7 +154,7 @@ class Launcher:
         """Wait for a sign of life under a hardware accelerator; False when there is none in time."""
         spec = machine.folder.spec()
         watch = accel.LifeWatch(self._life_limit_s)
-        while not machine.saw_life.is_set() and not await console.drain(await machine.connect(), machine.folder):
+        while not machine.saw_life.is_set() and not await _shows_life(await machine.connect(), machine.folder):
             runs = await machine.status() == "running"
             if spec is not None and spec.accelerator == "auto" and watch.tick(_WATCH_INTERVAL_S, runs=runs):
                 return False
@@ -180,6 +181,19 @@ class Launcher:
             finally:
                 machine.verb = ""
         machine.changed(machine.vm_id)
+
+
+async def _shows_life(monitor: Monitor, folder: VmFolder) -> bool:
+    """Whether the guest has printed something, or its kernel has got as far as reading a disk.
+
+    That its instruction pointer moves proves nothing: where KVM hangs guests, it moves as well.
+    """
+    if await console.drain(monitor, folder):
+        return True
+    counts = await monitor.execute("query-blockstats")
+    # The firmware reads the CD that it boots from; only a kernel's driver reads the others.
+    kernels = [one["stats"] for one in counts if one.get("device") in _READ_BY_KERNEL]
+    return any(stats["rd_operations"] > 0 for stats in kernels)
 
 
 def _start_failed(vm_id: str, command: tuple[str, ...], error: CommandFailed | MonitorGone) -> StartFailed:

@@ -1,0 +1,84 @@
+"""Drivers for the contract test: the fake one and the real ones that this computer has."""
+
+import shutil
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from client.hypervisor.driver import Driver, Medium, MediumRole, VmSpec
+from client.hypervisor.fake import FakeDriver
+from client.hypervisor.qemu.driver import QemuDriver
+from tests.integration.hypervisor.guests import APPLIANCE, RELAY, appliance_spec, build_context, play_fake
+
+
+@dataclass
+class Kit:
+    """What the contract test needs of a driver.
+
+    Attributes:
+        make: a new driver on the same folder, as after a restart of the client.
+        bare: a spec of a VM that runs without any guest to speak of.
+        speaking: a spec of a VM whose guest speaks on the link.
+    """
+
+    name: str
+    folder: Path
+    make: Callable[[], Driver]
+    bare: Callable[[str], VmSpec]
+    speaking: Callable[[str], VmSpec]
+
+
+def bare_spec(vm_id: str, template: Path) -> VmSpec:
+    return VmSpec(vm_id, "Bare", cpus=1, memory_mib=32, media=(Medium(MediumRole.SCRATCH, template),))
+
+
+@pytest.fixture(params=["fake", "qemu"])
+async def kit(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kit]:
+    folder = tmp_path / "vms"
+    template = tmp_path / "template.raw"
+    template.write_bytes(bytes(1 << 20))
+    made: list[Driver] = []
+
+    def make() -> Driver:
+        if request.param == "fake":
+            made.append(FakeDriver(folder, play_fake))
+        else:
+            made.append(qemu_driver(folder))
+        return made[-1]
+
+    def bare(vm_id: str) -> VmSpec:
+        return bare_spec(vm_id, template)
+
+    def speaking(vm_id: str) -> VmSpec:
+        if request.param == "fake":
+            return bare(vm_id)
+        need_appliance()
+        return appliance_spec(vm_id, build_context(tmp_path / f"{vm_id}.iso"))
+
+    if request.param == "qemu":
+        need_qemu()
+    yield Kit(request.param, folder, make, bare, speaking)
+    for driver in made:
+        await driver.close()
+    last = make()
+    for info in await last.list_vms():
+        await last.destroy(info.vm_id)
+    await last.close()
+
+
+def qemu_driver(folder: Path, **options: object) -> QemuDriver:
+    relay = (sys.executable, "-I", "-S", str(RELAY))
+    return QemuDriver(folder, relay, **{"accelerators": ("tcg",), **options})  # type: ignore[arg-type]
+
+
+def need_qemu() -> None:
+    if shutil.which("qemu-system-x86_64") is None:
+        pytest.skip("QEMU is not installed")
+
+
+def need_appliance() -> None:
+    if not (APPLIANCE / "manifest.json").exists():
+        pytest.skip("the appliance is not built: make appliance")
