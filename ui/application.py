@@ -1,16 +1,12 @@
 """The face with a screen: builds window and tray, ties them to the core, and ends in order."""
 
 import logging
-import signal
-import socket
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
-from PySide6.QtCore import QObject, QSettings, QSocketNotifier, QTimer
+from PySide6.QtCore import QObject, QSettings, QTimer
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 
@@ -21,6 +17,7 @@ from ui.bridge import CoreMain, CoreThread
 from ui.icons import program_icon
 from ui.main_window import MainWindow
 from ui.report import Report
+from ui.signal_watch import SignalWatch
 from ui.theme import Theme, apply_theme
 from ui.trace import Trace
 from ui.tray import WORK_GOES_ON, Tray
@@ -34,6 +31,8 @@ log = logging.getLogger("ui")
 SAVE_LIMIT_S: Final = 90.0
 #: How long a cancelled core may take to put its things away.
 CANCEL_LIMIT_S: Final = 15.0
+#: The thread's last breath, after its coroutine has ended.
+JOIN_LIMIT_S: Final = 1.0
 #: A tray that is late (log-in) or restarts gets this long before the window shows itself instead.
 UNREACHABLE_LIMIT_MS: Final = 8000
 DESKTOP_FILE_NAME: Final = "volunteer-cloud"
@@ -46,7 +45,7 @@ class Application(QObject):
     1. Somebody asks: menu, Ctrl+Q, tray, SIGINT, SIGTERM, the end of the desktop session. Nothing is asked back.
     2. `Quit` goes to the core; window and tray say "Saving the work …" and offer nothing more.
     3. The core ends, after at most `SAVE_LIMIT_S`; then it is cancelled and gets `CANCEL_LIMIT_S`. A second signal
-       cancels at once.
+       cancels at once, a third leaves without it.
     4. The window's place is written down, the icon taken away, the thread joined, the event loop left.
     If the core ends without having been asked by us (`ctl quit`), 4. follows. If it ends by an error, the window stays
     and says so; Quit then ends at once.
@@ -70,6 +69,7 @@ class Application(QObject):
         self._quits = False
         self._over = False
         self._failed = False
+        self._cancelled = False
         self._told_of_tray = False
         self._told_problems: set[tuple[str, str]] = set()
         self.window: MainWindow | None = None
@@ -83,7 +83,7 @@ class Application(QObject):
         self.tray.asked.connect(self.send)
         self.tray.open_asked.connect(self.show_window)
         self.tray.presence_changed.connect(self._on_tray_presence)
-        self._limit = self._single_shot(self._on_save_limit)
+        self._limit = self._single_shot(self._on_limit)
         self._unreachable = self._single_shot(self._show_minimized)
 
     def _single_shot(self, slot: Callable[[], None]) -> QTimer:
@@ -151,6 +151,8 @@ class Application(QObject):
         if self.window is None:
             self.window = self._build_window()
         self.window.showMinimized()
+        if self.report is not None:
+            self.report.plan()
 
     def _mind_reachability(self) -> None:
         reachable = self.tray.is_present or (self.window is not None and self.window.isVisible())
@@ -195,15 +197,18 @@ class Application(QObject):
     def hurry(self) -> None:
         """A signal came: begin the end; at the second one, do not wait for the work to be saved."""
         if self._quits:
-            self._on_save_limit()
+            self._on_limit()
         else:
             self.begin_quit()
 
-    def _on_save_limit(self) -> None:
-        log.warning("the core did not end in time; it is cancelled")
+    def _on_limit(self) -> None:
+        """The core did not end in time, or nobody wants to wait for it: first cancel it, then leave without it."""
+        if self._cancelled:
+            self._give_up()
+            return
+        self._cancelled = True
+        log.warning("the core is cancelled before it has saved the work")
         self.core.cancel()
-        self._limit.timeout.disconnect()
-        self._limit.timeout.connect(self._give_up)
         self._limit.start(round(CANCEL_LIMIT_S * 1000))
 
     def _give_up(self) -> None:
@@ -230,7 +235,7 @@ class Application(QObject):
             self.window.keep_place()
             self.window.may_close = True
             self.window.close()
-        self.core.join(1.0)
+        self.core.join(JOIN_LIMIT_S)
         if self.report is not None:
             self.report.write()
         self._quit_program(1 if self._failed else 0)
@@ -278,45 +283,11 @@ def run(
     face = Application(main, settings=settings)
     if report_file is not None:
         meter = UiTime(face)
-        face.report = Report(report_file, meter, face)
+        face.report = Report(report_file, meter, face.tray, face)
         meter.start()
     app.commitDataRequest.connect(face.on_session_end)
-    with _Signals(face.hurry):
+    with SignalWatch(face.hurry):
         face.start(minimized=minimized)
         if on_ready is not None:
             on_ready(face)
         return app.exec()
-
-
-class _Signals:
-    """SIGINT and SIGTERM as a call in the event loop: Python runs handlers only when its own code runs.
-
-    The interpreter writes a byte to a socket for each signal, the event loop wakes up for that: no timer is needed.
-    """
-
-    def __init__(self, slot: Callable[[], None]) -> None:
-        self._slot = slot
-
-    def __enter__(self) -> None:
-        self._reader, self._writer = socket.socketpair()
-        self._reader.setblocking(False)
-        self._writer.setblocking(False)
-        self._notifier = QSocketNotifier(self._reader.fileno(), QSocketNotifier.Type.Read)
-        self._notifier.activated.connect(self._drain)
-        self._old_fd = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        self._old = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(self._old_fd)
-        self._notifier.setEnabled(False)
-        self._reader.close()
-        self._writer.close()
-
-    def _drain(self) -> None:
-        with suppress(BlockingIOError):
-            self._reader.recv(256)
-
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        QTimer.singleShot(0, self._slot)

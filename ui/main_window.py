@@ -98,6 +98,8 @@ class MainWindow(QMainWindow):
         self._key("Ctrl+Return", lambda: row.press("start"))
         self._key("Ctrl+P", lambda: row.press("pause"))
         self._key("F10", self.show_menu)
+        self._key("PgDown", lambda: self.page.scroll_page(1))
+        self._key("PgUp", lambda: self.page.scroll_page(-1))
         self._key("Ctrl+W", self.close)
         self._key("Ctrl+Q", lambda: self.asked.emit(Quit()))
 

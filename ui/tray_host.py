@@ -8,7 +8,7 @@ made anew. So the host is asked for on the bus, and `changed` tells when the ico
 import sys
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, QTimer, Signal, Slot
+from PySide6.QtCore import SLOT, QObject, QTimer, Signal, Slot
 from PySide6.QtWidgets import QSystemTrayIcon
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 _WATCHER = "org.kde.StatusNotifierWatcher"
 _PATH = "/StatusNotifierWatcher"
 _ANSWER_LIMIT_MS = 5000
-#: What the macro SLOT makes of `ask()`.
-_ASK = b"1ask()"
 _RETRY_MS = 5000
 _CHECK_MS = 15000
 
@@ -91,7 +89,9 @@ class _BusWatch(QObject):
         self._names = QDBusServiceWatcher(_WATCHER, self._bus, mode, self)
         self._names.serviceOwnerChanged.connect(self._on_owner_change)
         for signal in ("StatusNotifierHostRegistered", "StatusNotifierHostUnregistered"):
-            self._bus.connect(_WATCHER, _PATH, _WATCHER, signal, self, _ASK)
+            # WORKAROUND PySide6 6.11: the stub and the error text say bytes, only str is taken.
+            slot = SLOT("ask()")
+            self._bus.connect(_WATCHER, _PATH, _WATCHER, signal, self, slot)  # type: ignore[call-overload]
         self.ask()
 
     def _on_owner_change(self, _name: str, _old: str, new: str) -> None:

@@ -120,6 +120,11 @@ class HomePage(QScrollArea):
         """Say something about this desktop; empty says nothing."""
         self.notice.show_notice(text)
 
+    def scroll_page(self, pages: int) -> None:
+        """Scroll by pages, down or up (negative): by key, too, the whole page can be read."""
+        bar = self.verticalScrollBar()
+        bar.setValue(bar.value() + pages * bar.pageStep())
+
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         if self.is_built:

@@ -18,6 +18,9 @@ class Text(QLabel):
         selectable: can be selected and copied by mouse and keyboard.
     """
 
+    #: As a class attribute, too: Qt may tell the direction while its constructor still runs.
+    _trailing = False
+
     def __init__(
         self,
         text: str = "",

@@ -18,6 +18,7 @@ class NoticeStrip(QWidget):
         row.setContentsMargins(UNIT, 0, UNIT, 0)
         row.setSpacing(UNIT)
         self.text = Text(quiet=True)
+        self.text.setObjectName("no-tray")
         row.addWidget(Sign(Emblem.INFO), 0, Qt.AlignmentFlag.AlignTop)
         row.addWidget(self.text, 1)
         self.hide()

@@ -159,11 +159,14 @@ def test_a_core_that_does_not_save_in_time_is_cancelled(
     assert ended.codes == [0]
 
 
+@pytest.mark.parametrize("signals", [1, 3])
 def test_a_core_that_cannot_even_be_cancelled_is_left_behind(
-    qtbot: QtBot, build: Build, ended: Ended, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, build: Build, ended: Ended, monkeypatch: pytest.MonkeyPatch, signals: int
 ) -> None:
-    monkeypatch.setattr(application, "SAVE_LIMIT_S", 0.01)
-    monkeypatch.setattr(application, "CANCEL_LIMIT_S", 0.01)
+    """One signal and both limits pass; or three signals and no limit does."""
+    monkeypatch.setattr(application, "SAVE_LIMIT_S", 0.01 if signals == 1 else 1e4)
+    monkeypatch.setattr(application, "CANCEL_LIMIT_S", 0.01 if signals == 1 else 1e4)
+    monkeypatch.setattr(application, "JOIN_LIMIT_S", 0.01)
     free: list[Callable[[], None]] = []
 
     async def stubborn(port: CorePort) -> None:
@@ -181,9 +184,16 @@ def test_a_core_that_cannot_even_be_cancelled_is_left_behind(
     with qtbot.waitSignal(face.core.snapshot_changed):
         face.start()
     with qtbot.waitSignal(ended.ended):
-        face.begin_quit()
+        for _ in range(signals):
+            face.hurry()
     assert ended.codes == [1]
     free[0]()
+
+
+def test_a_core_that_never_started_needs_no_waiting(build: Build, ended: Ended) -> None:
+    face = build(FakeCore())
+    face.hurry()
+    assert ended.codes == [0]
 
 
 def test_core_that_ends_by_itself_ends_the_program(qtbot: QtBot, build: Build, ended: Ended) -> None:
@@ -309,7 +319,7 @@ def test_the_core_brings_the_window_to_the_front(qtbot: QtBot, build: Build) -> 
 def test_report_says_where_the_buttons_are(qtbot: QtBot, build: Build, tmp_path: Path) -> None:
     face = build(FakeCore(samples.WORKING))
     meter = UiTime(face)
-    face.report = Report(tmp_path / "report.json", meter, face)
+    face.report = Report(tmp_path / "report.json", meter, face.tray, face)
     meter.start()
     with qtbot.waitSignal(face.core.snapshot_changed):
         face.start()
@@ -324,6 +334,7 @@ def test_report_says_where_the_buttons_are(qtbot: QtBot, build: Build, tmp_path:
     assert left >= said["window"][0]
     assert top >= said["window"][1]
     assert said["longest_call_ms"] > 0
+    assert samples.WORKING.headline in said["tray"]["tooltip"]
     assert face.window is not None
     face.window.close()
     assert face.report.build()["window"] is None

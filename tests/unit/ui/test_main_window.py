@@ -115,6 +115,15 @@ def test_keys_ask(qtbot: QtBot, open_window: Open) -> None:
     assert asked == [Start(), Quit()]
 
 
+def test_the_page_scrolls_by_key(qtbot: QtBot, open_window: Open) -> None:
+    window = open_window(samples.WORKING, size=(480, 560))
+    qtbot.keyClick(window, Qt.Key.Key_PageDown)
+    qtbot.keyClick(window, Qt.Key.Key_PageDown)
+    assert window.page.verticalScrollBar().value() == window.page.verticalScrollBar().maximum() > 0
+    qtbot.keyClick(window, Qt.Key.Key_PageUp)
+    assert window.page.verticalScrollBar().value() < window.page.verticalScrollBar().maximum()
+
+
 def test_all_can_be_reached_by_the_tab_key(qtbot: QtBot, open_window: Open) -> None:
     window = open_window(samples.BLOCKED)
     names, widget = [], window.nextInFocusChain()
