@@ -12,7 +12,8 @@ from PySide6.QtCore import QSocketNotifier, QTimer
 class SignalWatch:
     """Calls `slot` in the main thread for each SIGINT and SIGTERM, within a `with` block.
 
-    Python runs signal handlers only when its own code runs, and Qt's loop may sleep for long. The interpreter writes a byte to a socket for each signal, the event loop wakes up for that: no timer is needed.
+    Python runs signal handlers only when its own code runs, and Qt's loop may sleep for long. The interpreter writes
+    a byte to a socket for each signal, and the event loop wakes up for that: no timer is needed.
     """
 
     def __init__(self, slot: Callable[[], None]) -> None:
