@@ -273,6 +273,7 @@ class Agent:
         await self._forget(record, f"{failed.cause}: {failed.said}")
 
     async def _forget(self, record: JobRecord, cause: str) -> None:
+        self._judged.set()
         self._report.job(record.job.id, states.FAILED, cause=cause[:1000])
         self._report.log("agent", "warning", f"job {record.job.id} failed, {cause}")
         self._checkpoint.clear()

@@ -65,6 +65,7 @@ class LocalRunner:
         self._settings = settings
         self._work_root = settings.root / "work"
         self._child: Child | None = None
+        self._cleaned = False
         self._confine = confine(
             Confinement(
                 uid=settings.job_uid,
@@ -86,7 +87,9 @@ class LocalRunner:
 
     async def prepare(self, job_id: str) -> Path:
         """See JobRunner."""
-        await self.clean()
+        if not self._cleaned:
+            await self.clean()
+        self._cleaned = False
         folder = self.work_dir(job_id)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -139,6 +142,7 @@ class LocalRunner:
         if self._settings.job_uid is not None:
             kill_user(self._settings.job_uid)
         await asyncio.to_thread(self._remove_all)
+        self._cleaned = True
 
     def _remove_all(self) -> None:
         shutil.rmtree(self._work_root, ignore_errors=True)

@@ -7,6 +7,7 @@
 Text values are quoted, others are not; memory values of 0 are left out.
 """
 
+import itertools
 import os
 import platform
 import re
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 _MEMORY_KEYS: Final = {"Memory": "MemTotal", "FreeMemory": "MemFree", "Swap": "SwapTotal", "FreeSwap": "SwapFree"}
-_ATTRIBUTE: Final = re.compile(r'\s*([A-Za-z][A-Za-z0-9_]{0,63})\s*=\s*("[^"\n]*"|[^\n]*?)\s*;?\s*')
+_ATTRIBUTE: Final = re.compile(r'([A-Za-z][A-Za-z0-9_]{0,63})\s*=\s*("[^"]*"|[^;]*)\s*;')
 MAX_ATTRIBUTES: Final = 100
 
 
@@ -27,13 +28,12 @@ def build_jdl(values: dict[str, str | int]) -> str:
 
 
 def parse_jdl(text: str) -> dict[str, str]:
-    """Attributes of a description by name, unquoted; lines that are none are skipped."""
-    found: dict[str, str] = {}
-    for line in text.splitlines()[: MAX_ATTRIBUTES + 2]:
-        match = _ATTRIBUTE.fullmatch(line)
-        if match:
-            found[match[1]] = match[2].strip('"')
-    return found
+    """Attributes of a description by name, unquoted; what is none is skipped.
+
+    Line feeds do not matter: stanzas that the original sends again have blanks in their place.
+    """
+    found = itertools.islice(_ATTRIBUTE.finditer(text), MAX_ATTRIBUTES)
+    return {match[1]: match[2].strip().strip('"') for match in found}
 
 
 def describe_host(host_name: str, disk: Path) -> str:

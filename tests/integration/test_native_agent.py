@@ -1,0 +1,183 @@
+"""The agent natively: real prosody, real chirp_server, real jobs; the managers are a few lines here."""
+
+import asyncio
+import itertools
+import json
+import os
+import tarfile
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client.copilot import native
+from client.copilot.messages import (
+    GetJob,
+    GetJobOutputDir,
+    HaveGetJob,
+    HaveGetJobOutputDir,
+    JobDescription,
+    JobDone,
+    JobFailedReport,
+    JobVerdict,
+    RunJob,
+    StoreJobOutputDir,
+    WantGetJob,
+    WantGetJobOutputDir,
+    build_info,
+    parse_info,
+)
+from client.copilot.report import LogReport
+from client.copilot.transport import Account, Incoming, XmppTransport
+from client.errors import BadInput
+from tests.helpers.servers import NOBODY, Chirp, Xmpp, chirp_server, xmpp_server
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def xmpp() -> Iterator[Xmpp]:
+    with xmpp_server("agent", "jm") as server:
+        yield server
+
+
+@pytest.fixture
+def chirp() -> Iterator[Chirp]:
+    with chirp_server() as server:
+        yield server
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="vc-agent-", dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+class SmallManager:
+    """Hands out the same script as many times as it is told, and says yes to every output."""
+
+    def __init__(self, xmpp: Xmpp, chirp: Chirp, script: str, jobs: int) -> None:
+        self.chirp = chirp
+        self.left = jobs
+        self.done: list[JobDone] = []
+        self.failed: list[JobFailedReport] = []
+        self.wanted_at = 0.0
+        self.latencies_ms: list[float] = []
+        self._ids = itertools.count(1)
+        account = Account("jm@localhost", "pw", "127.0.0.1", xmpp.port, xmpp.ca_pem, "jobs-1")
+        self.transport = XmppTransport(account, self.on_info, resend=False)
+        self.make_folder("input")
+        (chirp.root / "input" / "run.sh").write_text(script)
+
+    def make_folder(self, name: str) -> None:
+        folder = self.chirp.root / name
+        folder.mkdir(exist_ok=True)
+        (folder / ".__acl").write_text("address:* rwl\n")
+        if os.geteuid() == 0:
+            os.chown(folder, NOBODY, NOBODY)
+
+    async def on_info(self, incoming: Incoming) -> None:
+        command: Any = parse_info(incoming.info)
+        for answer in self.answers(command):
+            await self.transport.send(incoming.sender, build_info(answer))
+
+    def answers(self, command: Any) -> list[Any]:
+        match command:
+            case WantGetJob() if self.left:
+                self.wanted_at = time.perf_counter()
+                return [HaveGetJob()]
+            case GetJob() if self.left:
+                self.left -= 1
+                self.latencies_ms.append((time.perf_counter() - self.wanted_at) * 1000)
+                job_id = f"job-{next(self._ids)}"
+                return [RunJob(JobDescription(job_id, self.chirp.address, "input", ("run.sh",), "run.sh"), {}, 60, "l")]
+            case WantGetJobOutputDir():
+                return [HaveGetJobOutputDir()]
+            case GetJobOutputDir():
+                self.make_folder(command.job_id)
+                return [StoreJobOutputDir(command.job_id, command.job_id, self.chirp.address)]
+            case JobDone():
+                self.done.append(command)
+                return [JobVerdict(command.job_id, True)]
+            case JobFailedReport():
+                self.failed.append(command)
+        return []
+
+
+@asynccontextmanager
+async def managed(xmpp: Xmpp, chirp: Chirp, script: str, jobs: int) -> AsyncIterator[SmallManager]:
+    manager = SmallManager(xmpp, chirp, script, jobs)
+    await manager.transport.connect(20)
+    try:
+        yield manager
+    finally:
+        await manager.transport.close()
+
+
+def settings_of(xmpp: Xmpp, root: Path, **job: Any) -> dict[str, Any]:
+    agent = {"jid": "agent@localhost", "password": "pw", "host": "127.0.0.1", "port": xmpp.port}
+    return {"root": str(root), "agent": {**agent, "ca_pem": xmpp.ca_pem, "job_manager": "jm@localhost"}, "job": job}
+
+
+async def test_a_job_is_done_for_real(xmpp: Xmpp, chirp: Chirp, root: Path) -> None:
+    async with managed(xmpp, chirp, "#!/bin/sh\necho result > out.txt\nexit 3\n", 1) as manager:
+        report = LogReport()
+        await asyncio.wait_for(native.run(settings_of(xmpp, root), report, max_jobs=1), 60)
+        assert [done.exit_code for done in manager.done] == [768]
+        with tarfile.open(chirp.root / "job-1" / "job-1.tgz") as packed:
+            assert packed.extractfile("./out.txt").read() == b"result\n"  # type: ignore[union-attr]
+        assert (report.done_jobs, report.accepted_jobs, report.failed_jobs) == (1, 1, 0)
+        assert list(root.iterdir()) == []
+
+
+async def test_a_job_without_end_is_given_back(xmpp: Xmpp, chirp: Chirp, root: Path) -> None:
+    async with managed(xmpp, chirp, "#!/bin/sh\nsleep 60\n", 1) as manager:
+        await asyncio.wait_for(native.run(settings_of(xmpp, root, time_limit_s=1), LogReport(), max_jobs=1), 60)
+        assert [failed.cause.partition(":")[0] for failed in manager.failed] == ["time-limit"]
+
+
+async def test_the_server_may_restart_during_a_job(xmpp: Xmpp, chirp: Chirp, root: Path) -> None:
+    async with managed(xmpp, chirp, "#!/bin/sh\nsleep 2\n", 1) as manager:
+        run = asyncio.create_task(native.run(settings_of(xmpp, root), LogReport(), max_jobs=1))
+        while manager.left:
+            await asyncio.sleep(0.05)
+        xmpp.server.stop()
+        chirp.server.stop()
+        await asyncio.sleep(1)
+        xmpp.server.start()
+        chirp.server.start()
+        await asyncio.wait_for(run, 60)
+        assert len(manager.done) == 1
+
+
+async def test_trivial_jobs_per_minute(xmpp: Xmpp, chirp: Chirp, root: Path) -> None:
+    async with managed(xmpp, chirp, "#!/bin/sh\nexit 0\n", 60) as manager:
+        started = time.perf_counter()
+        await asyncio.wait_for(native.run(settings_of(xmpp, root), LogReport(), max_jobs=60), 60)
+        per_minute = 60 * 60 / (time.perf_counter() - started)
+        latency_ms = sorted(manager.latencies_ms)[30]
+        print(f"{per_minute:.0f} jobs per minute, want_getJob to runJob {latency_ms:.2f} ms")
+        assert len(manager.done) == 60
+        assert per_minute > 450, "half of what is aimed at, for busy machines"
+        assert latency_ms < 20
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"agent": {}, "root": "/"}', '{"agent": {"jid": "a"}, "root": "/nowhere"}']
+)
+def test_settings_that_cannot_be_used(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text(text)
+    with pytest.raises(BadInput):
+        native.main([str(path)])
+
+
+def test_settings_are_read(xmpp: Xmpp, root: Path) -> None:
+    path = root / "settings.json"
+    path.write_text(json.dumps(settings_of(xmpp, root)))
+    assert native.load_settings(path)["agent"]["jid"] == "agent@localhost"
