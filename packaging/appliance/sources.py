@@ -12,6 +12,8 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _RELEASES = re.compile(
     r"^(bullseye|bookworm|trixie|forky|duke|sid|oldoldstable|oldstable|stable|testing|unstable)(-|/|$)"
 )
+#: How addresses of Debian's archive and its mirrors end; others publish for Debian releases too.
+_PLACES = re.compile(r"^mirror\+|/debian(-security)?(/\d{8}T\d{6}Z)?/?$")
 
 
 def read_sources(folder: Path = APT) -> tuple[set[str], set[str]]:
@@ -23,8 +25,10 @@ def read_sources(folder: Path = APT) -> tuple[set[str], set[str]]:
             continue
         text = path.read_text(encoding="utf-8", errors="replace")
         found = _deb822(text) if path.suffix == ".sources" else _one_line(text)
-        for address, suites, components in found:
+        for address, suites, components, keys in found:
             if "main" not in components or not all(_RELEASES.match(suite) for suite in suites):
+                continue
+            if not _PLACES.search(address) or ("/" in keys and "debian-archive" not in keys):
                 continue
             is_security = any("security" in suite or suite.endswith("/updates") for suite in suites)
             (security if is_security else ordinary).add(address)
@@ -54,18 +58,25 @@ def write_sources(path: Path, suite: str, folder: Path = APT) -> None:
     )
 
 
-def _one_line(text: str) -> Iterator[tuple[str, list[str], list[str]]]:
+#: address, suites, components, keys that sign
+_Source = tuple[str, list[str], list[str], str]
+
+
+def _one_line(text: str) -> Iterator[_Source]:
     for line in text.splitlines():
-        words = re.sub(r"\[[^]]*\]", " ", line.split("#")[0]).split()
+        plain = line.split("#")[0]
+        keys = re.search(r"signed-by=([^] ]*)", plain)
+        words = re.sub(r"\[[^]]*\]", " ", plain).split()
         if len(words) >= 4 and words[0] == "deb":
-            yield words[1], [words[2]], words[3:]
+            yield words[1], [words[2]], words[3:], keys[1] if keys else ""
 
 
-def _deb822(text: str) -> Iterator[tuple[str, list[str], list[str]]]:
+def _deb822(text: str) -> Iterator[_Source]:
     for stanza in read_stanzas(text.splitlines()):
         if "deb" in stanza.get("Types", "").split() and stanza.get("Enabled", "yes") != "no":
             for address in stanza.get("URIs", "").split():
-                yield address, stanza.get("Suites", "").split(), stanza.get("Components", "").split()
+                suites = stanza.get("Suites", "").split()
+                yield address, suites, stanza.get("Components", "").split(), stanza.get("Signed-By", "")
 
 
 def read_stanzas(lines: Iterable[str]) -> Iterator[dict[str, str]]:
