@@ -79,6 +79,15 @@ _NO_JOB: dict[Activity, str] = {
     Activity.BLOCKED: "No job can be done until this is solved.",
     Activity.STOPPING: "The virtual machine is being put away.",
 }
+#: What is said of a job that is neither ended nor being worked on.
+_HELD: dict[Activity, str] = {
+    Activity.PAUSED: "The job is held and goes on from here.",
+    Activity.STOPPING: "The job is being saved.",
+    Activity.STOPPED: "The job goes on from here when you press Start.",
+    Activity.BLOCKED: "The job waits until this is solved.",
+    Activity.PREPARING: "The job goes on when the virtual machine is ready.",
+    Activity.BOOTING: "The job goes on when the virtual machine is up.",
+}
 
 
 def job_card(job: JobView | None, activity: Activity) -> JobCard:
@@ -86,12 +95,13 @@ def job_card(job: JobView | None, activity: Activity) -> JobCard:
     if job is None or job.state is JobState.IDLE:
         caption = _NO_JOB.get(activity, "The agent has no job at the moment and will ask again.")
         return JobCard("No job yet", caption, _steps(-1, 0.0), None, ())
+    held = "" if job.state in (JobState.DONE, JobState.FAILED) else _HELD.get(activity, "")
     return JobCard(
         title=job.title or f"Job {job.job_id}",
-        caption=job_caption(job),
+        caption=held or job_caption(job),
         steps=job_steps(job),
         progress=job_progress(job),
-        figures=job_figures(job),
+        figures=() if held else job_figures(job),
         failed=job.state is JobState.FAILED or job.accepted is False,
     )
 

@@ -27,6 +27,7 @@ _ACCELERATOR_WORDS = {
 }
 _TRANSFER_WORDS = {"downloading": "Downloading", "verifying": "Checking", "unpacking": "Unpacking"}
 NO_MACHINE = "A small computer inside this one, made when work starts. It sees none of your files."
+_EXECUTING = (VmState.STARTING, VmState.RUNNING)
 _LIVE = (VmState.STARTING, VmState.RUNNING, VmState.PAUSED)
 
 
@@ -75,7 +76,7 @@ def _gauge(caption: str, value: str | None, ceiling: float) -> Gauge:
 def vm_words(vm: VmView) -> str:
     """State and speed in words: `Running, emulated in software (TCG)`."""
     speed = _ACCELERATOR_WORDS.get(vm.accelerator, vm.accelerator)
-    return f"{VM_WORDS[vm.state]}, {speed}" if speed and vm.state in _LIVE else VM_WORDS[vm.state]
+    return f"{VM_WORDS[vm.state]}, {speed}" if speed and vm.state in _EXECUTING else VM_WORDS[vm.state]
 
 
 def _rows(vm: VmView) -> tuple[tuple[str, str], ...]:

@@ -50,6 +50,20 @@ def test_figures_and_bar_while_it_runs() -> None:
     assert (card.progress.label, card.progress.fraction) == ("120 of 500 events", pytest.approx(0.24))
 
 
+@pytest.mark.parametrize("activity", [Activity.PAUSED, Activity.STOPPED, Activity.STOPPING, Activity.BOOTING])
+def test_a_held_job_does_not_claim_to_go_on(activity: Activity) -> None:
+    card = job_card(JOB, activity)
+    assert card.caption.startswith("The job ")
+    assert "computed" not in card.caption
+    assert card.figures == ()
+    assert card.progress is not None
+
+
+def test_an_ended_job_keeps_its_verdict_while_nothing_runs() -> None:
+    ended = replace(JOB, state=JobState.DONE, accepted=True)
+    assert job_card(ended, Activity.STOPPED).caption == "The project accepted the result."
+
+
 def test_unknown_length_rate_and_time_are_said_to_be_unknown() -> None:
     card = job_card(JobView("j", JobState.EXECUTING), Activity.WORKING)
     assert card.title == "Job j"

@@ -25,6 +25,7 @@ def test_each_state_has_words(state: VmState) -> None:
 def test_speed_is_said_only_while_it_runs() -> None:
     assert vm_words(samples.VM) == "Running, emulated in software (TCG)"
     assert vm_words(replace(samples.VM, accelerator="new-thing")) == "Running, new-thing"
+    assert vm_words(replace(samples.VM, state=VmState.PAUSED)) == "Held in memory"
     assert vm_words(replace(samples.VM, state=VmState.SAVED)) == "Saved to disk"
 
 
