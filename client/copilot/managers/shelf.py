@@ -21,8 +21,8 @@ from typing import Any, BinaryIO, Final
 
 from client.copilot.managers.errors import OutputRefused
 
-#: What agents may do in the folder of their job: read, write and list.
-ACL_OUTPUT: Final = "address:* rwl\n"
+#: What agents may do in the folder of their job: read, write, list, and delete, without which they cannot rename there.
+ACL_OUTPUT: Final = "address:* rwld\n"
 ACL_INPUT: Final = "address:* rl\n"
 _ACL: Final = ".__acl"
 _PACKED: Final = "packed.tgz"
