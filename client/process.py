@@ -212,9 +212,7 @@ def wake(who: Identity) -> None:
     """Let a process go on that was stopped by a signal; a throttle that was killed leaves such ones behind."""
     with contextlib.suppress(psutil.Error):
         if sys.platform != "win32" and alive(who.pid, who.started_at):
-            process = psutil.Process(who.pid)
-            if process.status() == psutil.STATUS_STOPPED:
-                process.resume()
+            psutil.Process(who.pid).resume()
 
 
 async def wait_gone(who: Identity, timeout_s: float) -> bool:

@@ -22,6 +22,7 @@ QUIT_LIMIT_S: Final = 3.0
 KILL_LIMIT_S: Final = 5.0
 #: Largest read from the guest link at once.
 _LINK_BUFFER_BYTES: Final = 65536
+_ONE_RESET_S: Final = 1.0
 #: QEMU's words for what a VM does, to ours. Source: QMP reference, RunState.
 _STATES: Final = {
     "running": VmState.RUNNING,
@@ -62,6 +63,7 @@ class Machine:
     runs_since: float | None = None
     monitor: Monitor | None = None
     tender: asyncio.Task[None] | None = None
+    _last_reset: float | None = None
     _link: StreamWriter | None = None
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -218,9 +220,16 @@ class Machine:
     def _on_event(self, event: dict[str, Any]) -> None:
         name, data = event.get("event"), event.get("data") or {}
         if name == "RESET" and data.get("guest"):
-            self.folder.write_record(guest_resets=self.folder.record().guest_resets + 1)
+            self._count_reset()
         if name in ("STOP", "RESUME", "RESET", "SHUTDOWN", "BLOCK_IO_ERROR"):
             self.changed(self.vm_id)
+
+    def _count_reset(self) -> None:
+        # The firmware resets the machine again, up to three times within 0.1 s, before it boots.
+        now = self.clock.monotonic()
+        if self._last_reset is None or now - self._last_reset > _ONE_RESET_S:
+            self.folder.write_record(guest_resets=self.folder.record().guest_resets + 1)
+        self._last_reset = now
 
     def _on_gone(self) -> None:
         self.runs_since = None
