@@ -1,0 +1,97 @@
+import errno
+import io
+import json
+import os
+import re
+import stat
+from pathlib import Path
+
+import pycdlib
+import pytest
+
+from client.appliance import context
+from client.appliance.context import ContextSettings, build_context_medium
+from client.errors import DiskFull
+
+TOP = Path(__file__).resolve().parents[3]
+
+
+def settings() -> ContextSettings:
+    return ContextSettings(
+        vm_id="work-1",
+        jid="agent-1@localhost",
+        password="short-lived",
+        host="10.0.2.100",
+        port=5222,
+        domain="localhost",
+        job_manager="jm@localhost",
+        wall_clock=1795187548.0,
+        transfer={"127.0.0.1:19094": "10.0.2.101:9094"},
+    )
+
+
+def read(path: Path, **place: str) -> bytes:
+    iso = pycdlib.PyCdlib()
+    iso.open(str(path))
+    content = io.BytesIO()
+    iso.get_file_from_iso_fp(content, **place)
+    iso.close()
+    return content.getvalue()
+
+
+def test_both_name_systems_hold_the_files(tmp_path: Path) -> None:
+    medium = tmp_path / "new" / "work-1.iso"
+    build_context_medium(medium, settings().to_json(), b"the agent")
+    for kind in ("rr_path", "joliet_path"):
+        assert read(medium, **{kind: "/agent.pyz"}) == b"the agent"
+        assert json.loads(read(medium, **{kind: "/context.json"})) == settings().to_json()
+
+
+def test_label_is_where_the_guest_looks(tmp_path: Path) -> None:
+    build_context_medium(tmp_path / "a.iso", {}, b"")
+    image = (tmp_path / "a.iso").read_bytes()
+    assert image[32769:32774] == b"CD001"
+    assert image[32808:32840] == b"CONTEXT".ljust(32)
+
+
+def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
+    old_mask = os.umask(0)
+    try:
+        build_context_medium(tmp_path / "a.iso", {}, b"")
+    finally:
+        os.umask(old_mask)
+    assert stat.S_IMODE((tmp_path / "a.iso").stat().st_mode) == 0o600
+
+
+def test_an_old_one_is_replaced_whole(tmp_path: Path) -> None:
+    medium = tmp_path / "a.iso"
+    (tmp_path / "a.iso.part").write_bytes(b"left by a kill")
+    build_context_medium(medium, {"n": 1}, b"")
+    build_context_medium(medium, {"n": 2}, b"")
+    assert json.loads(read(medium, rr_path="/context.json")) == {"n": 2}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.iso"]
+
+
+def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_space(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(context.os, "open", no_space)
+    with pytest.raises(DiskFull):
+        build_context_medium(tmp_path / "a.iso", {}, b"")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_have_the_documented_form() -> None:
+    text = (TOP / "docs/context-medium.md").read_text(encoding="utf-8")
+    block = re.search(r"```json\n(.*?)```", text, re.DOTALL)
+    assert block
+    documented = json.loads(block[1])
+    said = settings().to_json()
+    assert said.keys() == documented.keys()
+    for part in ("agent", "job", "link", "network"):
+        assert said[part].keys() == documented[part].keys()
+
+
+def test_the_token_is_not_shown() -> None:
+    assert "short-lived" not in repr(settings())
