@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from client import __version__
+import client
 from client.copilot import guest_link, machine
 from client.copilot.guest_link import GuestLink, LinkLogHandler
 from client.link import LinkEnd, Message
@@ -86,7 +86,7 @@ class _LastWords:
         text = "".join(traceback.format_exception(kind, error, trace))
         print(text, file=sys.stderr, flush=True)
         end = LinkEnd(os.urandom(8).hex())
-        said = end.hello(version=__version__) + end.send("log", source="guest", level="error", text=text[-4000:])
+        said = end.hello(version=client.__version__) + end.send("log", source="guest", level="error", text=text[-4000:])
         with contextlib.suppress(OSError):
             os.write(self._device, said + end.send("bye", reason=f"broke down: {kind.__name__}"))
         machine.reboot()
@@ -106,7 +106,7 @@ class Guest:
         self._ended = asyncio.Event()
         self._agent: Agent | None = None
         self._finish_asked = False
-        self._link = GuestLink(device, self._on_message, {"version": __version__, "peer": "guest"})
+        self._link = GuestLink(device, self._on_message, {"version": client.__version__, "peer": "guest"})
 
     async def run(self) -> str:
         """Works until told to end, or until the host is silent for too long; returns why it ended."""

@@ -74,8 +74,8 @@ class GuestLink:
         self._log_credit = float(MAX_LOG_RATE)
 
     def start(self) -> None:
-        """Greets the host and begins to listen. Needs a running loop."""
-        self._write(self._end.hello(**self._greeting))
+        """Greets the host, now or as soon as there is one, and listens. Needs a running loop."""
+        self._look()
         self._task = asyncio.create_task(self._keep_looking())
 
     def send(self, kind: str, **fields: Any) -> None:

@@ -1,0 +1,107 @@
+"""The guest's end of the link on a pair of sockets: it never waits, never grows, and says everything again."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from client.copilot.guest_link import MAX_LOG_RATE, MAX_UNSENT_BYTES, GuestLink, open_device
+from client.link import LinkEnd, Message
+
+
+@asynccontextmanager
+async def link() -> AsyncIterator[tuple[GuestLink, socket.socket, list[Message]]]:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    heard: list[Message] = []
+    end = GuestLink(ours.fileno(), heard.append, {"version": "1"})
+    try:
+        yield end, theirs, heard
+    finally:
+        end.close()
+        ours.close()
+        theirs.close()
+
+
+async def said(host: LinkEnd, device: socket.socket) -> list[Message]:
+    """What the guest says until it has no more to say."""
+    found: list[Message] = []
+    silent = 0
+    while silent < 3:
+        await asyncio.sleep(0)
+        try:
+            data = device.recv(1 << 20)
+        except BlockingIOError:
+            silent += 1
+            await asyncio.sleep(0.01)
+            continue
+        silent = 0
+        found += host.receive(data)
+    return found
+
+
+async def test_it_greets_and_reports() -> None:
+    async with link() as (guest, device, _):
+        guest.start()
+        guest.job("job-1", "executing", title="run.sh", done=1, total=2, unit="events")
+        guest.verdict("job-1", True, "")
+        guest.log("agent", "info", "hello \udce4")
+        messages = await said(LinkEnd("host"), device)
+        assert messages[0].kind == "hello"
+        kinds = [message.kind for message in messages if message.number]
+        assert kinds == ["job", "verdict", "log"]
+        assert messages[-1].fields["text"] == "hello ?"
+
+
+async def test_it_hears_the_host() -> None:
+    async with link() as (guest, device, heard):
+        guest.start()
+        device.send(LinkEnd("host").send("finish", undo=False))
+        await asyncio.sleep(0.05)
+        assert [(message.kind, message.fields) for message in heard] == [("finish", {"undo": False})]
+
+
+async def test_a_host_that_does_not_read_costs_nothing_and_misses_nothing_of_weight() -> None:
+    async with link() as (guest, device, _):
+        guest.start()
+        for number in range(3000):
+            guest.job("job-1", "executing", cause="x" * 900, done=number)
+        assert len(guest._unsent) <= MAX_UNSENT_BYTES
+        guest.job("job-1", "done")
+        host = LinkEnd("host")
+        device.send(host.hello())
+        messages = await said(host, device)
+        device.send(host.replies() or host.hello())
+        messages += await said(host, device)
+        assert [message.fields["state"] for message in messages if message.kind == "job"][-1] == "done"
+
+
+async def test_log_lines_come_at_a_bounded_rate() -> None:
+    async with link() as (guest, device, _):
+        guest.start()
+        for number in range(500):
+            guest.log("job", "info", str(number))
+        lines = [message for message in await said(LinkEnd("host"), device) if message.kind == "log"]
+        assert len(lines) == MAX_LOG_RATE
+
+
+async def test_a_device_that_fails_is_looked_at_again() -> None:
+    async with link() as (guest, device, heard):
+        device.close()
+        guest.start()
+        guest.job("job-1", "executing")
+        await asyncio.sleep(0.3)
+        assert heard == []
+        assert not guest._reading
+
+
+def test_a_serial_line_is_made_raw() -> None:
+    host_end, guest_end = os.openpty()
+    number = open_device(Path(os.ttyname(guest_end)))
+    os.write(number, b"a\n\x03")
+    assert os.read(host_end, 10) == b"a\n\x03"
+    for end in (number, host_end, guest_end):
+        os.close(end)
