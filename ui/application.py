@@ -1,6 +1,7 @@
 """The face with a screen: builds window and tray, ties them to the core, and ends in order."""
 
 import logging
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ from ui.trace import Trace
 from ui.tray import WORK_GOES_ON, Tray
 from ui.tray_host import TrayHost
 from ui.ui_time import UiTime
-from ui.view_models import PROGRAM_NAME, failed_snapshot, first_snapshot, saving_snapshot
+from ui.view_models import PROGRAM_NAME, failed_snapshot, first_snapshot, is_pressing, saving_snapshot
 
 log = logging.getLogger("ui")
 
@@ -33,6 +34,8 @@ SAVE_LIMIT_S: Final = 90.0
 CANCEL_LIMIT_S: Final = 15.0
 #: The thread's last breath, after its coroutine has ended.
 JOIN_LIMIT_S: Final = 1.0
+#: Numbers that only grow are drawn once a second; what changes in kind is drawn at once.
+CALM_INTERVAL_S: Final = 1.0
 #: A tray that is late (log-in) or restarts gets this long before the window shows itself instead.
 UNREACHABLE_LIMIT_MS: Final = 8000
 DESKTOP_FILE_NAME: Final = "volunteer-cloud"
@@ -66,6 +69,8 @@ class Application(QObject):
         self._quit_program = quit_program
         self._snapshot = first_snapshot(self._clock.now())
         self._trace = Trace()
+        self._waiting: ClientSnapshot | None = None
+        self._shown_at = -CALM_INTERVAL_S
         self._quits = False
         self._over = False
         self._failed = False
@@ -84,6 +89,7 @@ class Application(QObject):
         self.tray.open_asked.connect(self.show_window)
         self.tray.presence_changed.connect(self._on_tray_presence)
         self._limit = self._single_shot(self._on_limit)
+        self._calm = self._single_shot(self._show_waiting)
         self._unreachable = self._single_shot(self._show_minimized)
 
     def _single_shot(self, slot: Callable[[], None]) -> QTimer:
@@ -105,9 +111,21 @@ class Application(QObject):
     def on_snapshot(self, snapshot: ClientSnapshot) -> None:
         """Hand the newest snapshot to window, tray and charts."""
         self._trace.add(snapshot)
-        self._show(saving_snapshot(snapshot) if self._quits else snapshot)
+        self._waiting = saving_snapshot(snapshot) if self._quits else snapshot
+        wait_s = self._shown_at + CALM_INTERVAL_S - self._clock.monotonic()
+        if wait_s <= 0 or is_pressing(self._snapshot, self._waiting):
+            self._show(self._waiting)
+        elif not self._calm.isActive():
+            self._calm.start(math.ceil(wait_s * 1000))
+
+    def _show_waiting(self) -> None:
+        if self._waiting is not None:
+            self._show(self._waiting)
 
     def _show(self, snapshot: ClientSnapshot) -> None:
+        self._calm.stop()
+        self._waiting = None
+        self._shown_at = self._clock.monotonic()
         self._snapshot = snapshot
         self.tray.show_snapshot(snapshot)
         if self.window is not None:
@@ -192,7 +210,7 @@ class Application(QObject):
             return
         self.core.send(command or Quit())
         self._limit.start(round(SAVE_LIMIT_S * 1000))
-        self._show(saving_snapshot(self._snapshot))
+        self._show(saving_snapshot(self._waiting or self._snapshot))
 
     def hurry(self) -> None:
         """A signal came: begin the end; at the second one, do not wait for the work to be saved."""
@@ -220,7 +238,7 @@ class Application(QObject):
         self._limit.stop()
         self._failed = problem is not None
         if problem is not None and not self._quits:
-            self._show(failed_snapshot(self._snapshot, problem))
+            self._show(failed_snapshot(self._waiting or self._snapshot, problem))
             self.show_window()
             return
         self._finish()
@@ -230,6 +248,7 @@ class Application(QObject):
             return
         self._over = True
         self._unreachable.stop()
+        self._calm.stop()
         self.tray.take_away()
         if self.window is not None:
             self.window.keep_place()

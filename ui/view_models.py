@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 
 from client.commands import Command, Finish, Pause, Resume, Start, Stop
-from client.snapshot import Activity, Allowed, ClientSnapshot, LogLine, Problem, Severity
+from client.snapshot import Activity, Allowed, ClientSnapshot, JobView, LogLine, Problem, Severity
 from ui.job_view import Figure, JobCard, Progress, job_card
 from ui.machine_view import MachineCard, machine_card, main_vm, preparations, total_figures
 from ui.words import clock_text
@@ -136,6 +136,21 @@ def failed_snapshot(snapshot: ClientSnapshot, problem: Problem) -> ClientSnapsho
         allowed=Allowed(start=False),
         problems=(*others, problem),
     )
+
+
+def is_pressing(before: ClientSnapshot, after: ClientSnapshot) -> bool:
+    """Whether the change must be seen at once; if only numbers and log lines moved, a picture a second is enough."""
+    return _gist(before) != _gist(after)
+
+
+def _gist(snapshot: ClientSnapshot) -> tuple[object, ...]:
+    vms = tuple((vm.vm_id, vm.state, vm.boot_step, vm.note, vm.job and _job_gist(vm.job)) for vm in snapshot.vms)
+    transfers = tuple((transfer.name, transfer.step) for transfer in snapshot.transfers)
+    return snapshot.activity, snapshot.allowed, snapshot.reason, snapshot.problems, snapshot.totals, vms, transfers
+
+
+def _job_gist(job: JobView) -> tuple[object, ...]:
+    return job.job_id, job.state, job.accepted
 
 
 def headline(snapshot: ClientSnapshot, zone: tzinfo | None = None) -> Headline:

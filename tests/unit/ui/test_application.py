@@ -112,6 +112,33 @@ def test_snapshots_reach_window_and_tray_and_commands_the_core(qtbot: QtBot, bui
     assert ended.codes == [0]
 
 
+class HeldClock(SystemClock):
+    """Time that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.at = 100.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+
+def test_numbers_move_once_a_second_and_what_matters_at_once(
+    qtbot: QtBot, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(application, "CALM_INTERVAL_S", 0.05)
+    face = build(FakeCore())
+    face._clock = HeldClock()
+    face.start(minimized=True)
+    assert face.tray.icon is not None
+    face.on_snapshot(samples.WORKING)
+    face.on_snapshot(replace(samples.WORKING, headline="Working: 121 of 500 events"))
+    face.on_snapshot(replace(samples.WORKING, headline="Working: 122 of 500 events"))
+    assert "120 of" in face.tray.icon.toolTip()
+    qtbot.waitUntil(lambda: face.tray.icon is not None and "122 of" in face.tray.icon.toolTip())
+    face.on_snapshot(samples.PAUSED)
+    assert "Paused" in face.tray.icon.toolTip()
+
+
 def test_quit_says_that_it_saves_and_offers_nothing_more(qtbot: QtBot, build: Build, ended: Ended) -> None:
     core = FakeCore(samples.WORKING)
     core.may_end = False

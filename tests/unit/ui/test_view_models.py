@@ -1,6 +1,7 @@
 """From snapshots to headline, actions, problems, tooltip and log."""
 
 import ast
+import itertools
 from dataclasses import replace
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -82,6 +83,15 @@ def test_gravest_problem_first() -> None:
     rows = view_models.problem_rows(samples.BLOCKED, UTC)
     assert [row.severity for row in rows] == [Severity.ERROR, Severity.WARNING, Severity.NOTICE]
     assert rows[0].since == "since 14:29"
+
+
+def test_what_must_be_seen_at_once() -> None:
+    moved = samples.with_vm(replace(samples.WORKING, seq=8, headline="Working: 121"), cpu_percent=40.0)
+    assert not view_models.is_pressing(samples.WORKING, moved)
+    names = list(samples.ALL)
+    for first, second in itertools.pairwise(names):
+        assert view_models.is_pressing(samples.ALL[first], samples.ALL[second]), (first, second)
+    assert view_models.is_pressing(samples.WORKING, samples.with_vm(samples.WORKING, job=None))
 
 
 def test_tooltip_has_state_and_reason() -> None:
