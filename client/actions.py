@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,11 @@ CHIRP_ADDRESS: Final = ("10.0.2.101", 9094)
 TOKEN_MARGIN: Final = timedelta(minutes=5)
 #: what a guest may take to save its job and go
 SHUT_DOWN_S: Final = 15.0
+
+
+@cache
+def _agent() -> bytes:
+    return build_agent(__version__)
 
 
 class Actions:
@@ -118,7 +124,7 @@ class Actions:
         await parts.driver.start(self._vm_id)
 
     def _write_medium(self, settings: ContextSettings) -> None:
-        build_context_medium(self._parts.paths.context(self._vm_id), settings.to_json(), build_agent(__version__))
+        build_context_medium(self._parts.paths.context(self._vm_id), settings.to_json(), _agent())
 
     def _settings(self, jid: str, password: str) -> ContextSettings:
         project = self._parts.project

@@ -4,6 +4,7 @@ run() ── choose a driver ── load the project ── keep the VM (once a 
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -88,6 +89,7 @@ class Core:
             self._draw()
             self.board.publish_now()
             publisher.cancel()
+            await asyncio.gather(publisher, return_exceptions=True)
             remove(tap)
             self._history.close()
 
@@ -114,6 +116,7 @@ class Core:
             await self._turn_until_left(keeper, parts.driver)
         finally:
             link.cancel()
+            await asyncio.gather(link, return_exceptions=True)
             await keeper.close()
             await parts.driver.close()
 
@@ -170,12 +173,11 @@ class Core:
         )
 
     async def _sleep(self, longest_s: float) -> None:
-        try:
-            await asyncio.wait_for(self._wake.wait(), longest_s)
-        except TimeoutError:
-            return
-        finally:
-            self._wake.clear()
+        # Not wait_for: on Python 3.11 it swallows a cancellation that comes together with the event.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(longest_s):
+                await self._wake.wait()
+        self._wake.clear()
 
     def _set_intent(self, intent: Intent) -> None:
         if intent == self._intent:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from client import process
@@ -24,6 +25,8 @@ from client.supervisor import back_off_s
 EARLY_END_S: Final = 60.0
 #: a guest that has spoken for so long without being logged in has no project to talk to
 OFFLINE_LIMIT_S: Final = 15.0
+#: what a guest said just before it went off may still be on its way
+LAST_WORDS_S: Final = 0.5
 _UP: Final = frozenset({VmState.STARTING, VmState.RUNNING})
 #: after these the guest begins to execute, so silence is counted anew
 _BEGINNINGS: Final = frozenset({Step.BOOT, Step.RESTORE, Step.RESUME, Step.RESET})
@@ -64,6 +67,7 @@ class VmKeeper:
         self._failures = 0
         self._early_ends = 0
         self._not_before = 0.0
+        self._gone_at: float | None = None
         self._offline_since: float | None = None
         self._told_offline = False
         self._usage = UsageMeter(parts)
@@ -148,6 +152,8 @@ class VmKeeper:
     def _done(self, step: Step) -> None:
         self._failures = 0
         if step in _BEGINNINGS:
+            # A guest that ends before it was ever looked at has ended all the same.
+            self._info = replace(self._info, state=VmState.STARTING)
             self._running_since = self._parts.clock.monotonic()
             self._spoke = step in {Step.RESUME, Step.RESTORE}
         if step in {Step.RESET, Step.FRESH_BOOT}:
@@ -227,10 +233,13 @@ class VmKeeper:
             self._running_since = self._parts.clock.monotonic()
         acting = self._action is not None and not self._action.done()
         if before.state in _UP and now.state in {VmState.DEFINED, VmState.FAILED} and not acting:
-            self._went_off(now)
+            self._gone_at = self._parts.clock.monotonic()
+            self._not_before = max(self._not_before, self._gone_at + LAST_WORDS_S)
+        if self._gone_at is not None and (self._tracker.bye or self._parts.clock.monotonic() >= self._not_before):
+            self._went_off(now, self._gone_at - self._running_since)
 
-    def _went_off(self, now: VmInfo) -> None:
-        lived_s = self._parts.clock.monotonic() - self._running_since
+    def _went_off(self, now: VmInfo, lived_s: float) -> None:
+        self._gone_at = None
         said = self._tracker.bye or now.cause or "without a word"
         logger("guest").info("The guest went off after %.0f s: %s", lived_s, said)
         if self._tracker.bye and self._intent.finishing:

@@ -85,7 +85,7 @@ class Observed:
         worth_saving: the guest's agent is online; one that boots is cheaper to boot again.
         can_save: the driver can save states.
         remedy: what the guest's silence calls for.
-        waits: a back-off is running: nothing may be begun.
+        waits: a back-off is running: nothing that may fail again is begun.
     """
 
     state: VmState
@@ -185,4 +185,6 @@ def _towards_saved(seen: Observed) -> Step:
         return Step.NOTHING
     if not seen.worth_saving:
         return Step.POWER_OFF
-    return Step.SAVE if seen.can_save else Step.SHUT_DOWN
+    if not seen.can_save:
+        return Step.SHUT_DOWN
+    return Step.NOTHING if seen.waits else Step.SAVE

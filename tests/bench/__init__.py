@@ -1,0 +1,1 @@
+"""`make bench`: measured beside a peer or a floor in the same run."""

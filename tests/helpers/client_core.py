@@ -1,0 +1,130 @@
+"""A core on the fake driver: real cache, journal, history and files; guests and tokens of the test's own."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from client.clock import Clock, SystemClock
+from client.core import VM_ID, Core, Make
+from client.hypervisor.demo_guest import Pace, demo_guest
+from client.hypervisor.driver import Driver, DriverReport
+from client.hypervisor.fake import FakeDriver
+from client.hypervisor.fake_link import Guest
+from client.paths import Paths
+from client.preferences.store import Preferences
+from client.project.definition import Project
+from client.project.enrolment import GuestToken
+from client.snapshot import ClientSnapshot, VmView
+
+FILES = {"vmlinux": ("kernel", b"k" * 100), "initrd.img": ("initrd", b"i" * 50), "root.squashfs": ("system", b"hsqs")}
+FAST = Pace(time_scale=50, job_s=10, heartbeat_s=0.2)
+
+
+def write_appliance(folder: Path) -> str:
+    """Put a tiny appliance where the cache looks; returns its manifest's SHA-256."""
+    files = {
+        name: {"size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "role": role}
+        for name, (role, data) in FILES.items()
+    }
+    direct = {"kernel": "vmlinux", "initrd": "initrd.img", "system": "root.squashfs", "command_line": "quiet"}
+    formats = [{"format": "direct", "files": sorted(files)}]
+    said = {"schema": 1, "name": "tiny", "version": "1", "formats": formats, "files": files}
+    manifest = json.dumps(said | {"direct": direct | {"machine": {}}}).encode()
+    sha256 = hashlib.sha256(manifest).hexdigest()
+    place = folder / sha256[:16]
+    place.mkdir(parents=True, exist_ok=True)
+    for name, (_, data) in FILES.items():
+        (place / name).write_bytes(data)
+    (place / "manifest.json").write_bytes(manifest)
+    return sha256
+
+
+def write_project(path: Path, sha256: str) -> None:
+    path.write_text(
+        f"""
+[project]
+name = "Test"
+[xmpp]
+host = "127.0.0.1"
+port = 5222
+domain = "localhost"
+job_manager = "jm@localhost"
+[transfer]
+chirp = "127.0.0.1:9094"
+[enrolment]
+url = "http://127.0.0.1:1/guest-token"
+secret = "secret"
+[appliance]
+url = "http://127.0.0.1:1/manifest.json"
+sha256 = "{sha256}"
+"""
+    )
+
+
+@dataclass
+class Rig:
+    """A base folder and what runs on it."""
+
+    folder: Path
+    guest: Guest = field(default_factory=lambda: demo_guest(FAST))
+    clock: Clock = field(default_factory=SystemClock)
+    token_life: timedelta = timedelta(days=1)
+    tokens: int = 0
+    token_error: Exception | None = None
+    driver: FakeDriver | None = None
+    core: Core | None = None
+    last: ClientSnapshot | None = None
+
+    @property
+    def paths(self) -> Paths:
+        return Paths(self.folder)
+
+    def prepare(self) -> None:
+        self.paths.make()
+        write_project(self.paths.project, write_appliance(self.paths.appliances))
+
+    async def _find_driver(self, paths: Paths, _: Preferences) -> tuple[Driver, DriverReport]:
+        self.driver = FakeDriver(paths.vms, self.guest)
+        return self.driver, await self.driver.probe()
+
+    def _token(self, _: Project, vm_id: str) -> GuestToken:
+        self.tokens += 1
+        if self.token_error is not None:
+            raise self.token_error
+        return GuestToken(f"{vm_id}@localhost", "pw", datetime.now(UTC) + self.token_life)
+
+    @asynccontextmanager
+    async def running(self, limit_s: float = 20) -> AsyncIterator[Core]:
+        """A core that runs; cancelled at the end, as by a kill, if it has not ended."""
+        core = Core(self.paths, Preferences({}), Make(driver=self._find_driver, token=self._token, clock=self.clock))
+        core.load()
+        core.board.subscribe(self._see)
+        self.core = core
+        task = asyncio.create_task(core.run())
+        try:
+            async with asyncio.timeout(limit_s):
+                yield core
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            # The fake's guests live in this process; a real one would outlive the client. Their folder stays as it is.
+            for machine in self.driver._machines.values() if self.driver else ():
+                await self.driver._stop(machine)  # type: ignore[union-attr]
+
+    def _see(self, snapshot: ClientSnapshot) -> None:
+        self.last = snapshot
+
+    @property
+    def vm(self) -> VmView | None:
+        return next((vm for vm in self.last.vms if vm.vm_id == VM_ID), None) if self.last else None
+
+    async def until(self, condition: Callable[[ClientSnapshot], object]) -> ClientSnapshot:
+        """Wait for a snapshot that fits."""
+        while self.last is None or not condition(self.last):
+            await asyncio.sleep(0.01)
+        return self.last

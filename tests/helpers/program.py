@@ -1,0 +1,156 @@
+"""The program as a user has it: child processes on a base folder of their own, asked through its own commands."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.helpers.screen import wait_for
+
+TOP = Path(__file__).resolve().parents[2]
+APPLIANCE = TOP / "build" / "appliance"
+MAIN = [sys.executable, str(TOP / "main.py")]
+
+
+def run_main(*words: str, env: dict[str, str] | None = None, limit_s: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run one of the program's commands to its end."""
+    return subprocess.run([*MAIN, *words], env=env, capture_output=True, text=True, timeout=limit_s, cwd=TOP)
+
+
+@dataclass
+class Site:
+    """A local site that runs as its own process."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def project(self) -> Path:
+        return self.folder / "project.toml"
+
+    def submit(self, *words: str) -> list[str]:
+        done = run_main("submit", "--site", str(self.folder), "--json", *words)
+        assert done.returncode == 0, done.stderr
+        said = json.loads(done.stdout)
+        return list(said["jobs"] if isinstance(said, dict) else said)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        done = run_main("jobs", "--site", str(self.folder), "list", "--json")
+        assert done.returncode == 0, done.stderr
+        said = json.loads(done.stdout)
+        return list(said["jobs"] if isinstance(said, dict) else said)
+
+    def states(self) -> list[str]:
+        return sorted(job["state"] for job in self.jobs())
+
+
+@contextlib.contextmanager
+def open_site(folder: Path, *words: str) -> Iterator[Site]:
+    """Start a local site and wait until it is up; down at the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = (folder / "site-output.log").open("ab")
+    command = [*MAIN, "site", "up", "--folder", str(folder), "--appliance", str(APPLIANCE), *words]
+    process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=TOP)
+    try:
+        up = ["site", "status", "--folder", str(folder)]
+        wait_for("the local site", lambda: process.poll() is not None or run_main(*up).returncode == 0, 60)
+        assert process.poll() is None, (folder / "site-output.log").read_text()
+        yield Site(folder, process)
+    finally:
+        end(process)
+        log.close()
+
+
+def end(process: subprocess.Popen[bytes], limit_s: float = 60) -> None:
+    """Ask a child to end, and insist."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@dataclass
+class Client:
+    """A running client, headless or with its window."""
+
+    base: Path
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def ctl(self, *words: str) -> dict[str, Any]:
+        done = run_main("ctl", *words, "--json", "--basedir", str(self.base))
+        assert done.stdout, f"{done.stderr}\n{self.output()}"
+        return dict(json.loads(done.stdout))
+
+    def snapshot(self) -> dict[str, Any]:
+        return dict(self.ctl("status")["snapshot"])
+
+    def vm(self) -> dict[str, Any]:
+        vms = self.snapshot()["vms"]
+        return dict(vms[0]) if vms else {"state": "absent", "job": None}
+
+    def job(self) -> dict[str, Any]:
+        return dict(self.vm()["job"] or {"state": "", "job_id": "", "done_units": 0, "accepted": None})
+
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")[-4000:]
+
+    def wait_up(self) -> None:
+        wait_for("the client", lambda: (self.base / "control.json").exists() or self.process.poll() is not None, 30)
+        assert self.process.poll() is None, self.output()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        (self.base / "control.json").unlink(missing_ok=True)
+
+    def quit(self, *words: str) -> int:
+        self.ctl("quit", *words)
+        return self.process.wait(90)
+
+
+@contextlib.contextmanager
+def open_client(base: Path, face: str, *words: str, env: dict[str, str] | None = None) -> Iterator[Client]:
+    """Start a client; it is ended with its work stopped if the test did not end it."""
+    base.mkdir(parents=True, exist_ok=True)
+    log = base.parent / f"{base.name}-{face}.log"
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            [*MAIN, face, "--basedir", str(base), *words],
+            stdout=out,
+            stderr=out,
+            stdin=subprocess.DEVNULL,
+            env=env,
+            cwd=TOP,
+        )
+    client = Client(base, process, log)
+    try:
+        client.wait_up()
+        yield client
+    finally:
+        if process.poll() is None:
+            with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
+                client.quit("--stop-work")
+        end(process)
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Command lines of running processes that mention a folder (this one and its parents left out)."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if str(folder) in words and "pytest" not in words:
+                found.append(words)
+    return found

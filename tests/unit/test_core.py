@@ -1,0 +1,242 @@
+"""The core on the fake driver: from Start to a finished job, and back from every interruption."""
+
+import asyncio
+from asyncio import StreamReader, StreamWriter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from client import actions, keeper
+from client.commands import DismissProblem, Finish, Pause, Quit, Resume, Start, Stop, WhatOfWork
+from client.guest import health
+from client.hypervisor.errors import SaveFailed, StartFailed
+from client.project.errors import EnrolmentRefused, ProjectUnreachable
+from client.snapshot import Activity, ClientSnapshot, VmState
+from tests.helpers.client_core import Rig
+
+
+@pytest.fixture
+def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    monkeypatch.setattr("client.core.TURN_S", 0.05)
+    monkeypatch.setattr("client.board.INTERVAL_S", 0.01)
+    monkeypatch.setattr("client.supervisor.FIRST_WAIT_S", 0.1)
+    # Built here, since cancelled tests would leave its threads at work side by side.
+    actions._agent()
+    rig = Rig(tmp_path)
+    rig.prepare()
+    return rig
+
+
+def state(snapshot: ClientSnapshot) -> VmState | None:
+    return snapshot.vms[0].state if snapshot.vms else None
+
+
+def codes(snapshot: ClientSnapshot) -> set[str]:
+    return {problem.code for problem in snapshot.problems}
+
+
+async def test_from_start_to_an_accepted_job(rig: Rig) -> None:
+    async with rig.running() as core:
+        first = await rig.until(lambda s: s.allowed.start)
+        assert first.activity is Activity.STOPPED
+        await core.handle(Start())
+        seen = await rig.until(lambda s: s.totals.jobs_accepted >= 1)
+        assert seen.totals.units_done >= 1
+        assert seen.problems == ()
+        assert seen.vms[0].guest is not None
+        assert seen.allowed.pause and not seen.allowed.start
+
+
+async def test_pause_resume_stop_start_quit(rig: Rig) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        await core.handle(Pause())
+        held = await rig.until(lambda s: state(s) is VmState.PAUSED)
+        assert held.reason is not None
+        assert held.reason.code == "paused-by-user"
+        await core.handle(Resume())
+        await rig.until(lambda s: state(s) is VmState.RUNNING)
+        await core.handle(Stop())
+        await rig.until(lambda s: state(s) is VmState.SAVED and s.activity is Activity.STOPPED)
+        await core.handle(Start())
+        await rig.until(lambda s: state(s) is VmState.RUNNING)
+        await core.handle(Quit())
+        ended = await rig.until(lambda s: state(s) is VmState.SAVED)
+        assert ended.vms[0].state is VmState.SAVED
+    assert rig.tokens == 1
+
+
+async def test_a_timed_pause_ends_by_itself(rig: Rig) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        await core.handle(Pause(datetime.now(UTC) + timedelta(seconds=0.3)))
+        await rig.until(lambda s: state(s) is VmState.PAUSED)
+        await rig.until(lambda s: state(s) is VmState.RUNNING)
+
+
+async def test_finish_lets_the_job_end_and_then_stops(rig: Rig) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.vms and s.vms[0].job is not None and s.vms[0].job.done_units > 0)
+        await core.handle(Finish())
+        ended = await rig.until(lambda s: s.activity is Activity.STOPPED)
+        assert ended.totals.jobs_accepted >= 1
+        assert state(ended) is VmState.DEFINED
+
+
+async def test_a_killed_core_takes_up_the_same_vm(rig: Rig) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+    before = rig.driver
+    assert before is not None
+    async with rig.running():
+        await rig.until(lambda s: s.activity in {Activity.WORKING, Activity.BOOTING})
+        assert rig.driver is not None
+        assert [info.vm_id for info in await rig.driver.list_vms()] == ["work-1"]
+
+
+async def test_stopped_stays_stopped_over_a_restart(rig: Rig) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        await core.handle(Stop())
+        await rig.until(lambda s: state(s) is VmState.SAVED)
+    async with rig.running():
+        seen = await rig.until(lambda s: state(s) is VmState.SAVED)
+        assert seen.activity is Activity.STOPPED
+
+
+async def test_a_guest_whose_token_ended_is_booted_afresh(rig: Rig) -> None:
+    rig.token_life = timedelta(minutes=1)
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        await core.handle(Stop())
+        await rig.until(lambda s: state(s) is VmState.SAVED)
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+    assert rig.tokens == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ProjectUnreachable("http://x", "refused"), "project-unreachable"),
+        (EnrolmentRefused("http://x", 403, "no"), "enrolment-refused"),
+    ],
+)
+async def test_without_a_token_it_says_so_and_goes_on_when_there_is_one(rig: Rig, error: Exception, code: str) -> None:
+    rig.token_error = error
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: code in codes(s))
+        rig.token_error = None
+        seen = await rig.until(lambda s: s.activity is Activity.WORKING)
+        assert code not in codes(seen)
+
+
+async def test_a_failed_start_is_tried_again(rig: Rig) -> None:
+    async with rig.running() as core:
+        await rig.until(lambda _: rig.driver is not None)
+        assert rig.driver is not None
+        rig.driver.failures["start"] = StartFailed("work-1", ("qemu",), 1, "no memory")
+        await core.handle(Start())
+        seen = await rig.until(lambda s: "start-failed" in codes(s))
+        assert "no memory" in seen.problems[0].text
+        await rig.until(lambda s: s.activity is Activity.WORKING and not s.problems)
+
+
+async def test_a_failed_save_leaves_the_guest_and_is_tried_again(rig: Rig) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        assert rig.driver is not None
+        rig.driver.failures["save"] = SaveFailed("work-1", "disk")
+        await core.handle(Stop())
+        await rig.until(lambda s: "save-failed" in codes(s))
+        await rig.until(lambda s: state(s) is VmState.SAVED)
+
+
+async def test_a_damaged_appliance_is_noticed_before_the_guest_sees_it(rig: Rig) -> None:
+    (victim,) = rig.paths.appliances.rglob("root.squashfs")
+    victim.write_bytes(b"HSQS")
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: "appliance-altered" in codes(s))
+        assert not victim.exists()
+        await rig.until(lambda s: "download-failed" in codes(s))
+
+
+async def silent(reader: StreamReader, writer: StreamWriter) -> None:
+    while await reader.read(4096):
+        pass
+
+
+async def test_a_guest_that_hangs_is_reset_then_booted_afresh(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "BOOT_LIMIT_S", 0.3)
+    rig.guest = silent
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: "guest-hung" in codes(s))
+        await rig.until(lambda s: "guest-hung-again" in codes(s))
+        await rig.until(lambda _: rig.tokens >= 2)
+    steps = [entry.step for entry in core._journal.entries()]
+    assert steps[:4] == ["boot", "reset", "fresh boot", "boot"]
+
+
+async def gone_at_once(reader: StreamReader, writer: StreamWriter) -> None:
+    await asyncio.sleep(0)
+
+
+async def test_a_guest_that_ends_at_once_is_not_started_in_a_rush(rig: Rig) -> None:
+    rig.guest = gone_at_once
+    async with rig.running() as core:
+        await core.handle(Start())
+        seen = await rig.until(lambda s: "guest-ends-early" in codes(s))
+        assert "2 times in a row" in seen.problems[-1].text
+        assert rig.tokens <= 3
+
+
+async def test_a_guest_that_cannot_log_in_is_told_of(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    from client.link import LinkEnd
+
+    async def offline(reader: StreamReader, writer: StreamWriter) -> None:
+        end = LinkEnd("g")
+        while True:
+            writer.write(end.send("heartbeat", uptime_s=1, xmpp=False))
+            await asyncio.sleep(0.05)
+
+    monkeypatch.setattr(keeper, "OFFLINE_LIMIT_S", 0.2)
+    rig.guest = offline
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: "project-offline" in codes(s))
+
+
+async def test_quit_with_stop_powers_off(rig: Rig) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        await core.handle(Quit(WhatOfWork.STOP))
+        await rig.until(lambda s: state(s) is VmState.DEFINED)
+
+
+async def test_without_a_project_it_says_what_to_do_and_quits_when_asked(rig: Rig) -> None:
+    rig.paths.project.unlink()
+    async with rig.running() as core:
+        seen = await rig.until(lambda s: "no-project" in codes(s))
+        assert "attach" in seen.problems[0].doing
+        await core.handle(DismissProblem("no-project", "start"))
+        await rig.until(lambda s: not s.problems)
+        await core.handle(Quit())
+
+
+async def test_an_unreadable_intent_means_stopped(rig: Rig) -> None:
+    rig.paths.intent.write_text("{")
+    async with rig.running():
+        seen = await rig.until(lambda s: s.allowed.start)
+        assert seen.activity is Activity.STOPPED
