@@ -102,14 +102,16 @@ class SqliteQueue:
             if row["state"] != JobState.LEASED:
                 return self._renew(row, lease_id, agent, now)
             if now - row["leased_at"] > self._terms.hold_limit_s:
+                db.execute("DELETE FROM leases WHERE lease_id = ?", (lease_id,))
                 self._return(row, agent, "held for too long", now)
                 return Lost("the job was held for too long")
             lease_s = self._terms.lease_s
             self._set_agent(row, lease_id, agent)
-            db.execute(
-                "UPDATE jobs SET lease_ends_at = ?, confirmed = 1 WHERE place = ?", (now + lease_s, row["place"])
+            changed = self._change(
+                "UPDATE jobs SET lease_ends_at = ?, confirmed = 1 WHERE place = ? RETURNING *",
+                (now + lease_s, row["place"]),
             )
-            return Lease(read_job(row), lease_id, lease_s)
+            return Lease(changed, lease_id, lease_s)
 
     def claim(self, job_id: str, lease_id: str, agent: str, now: float) -> Lease | Lost:
         """Take a job up again."""
@@ -239,6 +241,10 @@ class SqliteQueue:
         found: sqlite3.Row | None = self._db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
         return found
 
+    def _change(self, statement: str, values: tuple[Any, ...]) -> Job:
+        """Run an UPDATE of one row; the job as it is then."""
+        return read_job(self._db.execute(statement, values).fetchone())
+
     def _note(self, job_id: str, at: float, what: str, agent: str, detail: str) -> None:
         values = (job_id, at, what, agent, detail[:_MAX_REASON_CHARS])
         self._db.execute("INSERT INTO history VALUES (?, ?, ?, ?, ?)", values)
@@ -246,26 +252,26 @@ class SqliteQueue:
     def _lease(self, row: sqlite3.Row, lease_id: str, agent: str, extends: bool, now: float) -> Lease:
         """Hand a waiting job out; it counts as an attempt."""
         lease_s = self._terms.lease_s if extends else row["time_limit_s"] or self._terms.silent_lease_s
-        self._db.execute(
+        changed = self._change(
             "UPDATE jobs SET state = 'leased', attempts = attempts + 1, resends = 0, agent = ?, extends = ?,"
-            " confirmed = 0, lease_id = ?, leased_at = ?, lease_ends_at = ? WHERE place = ?",
+            " confirmed = 0, lease_id = ?, leased_at = ?, lease_ends_at = ? WHERE place = ? RETURNING *",
             (agent, extends, lease_id, now, now + lease_s, row["place"]),
         )
         self._db.execute("INSERT INTO leases VALUES (?, ?, ?, ?)", (lease_id, row["id"], agent, extends))
         self._note(row["id"], now, "handed out", agent, f"for {lease_s} s")
-        return Lease(read_job(row), lease_id, lease_s)
+        return Lease(changed, lease_id, lease_s)
 
     def _renew(self, row: sqlite3.Row, lease_id: str, agent: str, now: float) -> Lease:
         """Give a job back to an agent that had it. The lease keeps its id, so that asking twice does no harm."""
         lease_s = self._terms.lease_s
         self._set_agent(row, lease_id, agent)
-        self._db.execute(
+        changed = self._change(
             "UPDATE jobs SET state = 'leased', extends = 1, confirmed = 1, lease_id = ?, leased_at = ?,"
-            " lease_ends_at = ?, finished_at = 0 WHERE place = ?",
+            " lease_ends_at = ?, finished_at = 0 WHERE place = ? RETURNING *",
             (lease_id, now, now + lease_s, row["place"]),
         )
         self._note(row["id"], now, "claimed", agent, f"for {lease_s} s")
-        return Lease(read_job(row), lease_id, lease_s)
+        return Lease(changed, lease_id, lease_s)
 
     def _set_agent(self, row: sqlite3.Row, lease_id: str, agent: str) -> None:
         if row["agent"] != agent or row["lease_id"] != lease_id:
@@ -274,11 +280,12 @@ class SqliteQueue:
 
     def _resend(self, row: sqlite3.Row, now: float) -> Lease:
         lease_s = self._terms.lease_s if row["extends"] else row["time_limit_s"] or self._terms.silent_lease_s
-        self._db.execute(
-            "UPDATE jobs SET resends = resends + 1, lease_ends_at = ? WHERE place = ?", (now + lease_s, row["place"])
+        changed = self._change(
+            "UPDATE jobs SET resends = resends + 1, lease_ends_at = ? WHERE place = ? RETURNING *",
+            (now + lease_s, row["place"]),
         )
         self._note(row["id"], now, "sent again", row["agent"], f"for {lease_s} s")
-        return Lease(read_job(row), row["lease_id"], lease_s)
+        return Lease(changed, row["lease_id"], lease_s)
 
     def _return(self, row: sqlite3.Row, agent: str, reason: str, now: float) -> None:
         """Put a leased job back, or give it up after its last attempt."""
