@@ -64,12 +64,11 @@ class Parcel:
             handle = os.open(self.folder / _PACKED, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError as error:
             raise OutputRefused("the uploaded output is not a file") from error
-        file = os.fdopen(handle, "rb")
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode) or status.st_size > limit_bytes:
-            file.close()
+            os.close(handle)
             raise OutputRefused(f"the uploaded output is not a file of at most {limit_bytes} bytes")
-        return file
+        return os.fdopen(handle, "rb")
 
 
 class Shelf:
@@ -149,7 +148,7 @@ class Shelf:
         Raises:
             OSError: the disk fails.
         """
-        (parcel.folder / _PACKED).unlink(missing_ok=True)
+        _remove(parcel.folder / _PACKED)
         (parcel.folder / _CLAIM).unlink(missing_ok=True)
         (parcel.folder / _RESULT).write_text(json.dumps(facts, indent=1), encoding="utf-8")
         target = (self._results if accepted else self._refused) / parcel.claim.job_id
@@ -159,6 +158,14 @@ class Shelf:
     def drop(self, parcel: Parcel) -> None:
         """Remove a parcel. Idempotent."""
         shutil.rmtree(parcel.folder, ignore_errors=True)
+
+
+def _remove(path: Path) -> None:
+    """Remove what an agent made, whatever it is."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def make_chirp_folder(chirp_root: Path, name: str, acl: str) -> Path:

@@ -1,0 +1,130 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from client.copilot.managers.job_desk import JobDesk, JobSettings
+from client.copilot.managers.reply import Reply
+from client.copilot.messages import (
+    EXTENSIONS,
+    ClaimJob,
+    Command,
+    ExtendLease,
+    GetJob,
+    HaveGetJob,
+    JobClaimed,
+    JobDone,
+    JobFailedReport,
+    LeaseExtended,
+    LeaseLost,
+    RunJob,
+    Sleep,
+    WantGetJob,
+)
+from client.copilot.queue.queue import JobState, Terms
+from client.copilot.queue.sqlite import SqliteQueue
+from tests.unit.copilot.queue.jobs import new_job
+
+OURS, PERL = "ours@x/1", "perl@x/1"
+WANT = WantGetJob("jdl", "host", EXTENSIONS)
+GET = GetJob("jdl", "host", EXTENSIONS)
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Iterator[SqliteQueue]:
+    queue = SqliteQueue(tmp_path / "queue.sqlite", Terms(lease_s=100, max_attempts=2))
+    yield queue
+    queue.close()
+
+
+@pytest.fixture
+def desk(queue: SqliteQueue) -> JobDesk:
+    return JobDesk(queue, JobSettings("127.0.0.1:9094"))
+
+
+def run_job(desk: JobDesk, sender: str, command: Command, now: float = 0) -> RunJob:
+    [(to, answer)] = desk.handle(sender, command, now)
+    assert to == sender
+    assert isinstance(answer, RunJob)
+    return answer
+
+
+def test_the_original_agent_gets_the_original_flow_and_no_extras(queue: SqliteQueue, desk: JobDesk) -> None:
+    queue.submit([new_job("one", time_limit_s=60)], 0)
+    assert desk.handle(PERL, WantGetJob("jdl"), 0) == [Reply(PERL, HaveGetJob(""))]
+    run = run_job(desk, PERL, GetJob("jdl"), 1795187548.7)
+    assert (run.job.id, run.job.chirp_url, run.job.input_dir) == ("one", "127.0.0.1:9094", "in-1")
+    assert run.job_data == {"startedAt": "1795187548"}
+    assert (run.lease_s, run.lease_id, run.job.time_limit_s) == (None, "", None)
+
+
+def test_our_agent_gets_a_lease_and_the_time_limit(queue: SqliteQueue, desk: JobDesk) -> None:
+    queue.submit([new_job("one", time_limit_s=60)], 0)
+    run = run_job(desk, OURS, GET)
+    assert (run.lease_s, run.job.time_limit_s) == (100, 60)
+    assert desk.handle(OURS, ExtendLease("one", run.lease_id), 50) == [Reply(OURS, LeaseExtended("one", 100))]
+    assert desk.handle("ours@x/2", ClaimJob("one", run.lease_id), 60) == [
+        Reply("ours@x/2", JobClaimed("one", 100, run.lease_id))
+    ]
+
+
+def test_there_is_no_answer_while_nothing_waits_and_a_late_one_when_work_turns_up(
+    queue: SqliteQueue, desk: JobDesk
+) -> None:
+    assert desk.handle(OURS, WANT, 0) == []
+    assert desk.handle(PERL, GetJob("jdl"), 1) == []
+    assert desk.tick(2) == []
+    queue.submit([new_job("one")], 3)
+    assert desk.tick(4) == [Reply(OURS, HaveGetJob("")), Reply(PERL, HaveGetJob(""))]
+    assert desk.tick(5) == []
+
+
+def test_who_asked_long_ago_is_not_answered(queue: SqliteQueue, desk: JobDesk) -> None:
+    desk.handle(OURS, WANT, 0)
+    queue.submit([new_job("one")], 3)
+    assert desk.tick(60) == []
+
+
+def test_a_lost_run_job_is_sent_again(queue: SqliteQueue, desk: JobDesk) -> None:
+    queue.submit([new_job("one"), new_job("two")], 0)
+    assert run_job(desk, PERL, GetJob("jdl"), 0).job.id == "one"
+    assert run_job(desk, PERL, GetJob("jdl"), 60).job.id == "one"
+
+
+def test_leases_end_by_themselves(queue: SqliteQueue, desk: JobDesk) -> None:
+    queue.submit([new_job("one")], 0)
+    run = run_job(desk, OURS, GET)
+    desk.handle(PERL, WANT, 99)
+    assert desk.tick(101) == [Reply(PERL, HaveGetJob(""))]
+    other = run_job(desk, PERL, GetJob("jdl"), 102)
+    assert other.job.id == "one"
+    lost = LeaseLost("one", "another computer does the job")
+    assert desk.handle(OURS, ExtendLease("one", run.lease_id), 103) == [Reply(OURS, lost)]
+    assert desk.handle(OURS, ClaimJob("one", run.lease_id), 103) == [Reply(OURS, lost)]
+
+
+def test_a_failed_job_goes_to_the_next_agent_and_dies_after_its_attempts(queue: SqliteQueue, desk: JobDesk) -> None:
+    queue.submit([new_job("one")], 0)
+    for agent in (OURS, "other@x/1"):
+        run = run_job(desk, agent, GET)
+        assert desk.handle(agent, JobFailedReport("one", run.lease_id, "time-limit"), 1) == []
+    assert queue.counts()[JobState.DEAD] == 1
+
+
+def test_only_the_holder_of_a_lease_gives_a_job_back(queue: SqliteQueue, desk: JobDesk) -> None:
+    queue.submit([new_job("one")], 0)
+    run_job(desk, OURS, GET)
+    desk.handle("spy@x/1", JobFailedReport("one", "guessed", "spite"), 1)
+    assert queue.counts()[JobState.LEASED] == 1
+
+
+def test_agents_are_told_to_sleep_only_where_the_operator_wants_that(queue: SqliteQueue) -> None:
+    queue.submit([new_job("one")], 0)
+    desk = JobDesk(queue, JobSettings("x:1", require_file="/cvmfs", cooldown_s=60))
+    assert desk.handle("perl@x/1", WANT, 0) == [Reply("perl@x/1", HaveGetJob("/cvmfs"))]
+    assert desk.handle("perl@x/2", WANT, 59) == [Reply("perl@x/2", Sleep())]
+    assert desk.handle("perl@x/2", WANT, 60) == [Reply("perl@x/2", HaveGetJob("/cvmfs"))]
+
+
+def test_commands_for_storage_managers_are_left_to_them(desk: JobDesk) -> None:
+    assert desk.handle(OURS, JobDone("one"), 0) == []

@@ -1,0 +1,228 @@
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client.copilot.managers.judge import Judge, Verdict
+from client.copilot.managers.shelf import Claim, Shelf
+from client.copilot.managers.storage_desk import StorageDesk
+from client.copilot.managers.sweep import sweep
+from client.copilot.managers.unpack import Limits
+from client.copilot.messages import (
+    GetJobOutputDir,
+    HaveGetJobOutputDir,
+    JobDone,
+    JobVerdict,
+    LeaseLost,
+    StoreJobOutputDir,
+    WantGetJobOutputDir,
+)
+from client.copilot.queue.queue import JobState, Terms
+from client.copilot.queue.sqlite import SqliteQueue
+from tests.unit.copilot.managers.archives import pack, summary
+from tests.unit.copilot.queue.jobs import new_job
+
+AGENT = "a@x/1"
+CLAIM = Claim("one", AGENT, 0, None)
+
+
+class Storage:
+    """A storage manager's parts in a folder, one job handed out to AGENT."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.chirp = base / "chirp"
+        self.chirp.mkdir(exist_ok=True)
+        self.queue = SqliteQueue(base / "queue.sqlite", Terms(lease_s=100, max_attempts=2))
+        self.shelf = Shelf(self.chirp, base / "storage", "storage-1")
+        self.judge = Judge(self.queue, self.shelf, Limits(packed_bytes=10_000, unpacked_bytes=100_000))
+        self.claims: list[Claim] = []
+        self.desk = StorageDesk(self.queue, self.shelf, "127.0.0.1:9094", self.claims.append)
+
+    def lease(self, *, extends: bool = True, **more: Any) -> None:
+        self.queue.submit([new_job("one", **more)], 0)
+        assert self.queue.hand_out(AGENT, 0, extends=extends)
+
+    def upload(self, content: bytes) -> Path:
+        self.shelf.open_folder("one")
+        path = self.chirp / "one" / "one.tgz"
+        path.write_bytes(content)
+        return path
+
+    @property
+    def state(self) -> JobState:
+        job = self.queue.get("one")
+        assert job is not None
+        return job.state
+
+    def results(self) -> list[str]:
+        return sorted(path.name for path in (self.base / "storage" / "results").iterdir())
+
+    def left_in_intake(self) -> int:
+        return len(list((self.base / "storage" / "intake" / "storage-1").iterdir()))
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[Storage]:
+    storage = Storage(tmp_path)
+    yield storage
+    storage.queue.close()
+
+
+def test_an_agent_gets_a_folder_of_its_own_and_its_place(storage: Storage) -> None:
+    storage.lease()
+    [(to, have)] = storage.desk.handle(AGENT, WantGetJobOutputDir("one"), 1)
+    assert (to, have) == (AGENT, HaveGetJobOutputDir())
+    [(_, place)] = storage.desk.handle(AGENT, GetJobOutputDir("one"), 1)
+    assert place == StoreJobOutputDir("one", "one", "127.0.0.1:9094")
+    assert (storage.chirp / "one" / ".__acl").read_text() == "address:* rwld\n"
+    storage.desk.handle(AGENT, JobDone("one", exit_code=256, validate_exit_code=1), 1)
+    assert storage.claims == [Claim("one", AGENT, 256, 1)]
+
+
+def test_output_of_unknown_and_finished_jobs_is_not_wanted(storage: Storage) -> None:
+    assert storage.desk.handle(AGENT, WantGetJobOutputDir("none"), 1) == [
+        (AGENT, LeaseLost("none", "there is no such job"))
+    ]
+    assert storage.desk.handle(AGENT, GetJobOutputDir("none"), 1) == [
+        (AGENT, LeaseLost("none", "there is no such job"))
+    ]
+    storage.lease()
+    storage.queue.accept("one", "b@x/1", "", 1)
+    assert storage.desk.handle(AGENT, WantGetJobOutputDir("one"), 1) == [(AGENT, LeaseLost("one", "the job is done"))]
+    assert list(storage.chirp.iterdir()) == []
+
+
+def test_the_original_agent_may_upload_what_nobody_needs_or_it_would_ask_for_ever(storage: Storage) -> None:
+    storage.lease(extends=False)
+    storage.queue.accept("one", "b@x/1", "", 1)
+    assert storage.desk.handle(AGENT, WantGetJobOutputDir("one"), 1) == [(AGENT, HaveGetJobOutputDir())]
+    storage.upload(pack({"stdout": b""}))
+    assert storage.judge.judge(CLAIM) == Verdict("one", False, "the result is not needed any more")
+
+
+def test_verdicts_go_to_those_who_announced_that_they_want_them(storage: Storage) -> None:
+    storage.lease()
+    verdict = Verdict("one", True, "")
+    assert storage.desk.announce("a@x/2", verdict) == [("a@x/2", JobVerdict("one", True, ""))]
+    assert storage.desk.announce("perl@x/1", verdict) == []
+
+
+def test_a_valid_output_is_kept_and_the_job_is_done(storage: Storage) -> None:
+    storage.lease(validator="pythia8", expected={"events": 3, "seed": 7})
+    storage.upload(pack({"./summary.json": json.dumps(summary()).encode(), "./stdout": b"x"}))
+    assert storage.judge.judge(CLAIM) == Verdict("one", True, "")
+    assert storage.state is JobState.DONE
+    kept = storage.shelf.result("one")
+    assert sorted(path.name for path in kept.iterdir()) == ["output", "result.json"]
+    assert (kept / "output" / "stdout").read_bytes() == b"x"
+    assert json.loads((kept / "result.json").read_text())["sender"] == AGENT
+    assert storage.left_in_intake() == 0
+    assert storage.judge.judge(CLAIM).accepted is False
+
+
+@pytest.mark.parametrize(
+    ("content", "claim"),
+    [
+        (pack({"stdout": b"x" * 5000})[:-20], CLAIM),
+        (b"", CLAIM),
+        (os.urandom(20_000), CLAIM),
+        (pack({"../../evil": b"x"}), CLAIM),
+        (pack({"summary.json": json.dumps(summary(seed=8)).encode()}), CLAIM),
+        (pack({"summary.json": json.dumps(summary()).encode()}), Claim("one", AGENT, 768, None)),
+        (pack({"summary.json": json.dumps(summary()).encode()}), Claim("one", AGENT, 0, 256)),
+    ],
+    ids=["cut off", "empty", "too large", "traversal", "wrong seed", "exit code", "own validation"],
+)
+def test_a_bad_output_returns_the_job_to_the_queue(storage: Storage, content: bytes, claim: Claim) -> None:
+    storage.lease(validator="pythia8", expected={"events": 3, "seed": 7})
+    storage.upload(content)
+    verdict = storage.judge.judge(claim)
+    assert (verdict.accepted, storage.state, storage.results()) == (False, JobState.WAITING, [])
+    job = storage.queue.get("one")
+    assert job is not None
+    assert verdict.reason in job.reason
+    assert storage.left_in_intake() == 0
+    assert not (storage.base / "evil").exists()
+
+
+def test_a_part_of_an_upload_or_none_is_refused(storage: Storage) -> None:
+    storage.lease()
+    path = storage.upload(pack({"stdout": b""}))
+    path.rename(path.with_name("one.tgz.part"))
+    assert storage.judge.judge(CLAIM).reason == "no output was uploaded"
+    assert (storage.state, storage.left_in_intake()) == (JobState.WAITING, 0)
+
+
+@pytest.mark.parametrize("kind", ["symlink to file", "fifo", "folder", "symlinked folder"])
+def test_what_is_no_file_is_refused(storage: Storage, kind: str) -> None:
+    storage.lease()
+    secret = storage.base / "secret.tgz"
+    secret.write_bytes(pack({"stdout": b"secret"}))
+    path = storage.upload(b"")
+    path.unlink()
+    if kind == "symlink to file":
+        path.symlink_to(secret)
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        (storage.chirp / "other").mkdir()
+        (storage.chirp / "other" / "one.tgz").write_bytes(secret.read_bytes())
+        storage.shelf.close_folder("one")
+        (storage.chirp / "one").symlink_to(storage.chirp / "other")
+    assert storage.judge.judge(CLAIM).accepted is False
+    assert (storage.state, storage.results()) == (JobState.WAITING, [])
+    assert secret.exists()
+
+
+def test_outputs_in_hand_when_killed_are_judged_at_the_next_start(storage: Storage) -> None:
+    storage.lease()
+    storage.upload(pack({"stdout": b"x"}))
+    parcel = storage.shelf.fetch(CLAIM)
+    (parcel.output / "half").write_text("unpacked")
+    again = Storage(storage.base)
+    assert again.judge.judge_left() == [(CLAIM, Verdict("one", True, ""))]
+    assert (again.state, again.left_in_intake()) == (JobState.DONE, 0)
+    assert sorted(path.name for path in (storage.shelf.result("one") / "output").iterdir()) == ["stdout"]
+    again.queue.close()
+
+
+def test_a_result_kept_when_killed_before_the_queue_knew_is_noted_at_the_next_start(storage: Storage) -> None:
+    storage.lease()
+    storage.upload(pack({"stdout": b"x"}))
+    storage.shelf.keep(storage.shelf.fetch(CLAIM), {}, accepted=True)
+    assert storage.state is JobState.LEASED
+    storage.judge.take_up_results()
+    assert storage.state is JobState.DONE
+
+
+def test_rubbish_in_the_intake_is_removed(storage: Storage) -> None:
+    rubbish = storage.base / "storage" / "intake" / "storage-1" / "rubbish"
+    rubbish.mkdir()
+    (rubbish / "claim.json").write_text("{}")
+    assert storage.judge.judge_left() == []
+    assert storage.left_in_intake() == 0
+
+
+def test_a_late_bad_output_does_not_disturb_the_agent_that_has_the_job(storage: Storage) -> None:
+    storage.lease()
+    storage.queue.expire(200)
+    assert storage.queue.hand_out("b@x/1", 201, extends=True)
+    storage.upload(b"rubbish")
+    assert storage.judge.judge(CLAIM).accepted is False
+    assert storage.state is JobState.LEASED
+
+
+def test_upload_folders_are_removed_long_after_the_end_and_input_stays(storage: Storage) -> None:
+    storage.lease()
+    storage.shelf.open_folder("one")
+    (storage.chirp / "in-1").mkdir()
+    assert sweep(storage.queue, storage.shelf) == 0
+    storage.queue.accept("one", AGENT, "", 10)
+    assert sweep(storage.queue, storage.shelf) == 1
+    assert [path.name for path in storage.chirp.iterdir()] == ["in-1"]
