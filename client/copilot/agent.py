@@ -66,7 +66,7 @@ class _Work:
 
 
 class Agent:
-    """See the module. Give the transport `on_info`, `on_state` of this object."""
+    """See the module. Give the transport `on_info`, `on_state` and `on_bounce` of this object."""
 
     def __init__(
         self,
@@ -110,6 +110,10 @@ class Agent:
     def on_state(self, connected: bool) -> None:
         """For the transport: the session began or ended."""
         self._report.xmpp(connected)
+
+    def on_bounce(self, message_id: str) -> None:
+        """For the transport: a message found nobody."""
+        self._talk.on_bounce(message_id)
 
     def finish(self, *, undo: bool = False) -> None:
         """Ends `run` after the job in hand; at once when there is none. undo: goes on after all."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from client.copilot.errors import BadStanza
-from client.copilot.messages import Command, Info, Redirect, build_info, parse_info
+from client.copilot.messages import Command, GetJob, Info, Redirect, build_info, parse_info
 
 log = logging.getLogger("agent.talk")
 
@@ -71,6 +71,13 @@ class _Expectation:
         return not self.job_id or getattr(command, "job_id", self.job_id) == self.job_id
 
 
+@dataclass(frozen=True)
+class _Posted:
+    message_id: str
+    to: str
+    command: Command
+
+
 def bare(jid: str) -> str:
     """A JID without its resource."""
     return jid.partition("/")[0]
@@ -92,18 +99,34 @@ class Conversation:
         self._trusted = {bare(manager)}
         self._referrals = 0
         self._expected: list[_Expectation] = []
-        self._slots: dict[str, str] = {}
+        self._slots: dict[str, _Posted] = {}
+        self._background: set[asyncio.Task[None]] = set()
 
     async def post(self, slot: str, to: str, command: Command) -> None:
         """Sends a command; an unconfirmed earlier one of the same slot is not sent again any more."""
         self.settle(slot)
-        self._slots[slot] = await self._transport.send(to, build_info(command))
+        self._slots[slot] = _Posted(await self._transport.send(to, build_info(command)), to, command)
 
     def settle(self, slot: str) -> None:
         """The slot's question needs no answer any more."""
-        message_id = self._slots.pop(slot, None)
-        if message_id:
-            self._transport.forget(message_id)
+        posted = self._slots.pop(slot, None)
+        if posted:
+            self._transport.forget(posted.message_id)
+
+    def on_bounce(self, message_id: str) -> None:
+        """For the transport: a message found nobody. What any manager may hear goes to all of them instead.
+
+        Not so getJob: two managers would hand out two jobs.
+        """
+        for slot, posted in list(self._slots.items()):
+            if (
+                posted.message_id == message_id
+                and posted.to != bare(posted.to)
+                and not isinstance(posted.command, GetJob)
+            ):
+                task = asyncio.create_task(self.post(slot, bare(posted.to), posted.command))
+                self._background.add(task)
+                task.add_done_callback(self._background.discard)
 
     @contextmanager
     def expecting(self, *kinds: type[Any], job_id: str = "") -> "Iterator[asyncio.Future[Answer]]":

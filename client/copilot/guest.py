@@ -150,7 +150,9 @@ class Guest:
             agent = self._agent = self._build(transport)
             if self._finish_asked:
                 agent.finish()
-            await agent.run()
+            from client.copilot.start import run_over
+
+            await run_over(transport, agent)
         finally:
             await transport.close()
 

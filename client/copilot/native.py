@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from client.copilot.agent import Agent
 from client.copilot.report import LogReport, Report
-from client.copilot.start import build_agent, runner_settings
+from client.copilot.start import build_agent, run_over, runner_settings
 from client.copilot.transport import Incoming, XmppTransport, account_of
 from client.errors import BadInput
 
@@ -96,6 +96,6 @@ async def run(settings: Mapping[str, Any], report: Report, *, max_jobs: int = 0)
             loop.add_signal_handler(number, suspend)
     await transport.connect(timeout_s=0)
     try:
-        await agent.run()
+        await run_over(transport, agent)
     finally:
         await transport.close()

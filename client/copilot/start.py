@@ -1,8 +1,9 @@
 """Puts an agent together from plain settings: the same in a guest and natively."""
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from client.clock import SystemClock
 from client.copilot.agent import Agent, AgentSettings
@@ -11,6 +12,9 @@ from client.copilot.execute import LocalRunner, RunnerSettings
 from client.copilot.jdl import own_host_name
 from client.copilot.report import Report
 from client.copilot.storage.chirp import ChirpTransfer
+
+if TYPE_CHECKING:
+    from client.copilot.transport import XmppTransport
 
 
 def runner_settings(job: Mapping[str, Any], root: Path, software_dir: Path, job_uid: int | None) -> RunnerSettings:
@@ -45,3 +49,17 @@ def build_agent(
     )
     files = ChirpTransfer(dict(agent.get("transfer", {})))
     return Agent(settings, transport, files, LocalRunner(runner), report, SystemClock())
+
+
+async def run_over(transport: "XmppTransport", agent: Agent) -> None:
+    """Runs the agent to its end; raises what ends the transport, should that ever happen first."""
+    transport.on_bounce = agent.on_bounce
+    work = asyncio.create_task(agent.run())
+    carrier = asyncio.create_task(transport.wait_closed())
+    try:
+        await asyncio.wait([work, carrier], return_when=asyncio.FIRST_COMPLETED)
+        (work if work.done() else carrier).result()
+    finally:
+        for task in (work, carrier):
+            task.cancel()
+        await asyncio.gather(work, carrier, return_exceptions=True)

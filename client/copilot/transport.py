@@ -2,7 +2,7 @@
 
 Delivery. Each message has an id; the receiver confirms it as soon as it has queued it. Copies of a message that was
 delivered are confirmed and dropped. With `resend` (agents), unconfirmed messages are sent again after 10, 20, 40 ...
-up to 300 s while there is a session, and once at the start of each new session; managers never resend, the agent's
+up to 60 s while there is a session, and once at the start of each new session; managers never resend, the agent's
 own timers recover. A lost session is replaced for ever, waiting 1, 2, 4 ... up to 30 s (and up to half of that again)
 between trials. A peer that says nothing to two pings 10 s apart is gone.
 """
@@ -37,7 +37,7 @@ log = logging.getLogger("copilot.transport")
 PING_INTERVAL_S: Final = 10.0
 SESSION_LIMIT_S: Final = 60.0
 FIRST_RESEND_S: Final = 10.0
-LONGEST_RESEND_S: Final = 300.0
+LONGEST_RESEND_S: Final = 60.0
 LONGEST_BACKOFF_S: Final = 30.0
 MAX_INBOX: Final = 1000
 MAX_REMEMBERED: Final = 20_000
@@ -65,13 +65,17 @@ class Account:
 
 
 def account_of(agent: Mapping[str, Any]) -> Account:
-    """The account in the `agent` part of the settings."""
+    """The account in the `agent` part of the settings.
+
+    Its resource is new for each call and stays the same over sessions: managers know the holder of a lease by it.
+    """
     return Account(
         jid=str(agent["jid"]),
         password=str(agent["password"]),
         host=str(agent["host"]),
         port=int(agent["port"]),
         ca_pem=str(agent.get("ca_pem", "")),
+        resource=f"agent-{uuid.uuid4().hex}",
     )
 
 

@@ -440,3 +440,27 @@ async def test_sessions_are_reported(tmp_path: Path) -> None:
     bench.agent.on_state(True)
     bench.agent.on_state(False)
     assert bench.report.sessions == [True, False]
+
+
+@in_fast_time
+async def test_what_an_instance_cannot_hear_any_more_is_said_to_all(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, FakeManagers(describe(), verdicts=False))
+    async with bench.running():
+        await asyncio.sleep(5)
+        done_id = f"id-{1 + [type(told) for _, told in bench.managers.heard].index(JobDone)}"
+        bench.agent.on_bounce(done_id)
+        bench.agent.on_bounce("id-unknown")
+        await asyncio.sleep(1)
+    assert [to for to, told in bench.managers.heard if isinstance(told, JobDone)] == [STORAGE, MANAGER]
+
+
+@in_fast_time
+async def test_a_get_job_that_bounces_is_not_said_to_all(tmp_path: Path) -> None:
+    managers = FakeManagers(describe())
+    managers.answers[GetJob] = lambda to, asked: []
+    bench = Bench(tmp_path, managers)
+    async with bench.running():
+        await asyncio.sleep(1)
+        bench.agent.on_bounce("id-2")
+        await asyncio.sleep(1)
+    assert [to for to, told in managers.heard if isinstance(told, GetJob)] == [JOBS]
