@@ -349,27 +349,27 @@ class QemuDriver:
     async def _save(self, machine: Machine, monitor: Monitor) -> None:
         folder = machine.folder
         accelerator = folder.record().accelerator
-        version = (await self._find()).version_text
+        qemu = await self._find()
         word = await machine.status()
-        if word == "postmigrate" and await self._finish_save(machine, monitor, accelerator, version):
+        if word == "postmigrate" and await self._finish_save(machine, monitor, accelerator, qemu):
             return
         runs = await machine.status() == "running"
         folder.write_record(phase=SAVING)
         is_saved = False
         try:
             await monitor.execute("stop")
-            await saved.write_state(monitor, folder, accelerator, version)
+            await saved.write_state(monitor, folder, accelerator, qemu)
             is_saved = True
         finally:
             if not is_saved:
                 await self._undo_save(machine, goes_on=runs)
         await machine.end_process()
 
-    async def _finish_save(self, machine: Machine, monitor: Monitor, accelerator: str, version: str) -> bool:
+    async def _finish_save(self, machine: Machine, monitor: Monitor, accelerator: str, qemu: Qemu) -> bool:
         """Finish what a client that was killed had begun; False: the guest goes on and can be saved anew."""
         folder = machine.folder
         if folder.partial_state.exists() and await saved.is_written(monitor):
-            await saved.keep_state(folder, accelerator, version)
+            await saved.keep_state(folder, accelerator, qemu.version_text)
         if folder.has_saved_state():
             await machine.end_process()
             return True

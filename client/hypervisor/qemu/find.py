@@ -45,8 +45,11 @@ class Qemu:
 
     @property
     def has_file_migration(self) -> bool:
-        """Source: QEMU 8.2's change log, "migration: new file transport"."""
-        return self.version >= (8, 2, 0)
+        """Whether it is to be given states by file name.
+
+        Source: QEMU's list of deprecated features, "fd:" for plain files since 9.1; "file:" is there since 8.2.
+        """
+        return self.version >= (9, 1, 0)
 
 
 def parse_version(text: str) -> tuple[int, int, int]:

@@ -96,7 +96,7 @@ class Launcher:
         try:
             await self._launch(machine, spec, facts.accelerator, is_restore=True)
             monitor = await machine.connect()
-            await saved.load_state(monitor, folder)
+            await saved.load_state(monitor, folder, self._qemu)
             # From here on the state is used up; being killed between these lines leaves a held VM that `resume` or
             # the next `start` lets go on.
             folder.write_record(phase=RUNNING, note=note)

@@ -1,7 +1,7 @@
 """A VM's state on disk: written whole or not at all, checked before it is used.
 
-Written by QEMU's migration into an open file (QEMU 7.2 has no migration to a file by name; `file:` came with 8.2). The
-stream's own checks do not cover the guest's memory, so a checksum is kept beside it: a garbled state that QEMU would
+Written by QEMU's migration into a file: one that is handed over open, or from QEMU 9.1 on by its name. The stream's own
+checks do not cover the guest's memory, so a checksum is kept beside it: a garbled state that QEMU would
 load silently becomes a fresh boot.
 """
 
@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from client.errors import DiskFull
 from client.hypervisor.errors import SaveFailed
+from client.hypervisor.qemu.find import Qemu
 from client.hypervisor.qemu.folder import VmFolder, disk_full_or, free_bytes, sync, write_whole
 from client.hypervisor.qemu.qmp import Monitor, MonitorGone, MonitorRefused
 
@@ -43,15 +44,15 @@ class SavedFacts:
     qemu_version: str
 
 
-async def write_state(monitor: Monitor, folder: VmFolder, accelerator: str, qemu_version: str) -> None:
+async def write_state(monitor: Monitor, folder: VmFolder, accelerator: str, qemu: Qemu) -> None:
     """Write the state of a stopped VM; afterwards the folder has a whole saved state.
 
     Raises:
         DiskFull, SaveFailed: nothing half-written stays; the VM is stopped as before.
     """
     try:
-        await _migrate_out(monitor, folder)
-        await keep_state(folder, accelerator, qemu_version)
+        await _migrate_out(monitor, folder, qemu)
+        await keep_state(folder, accelerator, qemu.version_text)
     except (OSError, MonitorGone, MonitorRefused, SaveFailed, DiskFull) as error:
         folder.forget_saved_state()
         raise _as_save_error(error, folder) from error
@@ -75,18 +76,14 @@ async def check_state(folder: VmFolder) -> SavedFacts | None:
     return facts if (size_bytes, checksum) == (facts.size_bytes, facts.checksum) else None
 
 
-async def load_state(monitor: Monitor, folder: VmFolder) -> None:
+async def load_state(monitor: Monitor, folder: VmFolder, qemu: Qemu) -> None:
     """Have a QEMU that was started to restore take the state; the guest stays stopped.
 
     Raises:
         MonitorGone, MonitorRefused: it did not; that QEMU is of no use any more.
     """
-    descriptor = os.open(folder.saved_state, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        await monitor.send_file(_FILE, descriptor)
-    finally:
-        os.close(descriptor)
-    await monitor.execute("migrate-incoming", uri=f"fd:{_FILE}")
+    uri = await _hand_over(monitor, folder.saved_state, os.O_RDONLY, qemu)
+    await monitor.execute("migrate-incoming", uri=uri)
     status = await _wait_done(monitor, LOAD_LIMIT_S)
     if status.get("status") != "completed":
         raise MonitorRefused(monitor.vm_id, "migrate-incoming", str(status.get("error-desc", status)))
@@ -98,17 +95,25 @@ async def is_written(monitor: Monitor) -> bool:
     return isinstance(status, dict) and status.get("status") == "completed"
 
 
-async def _migrate_out(monitor: Monitor, folder: VmFolder) -> None:
-    descriptor = os.open(folder.partial_state, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        await monitor.send_file(_FILE, descriptor)
-    finally:
-        os.close(descriptor)
+async def _migrate_out(monitor: Monitor, folder: VmFolder, qemu: Qemu) -> None:
+    uri = await _hand_over(monitor, folder.partial_state, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, qemu)
     await monitor.execute("migrate-set-parameters", max_bandwidth=_BANDWIDTH)
-    await monitor.execute("migrate", uri=f"fd:{_FILE}")
+    await monitor.execute("migrate", uri=uri)
     status = await _wait_done(monitor, SAVE_LIMIT_S)
     if status.get("status") != "completed":
         raise SaveFailed(monitor.vm_id, str(status.get("error-desc", status)))
+
+
+async def _hand_over(monitor: Monitor, path: Path, flags: int, qemu: Qemu) -> str:
+    """Give QEMU the file; returns what it calls it."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    try:
+        if qemu.has_file_migration:
+            return f"file:{path}"
+        await monitor.send_file(_FILE, descriptor)
+    finally:
+        os.close(descriptor)
+    return f"fd:{_FILE}"
 
 
 async def _wait_done(monitor: Monitor, timeout_s: float) -> dict[str, Any]:

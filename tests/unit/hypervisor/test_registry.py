@@ -1,0 +1,71 @@
+"""Choosing a driver."""
+
+from pathlib import Path
+
+import pytest
+
+from client.errors import BadInput
+from client.hypervisor.driver import DriverReport
+from client.hypervisor.errors import NoHypervisor
+from client.hypervisor.fake import FakeDriver
+from client.hypervisor.registry import FACTORIES, choose, make
+
+
+class RankedDriver(FakeDriver):
+    def __init__(self, name: str, speed: int) -> None:
+        super().__init__(Path("nowhere"))
+        self.name = name
+        self.speed = speed
+        self.closed = False
+
+    async def probe(self) -> DriverReport:
+        return DriverReport(self.name, available=self.speed > 0, speed=self.speed)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def ranked(**speeds: int) -> tuple[dict[str, RankedDriver], dict]:  # type: ignore[type-arg]
+    drivers = {name: RankedDriver(name, speed) for name, speed in speeds.items()}
+    return drivers, {name: (lambda folder, relay, name=name: drivers[name]) for name in drivers}
+
+
+@pytest.mark.parametrize("preferred", [None, "", "auto"])
+async def test_the_fastest_that_works_and_the_others_are_closed(preferred: str | None, tmp_path: Path) -> None:
+    drivers, factories = ranked(slow=6, fast=100, broken=0)
+    driver, report = await choose(preferred, tmp_path, (), factories)
+    assert driver is drivers["fast"] and report.speed == 100
+    assert [name for name, one in drivers.items() if one.closed] == ["slow", "broken"]
+
+
+async def test_a_choice_is_kept_even_if_it_is_slower_or_broken(tmp_path: Path) -> None:
+    _, factories = ranked(slow=6, fast=100, broken=0)
+    assert (await choose("slow", tmp_path, (), factories))[0].name == "slow"
+    with pytest.raises(NoHypervisor) as caught:
+        await choose("broken", tmp_path, (), factories)
+    assert caught.value.looked_for == ("broken",)
+
+
+async def test_none_works(tmp_path: Path) -> None:
+    _, factories = ranked(one=0, two=0)
+    with pytest.raises(NoHypervisor) as caught:
+        await choose(None, tmp_path, (), factories)
+    assert caught.value.looked_for == ("one", "two")
+
+
+async def test_unknown_names(tmp_path: Path) -> None:
+    with pytest.raises(BadInput):
+        await choose("vmware", tmp_path)
+    with pytest.raises(BadInput):
+        make("vmware", tmp_path, ())
+
+
+def test_every_factory_makes_a_driver_of_its_name(tmp_path: Path) -> None:
+    assert {name: make(name, tmp_path / "vms", ("relay",)).name for name in FACTORIES} == {n: n for n in FACTORIES}
+    assert not (tmp_path / "vms").exists(), "making a driver does nothing yet"
+
+
+async def test_the_fake_is_never_chosen_by_itself(tmp_path: Path) -> None:
+    _, factories = ranked(fake=1000)
+    with pytest.raises(NoHypervisor):
+        await choose(None, tmp_path, (), factories)
