@@ -130,9 +130,14 @@ def _processes_of(uid: int) -> list[int]:
 
 
 def _prepare(in_child: Callable[[], None], progress: int | None) -> None:
-    if progress is not None:
-        os.dup2(progress, PROGRESS_FD)
-    in_child()
+    try:
+        if progress is not None:
+            os.dup2(progress, PROGRESS_FD)
+        in_child()
+    except (OSError, ValueError) as failed:
+        # All that reaches the parent is that something failed; what, stands in the job's own error output.
+        os.write(2, f"not started: {failed}\n".encode())
+        raise
 
 
 @contextlib.contextmanager

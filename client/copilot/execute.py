@@ -190,7 +190,7 @@ class LocalRunner:
                 progress=pipe.write_end if pipe else None,
             )
         except (OSError, subprocess.SubprocessError) as failed:
-            raise JobFailed(record.job.id, "start", str(failed)) from failed
+            raise JobFailed(record.job.id, "start", f"{failed} {_last_line(folder / outputs[1])}".strip()) from failed
         if pipe is not None:
             pipe.start()
         try:
@@ -237,6 +237,14 @@ def build_wrapper(record: JobRecord, folder: Path) -> str:
         f"chmod a+x {job.command}\n"
         f"./{job.command} {job.arguments}\n"
     )
+
+
+def _last_line(path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return lines[-1][:200] if lines else ""
 
 
 def _give(folder: Path, uid: int) -> None:
