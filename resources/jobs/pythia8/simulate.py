@@ -68,8 +68,8 @@ class Histograms:
         return hashlib.sha256(json.dumps(self.counts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-#: Sums over finished runs of a job: events, cross-section times events, (its error times events) squared, seconds.
-TOTALS = ("events", "sigma_sum", "error_sum", "elapsed_s")
+#: Sums over the runs of a job: events, tries, cross-section times tries, (its error times tries) squared, seconds.
+TOTALS = ("events", "tries", "sigma_sum", "error_sum", "elapsed_s")
 
 
 class State:
@@ -85,7 +85,8 @@ class State:
         """The totals with this run, of which Pythia tells the cross-section, added."""
         info = pythia.infoPython()  # a copy of what holds now
         events = self.done - self.earlier["events"]
-        this = (events, events * info.sigmaGen(), (events * info.sigmaErr()) ** 2, elapsed_s)
+        tries = info.nTried()
+        this = (events, tries, tries * info.sigmaGen(), (tries * info.sigmaErr()) ** 2, elapsed_s)
         return {name: self.earlier[name] + value for name, value in zip(TOTALS, this, strict=True)}
 
     def save(self, totals):
@@ -100,7 +101,7 @@ class State:
             totals = {name: float(said["totals"][name]) for name in TOTALS} | {"events": int(said["totals"]["events"])}
             fits_axes = all(len(counts[name]) == bins + 2 for name, (_, _, bins) in AXES.items())
             whole = fits_axes and sum(counts["charged_multiplicity"]) == totals["events"]
-            if said["fits"] != self.fits or not 0 < totals["events"] <= events or not whole:
+            if said["fits"] != self.fits or not 0 < totals["events"] <= min(events, totals["tries"]) or not whole:
                 return
         except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return
@@ -218,8 +219,8 @@ def summarize(state, totals, pythia, seed, version):
         "events": state.done,
         "seed": seed,
         "process": ", ".join(info.nameProc(code) for code in info.codesHard()),
-        "sigma_mb": totals["sigma_sum"] / state.done,
-        "sigma_error_mb": math.sqrt(totals["error_sum"]) / state.done,
+        "sigma_mb": totals["sigma_sum"] / totals["tries"],
+        "sigma_error_mb": math.sqrt(totals["error_sum"]) / totals["tries"],
         "axes": {name: {"low": low, "high": high, "bins": bins} for name, (low, high, bins) in AXES.items()},
         "histograms": state.histograms.counts,
         "histograms_sha256": state.histograms.sha256(),
