@@ -153,6 +153,9 @@ class GuestTracker:
 
     def _rate(self, monotonic: float, done: int) -> float | None:
         samples = self._samples
+        if not done:
+            # A job's preparation is not its rate.
+            return None
         if samples and done < samples[-1][1]:
             samples.clear()
         samples.append((monotonic, done))

@@ -104,7 +104,9 @@ class _Quota:
 
     def _count(self, snapshot: ClientSnapshot) -> None:
         now, first = snapshot.totals, self._first
-        self.outcome = Outcome(now.jobs_accepted - first.jobs_accepted, now.jobs_failed - first.jobs_failed)
+        # A job that failed before and is accepted now leaves one count for the other.
+        failed = max(0, now.jobs_failed - first.jobs_failed)
+        self.outcome = Outcome(now.jobs_accepted - first.jobs_accepted, failed)
         ended = self.outcome.accepted + self.outcome.failed
         if self._jobs and ended >= self._jobs and self._leaving is None:
             self._leaving = asyncio.ensure_future(self._core.handle(Quit(WhatOfWork.STOP)))
