@@ -53,7 +53,7 @@ def write_sources(folder: Path, packages: list[DebianPackage], suite: str, pins:
     """Write sources.json: every part that went in, exactly, and the source that belongs to it."""
     body = {
         "debian": {"suite": suite, "packages": [vars(package) for package in sorted(packages)]},
-        "pypi": {place: [vars(wheel) for wheel in sorted(wheels)] for place, wheels in sorted(pins.items())},
+        "python": {place: [vars(wheel) for wheel in sorted(wheels)] for place, wheels in sorted(pins.items())},
     }
     _write(folder / SOURCES, body)
 
