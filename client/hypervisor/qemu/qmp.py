@@ -15,6 +15,8 @@ from client.hypervisor.qemu import socket_path
 
 COMMAND_LIMIT_S: Final = 5.0
 _RETRY_S: Final = 0.02
+#: A QEMU that has come up listens for good: one that does not is not going to.
+_REFUSED_LIMIT_S: Final = 0.5
 # Whatever goes wrong is raised to us as well; the library would print it a second time.
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
 
@@ -67,11 +69,15 @@ class Monitor:
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout_s
+        refused_until = loop.time() + _REFUSED_LIMIT_S
         while True:
             try:
                 async with asyncio.timeout_at(end):
                     await self._client.connect(socket_path.connect(socket))
                 break
+            except (FileNotFoundError, ConnectionRefusedError) as error:
+                if loop.time() >= refused_until:
+                    raise MonitorGone(self.vm_id, repr(error)) from error
             except (OSError, EOFError, QMPError) as error:
                 # OSError holds TimeoutError.
                 if loop.time() + _RETRY_S >= end:

@@ -10,13 +10,14 @@ import pytest
 
 from client import filenames, process
 from client.errors import DiskFull
+from client.hypervisor.driver import Medium, MediumRole
 from client.hypervisor.errors import StartFailed
 from client.hypervisor.qemu.driver import QemuDriver
 from client.hypervisor.qemu.folder import RESTORING, SAVING, VmFolder
 from client.process import Identity
 from client.snapshot import VmState
 from tests.integration.hypervisor.conftest import bare_spec, need_appliance, need_qemu, qemu_driver
-from tests.integration.hypervisor.guests import AGENT, Line, appliance_spec, build_context, wait_state
+from tests.integration.hypervisor.guests import AGENT, APPLIANCE, Line, appliance_spec, build_context, wait_state
 
 pytestmark = pytest.mark.integration
 ON = (VmState.STARTING, VmState.RUNNING)
@@ -266,6 +267,18 @@ async def test_the_uart_carries_the_link_too(driver: QemuDriver, tmp_path: Path)
     await driver.start("one")
     line = await Line.open(driver, "one")
     me = await line.wait_boot()
+    assert await line.ask("6*7") == (me, "42")
+    await line.close()
+
+
+async def test_the_iso_boots_where_direct_boot_is_not_wanted(driver: QemuDriver, tmp_path: Path) -> None:
+    need_appliance()
+    direct = appliance_spec("one", build_context(tmp_path / "context.iso"))
+    iso = Medium(MediumRole.SYSTEM, APPLIANCE / "volunteer-cloud.iso")
+    await driver.define(replace(direct, direct_boot=None, media=(iso, *direct.media[1:])))
+    await driver.start("one")
+    line = await Line.open(driver, "one")
+    me = await line.wait_boot(60)
     assert await line.ask("6*7") == (me, "42")
     await line.close()
 

@@ -146,3 +146,16 @@ async def test_connections_over_a_saved_state(driver: QemuDriver, tmp_path: Path
         )
         assert (await driver.traffic("one")).sent_bytes == 9
         await line.close()
+
+
+async def test_internet_opens_the_hosts_own_services_too(driver: QemuDriver, tmp_path: Path) -> None:
+    """The reason why no project gets it without the volunteer's leave: QEMU has no switch between these two."""
+    async with serving(digest) as (loopback, on_loopback):
+        await driver.define(appliance_spec("one", build_context(tmp_path / "context.iso"), internet=True))
+        await driver.start("one")
+        line = await Line.open(driver, "one")
+        await line.wait_boot()
+        answer = await line.value(tcp("10.0.2.2", loopback, "b'x'"))
+        assert answer == repr(hashlib.sha256(b"x").hexdigest().encode())
+        assert len(on_loopback) == 1
+        await line.close()
