@@ -10,6 +10,7 @@ disk). All waits, limits and repeats are in `Timers`.
 import asyncio
 import contextlib
 import logging
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -251,12 +252,17 @@ class Agent:
         await self._handover.fetch(record)
 
     async def _execute(self, record: JobRecord) -> None:
+        if self._settings.durable:
+            # Before the record says that the input is there, it is.
+            await asyncio.to_thread(os.sync)
         self._enter(record, states.EXECUTING)
         outcome = await self._runner.execute(record, lambda progress: self._progress(record, progress))
         record.cpu_s += outcome.cpu_s
         record.elapsed_s += outcome.elapsed_s
         if not self._suspending.is_set():
             record.exit_status = outcome.status
+        if self._settings.durable:
+            await asyncio.to_thread(os.sync)
         self._save(record)
 
     async def _hand_in(self, record: JobRecord, lease: LeaseKeeper) -> None:

@@ -62,6 +62,13 @@ class Checkpoint:
                 target.flush()
                 os.fsync(target.fileno())
         fresh.replace(self._path)
+        if self._durable:
+            # The new name is only on the disk when the folder is.
+            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
     def load(self) -> JobRecord | None:
         """The record; None when there is none that can be used."""

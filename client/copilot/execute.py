@@ -42,7 +42,8 @@ class RunnerSettings:
 
     Attributes:
         root: existing folder for work directories and archives.
-        job_uid: user of the jobs; None for the agent's own, without namespaces.
+        job_uid: user of the jobs and of nothing else, since all of its processes are killed after each job; None for
+            the agent's own user, without namespaces.
         network: whether jobs may use the network.
         time_limit_s: of running time; a job's own shorter limit counts if it has one.
         output_limit_bytes: most that a work directory, input included, and the archive may hold.

@@ -4,8 +4,10 @@ Bytes that the host does not read are dropped beyond a bound; reliable messages 
 A virtio port without a host reports a hang-up as long as that lasts, so it is looked at in intervals then.
 """
 
+import array
 import asyncio
 import contextlib
+import fcntl
 import logging
 import os
 import termios
@@ -83,10 +85,10 @@ class GuestLink:
         self._write(self._end.send(kind, **fields))
 
     async def drain(self, limit_s: float) -> None:
-        """Gives the host a moment to confirm what it was told."""
+        """Gives the device a moment to take what is still to be said."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
-                while self._end.unacknowledged:  # noqa: ASYNC110 - at the very end, when nothing else happens
+                while self._unsent or _in_line(self._device):  # noqa: ASYNC110 - at the very end
                     await asyncio.sleep(0.02)
 
     def close(self) -> None:
@@ -182,6 +184,16 @@ class GuestLink:
         if self._reading:
             asyncio.get_running_loop().remove_reader(self._device)
             self._reading = False
+
+
+def _in_line(device: int) -> int:
+    """Bytes that a serial line has taken and not sent yet."""
+    count = array.array("i", [0])
+    try:
+        fcntl.ioctl(device, termios.TIOCOUTQ, count)
+    except OSError:
+        return 0
+    return count[0]
 
 
 class LinkLogHandler(logging.Handler):

@@ -6,7 +6,8 @@ SETTINGS is a JSON file with the parts `agent` and `job` of docs/context-medium.
 
     "root":      existing folder for the record of the job and the work directories
     "software":  folder of the project's software (SOFTWARE_DIR of the jobs); default /software
-    "job_uid":   user that jobs run as, for an agent that is root; default 65534
+    "job_uid":   number of the user that jobs run as, for an agent that is root. It must be used for nothing else, since
+                 all of its processes are killed after each job; the default is a number of no account
 
 As root it confines jobs as a guest does; as anybody else they run as that user, in its network.
 """
@@ -28,7 +29,8 @@ from client.copilot.start import build_agent, run_over, runner_settings
 from client.copilot.transport import Incoming, XmppTransport, account_of
 from client.errors import BadInput
 
-NOBODY: Final = 65534
+#: Beyond all accounts; the agent's process id is added, so that two agents do not kill each other's jobs.
+FIRST_UID: Final = 0x70000000
 GRACE_S: Final = 10.0
 
 
@@ -73,7 +75,7 @@ def load_settings(path: Path) -> Mapping[str, Any]:
 
 async def run(settings: Mapping[str, Any], report: Report, *, max_jobs: int = 0) -> None:
     """Runs an agent with a report of the caller's; SIGTERM and SIGINT suspend it."""
-    job_uid = int(settings.get("job_uid", NOBODY)) if os.geteuid() == 0 else None
+    job_uid = int(settings.get("job_uid", FIRST_UID + os.getpid())) if os.geteuid() == 0 else None
     software = Path(settings.get("software", "/software"))
     runner = runner_settings(settings.get("job", {}), Path(settings["root"]), software, job_uid)
     agent: Agent
