@@ -6,6 +6,7 @@ the latest ANSWER_LATE_S after it asked: for the original's agent that is merely
 """
 
 import dataclasses
+import itertools
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
@@ -88,13 +89,16 @@ class JobDesk:
         self._forget(now)
         if not self._askers or not self.queue.has_work():
             return []
-        told = [self._askers.popitem(last=False)[0] for _ in range(min(MAX_TOLD, len(self._askers)))]
+        first = itertools.islice(self._askers, MAX_TOLD)
+        told = [asker for asker in first if self.queue.may_work(asker, now)]
+        for asker in told:
+            del self._askers[asker]
         return [Reply(asker, HaveGetJob(self.settings.require_file)) for asker in told]
 
     def _on_want(self, sender: str, now: float) -> list[Reply]:
         if self._too_soon(sender, now):
             return [Reply(sender, Sleep())]
-        if self.queue.has_work():
+        if self.queue.has_work() and self.queue.may_work(sender, now):
             self._askers.pop(sender, None)
             return [Reply(sender, HaveGetJob(self.settings.require_file))]
         self._askers[sender] = now
@@ -106,7 +110,7 @@ class JobDesk:
     def _on_get(self, sender: str, command: GetJob, now: float) -> list[Reply]:
         extends = "lease" in command.extensions
         self._askers.pop(sender, None)
-        lease = self.queue.hand_out(sender, now, extends=extends)
+        lease = self.queue.hand_out(sender, now, extends=extends) if self.queue.may_work(sender, now) else None
         if lease is None:
             self._askers[sender] = now
             return []

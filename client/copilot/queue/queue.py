@@ -130,6 +130,8 @@ class Terms:
         hold_limit_s: longest time that one agent may extend a lease.
         max_attempts: hand-outs before a job is dead.
         max_resends: how often an agent that seems not to have got its job is given the same again.
+        longest_pause_s: an agent whose jobs fail one after the other gets the next after 1, 2, 4, ... s, at most this;
+            otherwise one broken computer would use up the attempts of all jobs.
     """
 
     lease_s: int = 120
@@ -137,6 +139,7 @@ class Terms:
     hold_limit_s: int = 7 * 86400
     max_attempts: int = 5
     max_resends: int = 5
+    longest_pause_s: float = 600.0
 
 
 class JobQueue(Protocol):
@@ -147,6 +150,9 @@ class JobQueue(Protocol):
 
     def has_work(self) -> bool:
         """Whether a job waits."""
+
+    def may_work(self, agent: str, now: float) -> bool:
+        """Whether the agent need not pause for its failures. `hand_out` does not ask."""
 
     def hand_out(self, agent: str, now: float, *, extends: bool) -> Lease | None:
         """Lease the next job to an agent, or again the one that it has not confirmed; None when there is none.

@@ -8,12 +8,9 @@ from typing import Any, Final
 from client.copilot.messages import JobDescription
 from client.copilot.queue.queue import Job, JobState, NewJob
 
-#: Version of the tables, kept in the file's user_version.
-SCHEMA_VERSION: Final = 1
-
 # `place` is the order of submission; a job that returns keeps it, so it goes before younger ones. The partial indexes
 # hold only the rows that their question is about, so handing out takes the same time whatever the queue's length.
-SCHEMA: Final = """
+_JOBS: Final = """
 CREATE TABLE jobs (
     place INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
@@ -53,6 +50,16 @@ CREATE TABLE history (
 ) STRICT;
 CREATE INDEX history_of_job ON history (job_id);
 """
+# Accounts whose last jobs failed, one after the other; forgotten with the first that is accepted.
+_FAILURES: Final = """
+CREATE TABLE failures (
+    account TEXT PRIMARY KEY,
+    number INTEGER NOT NULL,
+    last_at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+#: Statements that bring the tables from each version, kept in the file's user_version, to the next.
+STEPS: Final = (_JOBS, _FAILURES)
 
 
 def write_order(new: NewJob) -> str:

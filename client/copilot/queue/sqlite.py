@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from client.copilot.queue.errors import JobExists, QueueUnusable
 from client.copilot.queue.queue import Event, Job, JobState, Lease, Lost, NewJob, Taken, Terms
-from client.copilot.queue.records import SCHEMA, SCHEMA_VERSION, read_job, write_order
+from client.copilot.queue.records import STEPS, read_job, write_order
 
 #: How long a verb waits for other processes' verbs.
 _BUSY_TIMEOUT_S: Final = 10.0
@@ -64,6 +64,16 @@ class SqliteQueue:
         with self._reading() as db:
             found = db.execute("SELECT 1 FROM jobs WHERE state = 'waiting' LIMIT 1").fetchone()
         return found is not None
+
+    def may_work(self, agent: str, now: float) -> bool:
+        """Whether the agent need not pause for its failures."""
+        with self._reading() as db:
+            row = db.execute("SELECT number, last_at FROM failures WHERE account = ?", (_bare(agent),)).fetchone()
+        if row is None:
+            return True
+        pause_s = min(self._terms.longest_pause_s, 2.0 ** min(row["number"] - 1, 30))
+        # A clock that was set back must not lock anybody out.
+        return not 0 <= now - row["last_at"] < pause_s
 
     def hand_out(self, agent: str, now: float, *, extends: bool) -> Lease | None:
         """Lease the next job, or again the one that the agent has not confirmed."""
@@ -129,6 +139,7 @@ class SqliteQueue:
             row = self._row(job_id)
             if row is None or row["state"] != JobState.LEASED or row["lease_id"] != lease_id:
                 return False
+            self._blame(agent, now)
             self._return(row, agent, f"failed: {cause}", now)
             return True
 
@@ -146,6 +157,7 @@ class SqliteQueue:
                 "UPDATE jobs SET state = 'done', finished_at = ?, agent = ?, reason = '' WHERE place = ?",
                 (now, agent, row["place"]),
             )
+            db.execute("DELETE FROM failures WHERE account = ?", (_bare(agent),))
             self._note(job_id, now, "done", agent, detail)
             return Taken.ACCEPTED
 
@@ -155,6 +167,7 @@ class SqliteQueue:
             row = self._row(job_id)
             if row is None:
                 return
+            self._blame(agent, now)
             if row["state"] == JobState.LEASED and _bare(row["agent"]) == _bare(agent):
                 self._return(row, agent, f"output refused: {reason}", now)
             else:
@@ -287,6 +300,13 @@ class SqliteQueue:
         self._note(row["id"], now, "sent again", row["agent"], f"for {lease_s} s")
         return Lease(changed, row["lease_id"], lease_s)
 
+    def _blame(self, agent: str, now: float) -> None:
+        self._db.execute(
+            "INSERT INTO failures VALUES (?, 1, ?)"
+            " ON CONFLICT (account) DO UPDATE SET number = number + 1, last_at = excluded.last_at",
+            (_bare(agent), now),
+        )
+
     def _return(self, row: sqlite3.Row, agent: str, reason: str, now: float) -> None:
         """Put a leased job back, or give it up after its last attempt."""
         given_up = row["attempts"] >= self._terms.max_attempts
@@ -350,12 +370,12 @@ class SqliteQueue:
     def _make_tables(self) -> None:
         with self._transaction() as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA_VERSION:
+            if version > len(STEPS):
                 raise QueueUnusable(str(self._path), f"it was made by a newer version ({version})")
-            if version == 0:
-                for statement in SCHEMA.split(";"):
+            for step in STEPS[version:]:
+                for statement in step.split(";"):
                     db.execute(statement)
-                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            db.execute(f"PRAGMA user_version = {len(STEPS)}")
 
 
 def _bare(jid: str) -> str:

@@ -111,6 +111,16 @@ def test_a_failed_job_goes_to_the_next_agent_and_dies_after_its_attempts(queue: 
     assert queue.counts()[JobState.DEAD] == 1
 
 
+def test_an_agent_whose_job_failed_hears_of_the_next_after_a_pause(queue: SqliteQueue, desk: JobDesk) -> None:
+    queue.submit([new_job("one"), new_job("two")], 0)
+    run = run_job(desk, OURS, GET)
+    desk.handle(OURS, JobFailedReport("one", run.lease_id, "input"), 1)
+    assert desk.handle(OURS, WANT, 1) == []
+    assert desk.handle(OURS, GET, 1) == []
+    assert desk.tick(1.5) == []
+    assert desk.tick(2) == [Reply(OURS, HaveGetJob(""))]
+
+
 def test_only_the_holder_of_a_lease_gives_a_job_back(queue: SqliteQueue, desk: JobDesk) -> None:
     queue.submit([new_job("one")], 0)
     run_job(desk, OURS, GET)

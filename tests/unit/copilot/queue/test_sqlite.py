@@ -1,10 +1,13 @@
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from client.copilot.queue.errors import JobExists, QueueUnusable
 from client.copilot.queue.queue import JobState, Lease, Lost, Taken, Terms
+from client.copilot.queue.records import STEPS
 from client.copilot.queue.sqlite import SqliteQueue
 from tests.unit.copilot.queue.jobs import new_job
 
@@ -193,6 +196,34 @@ def test_agents_are_known_by_account_for_what_they_announced(queue: SqliteQueue)
     assert queue.has_lease("two", A) is None
 
 
+def test_an_agent_whose_jobs_fail_pauses_longer_and_longer_until_one_is_accepted(queue: SqliteQueue) -> None:
+    queue.submit([new_job(f"job-{number}") for number in range(5)], 0)
+    assert queue.may_work(A, 0)
+    for number, pause_s in enumerate([1, 2, 4]):
+        lease = hand_out(queue, f"a@x/{number}", 100)
+        queue.refuse(lease.job.id, f"a@x/{number}", "bad", 100)
+        assert not queue.may_work(A, 100 + pause_s - 0.5)
+        assert queue.may_work(A, 100 + pause_s)
+    assert queue.may_work(B, 100)
+    assert queue.may_work(A, 50), "the clock was set back"
+    queue.accept("job-4", A, "", 101)
+    assert queue.may_work(A, 101)
+
+
+def test_the_queue_of_an_older_version_is_taken_up(tmp_path: Path) -> None:
+    path = tmp_path / "queue.sqlite"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(STEPS[0] + "PRAGMA user_version = 1")
+    queue = SqliteQueue(path, TERMS)
+    queue.submit([new_job("one")], 0)
+    assert queue.may_work(A, 0)
+    queue.close()
+    with closing(sqlite3.connect(path)) as newer:
+        newer.execute(f"PRAGMA user_version = {len(STEPS) + 1}")
+    with pytest.raises(QueueUnusable, match="newer"):
+        SqliteQueue(path)
+
+
 def test_every_step_is_in_the_history(queue: SqliteQueue) -> None:
     queue.submit([new_job("one", submitter="me")], 0)
     lease = hand_out(queue, now=1)
@@ -226,12 +257,9 @@ def test_a_file_that_is_no_queue_is_refused(tmp_path: Path) -> None:
 
 
 def test_handing_out_searches_by_index(queue: SqliteQueue, tmp_path: Path) -> None:
-    import sqlite3
-
-    with sqlite3.connect(tmp_path / "queue.sqlite") as other:
+    with closing(sqlite3.connect(tmp_path / "queue.sqlite")) as other:
         plan = other.execute(
             "EXPLAIN QUERY PLAN SELECT * FROM jobs WHERE state = 'waiting' ORDER BY priority DESC, place LIMIT 1"
         ).fetchall()
-    other.close()
     assert "jobs_waiting" in str(plan)
     assert "TEMP B-TREE" not in str(plan)
