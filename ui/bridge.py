@@ -100,6 +100,7 @@ class CoreThread(QObject):
         self._newest: ClientSnapshot | None = None
         self._wake_waits = False
         self._over = False
+        self._cancelled_early = False
         self._problem: Problem | None = None
         self._woken.connect(self._on_woken, Qt.ConnectionType.QueuedConnection)
         self._finished.connect(self._on_finished, Qt.ConnectionType.QueuedConnection)
@@ -126,7 +127,9 @@ class CoreThread(QObject):
     def cancel(self) -> None:
         """Cancel the core's coroutine: for a core that does not end when it is asked to."""
         with self._lock:
-            if self._port is not None and self._task is not None and not self._over:
+            if self._port is None or self._task is None:
+                self._cancelled_early = True
+            elif not self._over:
                 self._port.loop.call_soon_threadsafe(self._task.cancel)
 
     def join(self, limit_s: float) -> bool:
@@ -170,6 +173,8 @@ class CoreThread(QObject):
             self._early.clear()
             self._task = asyncio.ensure_future(self._main(port))
             self._port = port
+            if self._cancelled_early:
+                self._task.cancel()
         await asyncio.wait({self._task})
         with self._lock:
             # The loop closes soon; who sends after this finds nobody.

@@ -65,6 +65,11 @@ class MainWindow(QMainWindow):
         else:
             self._draw()
 
+    @property
+    def is_built(self) -> bool:
+        """Whether all parts are there and draw."""
+        return not self._steps
+
     def build_all(self) -> None:
         """Build all parts at once; for tests and pictures."""
         while self._steps:

@@ -70,6 +70,17 @@ def names(face: Face) -> set[str]:
     return set(face.report.get("widgets", {}))
 
 
+def icon_rests(face: Face) -> bool:
+    """Whether the icon is where the tray at the bottom right has put it, not where it was made."""
+    box = (face.report.get("tray") or {}).get("box")
+    return bool(box) and box[0] > 640 and box[1] > 450
+
+
+def menus(screen: Screen) -> int:
+    """How many of the program's windows can be seen: the icon's, the menu's."""
+    return len(screen.xdotool("search", "--onlyvisible", "--class", "face_program|Volunteer Cloud").split())
+
+
 @pytest.fixture
 async def host_screen(tmp_path: Path) -> AsyncIterator[tuple[Screen, SniHost]]:
     with open_screen(tmp_path, tray=False) as screen:
@@ -80,7 +91,7 @@ async def host_screen(tmp_path: Path) -> AsyncIterator[tuple[Screen, SniHost]]:
 
 async def test_xembed_tray(tmp_path: Path) -> None:
     with open_screen(tmp_path) as screen, started(screen, tmp_path, "--minimized") as face:
-        await until("an icon", lambda: (face.report.get("tray") or {}).get("box"))
+        await until("an icon in its place", lambda: icon_rests(face))
         assert face.report["window"] is None
         assert face.rss_mib() <= 90
         screen.click(face.report["tray"]["box"])
@@ -100,11 +111,13 @@ async def test_xembed_tray(tmp_path: Path) -> None:
 
 async def test_xembed_menu_by_keyboard(tmp_path: Path) -> None:
     with open_screen(tmp_path) as screen, started(screen, tmp_path, "--minimized") as face:
-        await until("an icon", lambda: (face.report.get("tray") or {}).get("box"))
+        await until("an icon in its place", lambda: icon_rests(face))
         await until("the state", lambda: "Working" in face.report["tray"]["tooltip"])
         x, y, width, height = face.report["tray"]["box"]
-        screen.xdotool("mousemove", str(x + width // 2), str(y + height // 2), "click", "3", "sleep", "0.5")
-        screen.xdotool("key", "--delay", "100", "Down", "Down", "Return")
+        before = menus(screen)
+        screen.xdotool("mousemove", str(x + width // 2), str(y + height // 2), "click", "3")
+        await until("the menu", lambda: menus(screen) > before)
+        screen.xdotool("key", "--delay", "200", "Down", "Down", "Return")
         await until("the second entry", lambda: face.asked == ["Pause"])
 
 

@@ -100,7 +100,7 @@ def test_snapshots_reach_window_and_tray_and_commands_the_core(qtbot: QtBot, bui
     face = build(core)
     with qtbot.waitSignal(face.core.snapshot_changed):
         face.start()
-    qtbot.waitUntil(lambda: face.window is not None and face.window.page.is_built)
+    qtbot.waitUntil(lambda: face.window is not None and face.window.is_built)
     assert face.window is not None
     assert face.window.page.headline.headline.text() == samples.WORKING.headline
     assert face.tray.icon is not None
@@ -145,7 +145,7 @@ def test_quit_says_that_it_saves_and_offers_nothing_more(qtbot: QtBot, build: Bu
     face = build(core)
     with qtbot.waitSignal(face.core.snapshot_changed):
         face.start()
-    qtbot.waitUntil(lambda: face.window is not None and face.window.page.is_built)
+    qtbot.waitUntil(lambda: face.window is not None and face.window.is_built)
     assert face.window is not None
     face.send(Quit())
     assert face.window.page.headline.headline.text() == "Saving the work …"
@@ -156,6 +156,7 @@ def test_quit_says_that_it_saves_and_offers_nothing_more(qtbot: QtBot, build: Bu
     assert face.window.page.headline.headline.text() == "Saving the work …"
     face.send(Start())
     assert ended.codes == []
+    qtbot.waitUntil(lambda: core.asked != [])
     with qtbot.waitSignal(ended.ended):
         face.hurry()
     assert core.asked == [Quit()]
@@ -241,7 +242,7 @@ def test_core_that_fails_is_shown_and_quit_then_ends_at_once(qtbot: QtBot, build
     face = build(broken)
     with qtbot.waitSignal(face.core.ended):
         face.start(minimized=True)
-    qtbot.waitUntil(lambda: face.window is not None and face.window.page.is_built)
+    qtbot.waitUntil(lambda: face.window is not None and face.window.is_built)
     assert face.window is not None
     assert face.window.isVisible()
     assert face.window.page.headline.headline.text() == "The program's core has stopped"

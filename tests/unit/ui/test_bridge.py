@@ -124,6 +124,14 @@ def test_a_core_that_does_not_end_can_be_cancelled(qtbot: QtBot) -> None:
     assert not thread.is_running
 
 
+def test_a_cancel_that_comes_too_early_is_kept(qtbot: QtBot) -> None:
+    thread = CoreThread(until_quit)  # type: ignore[arg-type]
+    thread.cancel()
+    with qtbot.waitSignal(thread.ended):
+        thread.start()
+    assert thread.join(LIMIT_S)
+
+
 @pytest.mark.parametrize("act", [lambda thread: thread.send(Stop()), lambda thread: thread.cancel()])
 def test_after_its_end_nothing_reaches_the_core_and_nothing_breaks(
     qtbot: QtBot, act: Callable[[CoreThread], None]

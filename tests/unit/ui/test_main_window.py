@@ -240,7 +240,7 @@ def test_window_is_built_in_steps(qtbot: QtBot) -> None:
     qtbot.addWidget(window)
     window.show_snapshot(samples.WORKING)
     window.show_tray_presence(has_tray=False)
-    assert not window.page.is_built
+    assert not window.is_built
     with qtbot.waitSignal(window.drawn):
         window.show()
     assert window.page.headline.headline.text() == samples.WORKING.headline
