@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from client import process
+from client.errors import ToolMissing
 from client.log import logger
 
 log = logger("site")
@@ -75,8 +76,12 @@ class SiteChild:
             await asyncio.sleep(pause_s)
             pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
             self.restarts += 1
-            await self.start()
             started_at = loop.time()
+            try:
+                await self.start()
+            except (OSError, ToolMissing) as error:
+                # Removed while the site runs, or no memory for a process: it may be back at the next trial.
+                log.error("%s cannot be started: %s", self.spec.name, error)
 
     async def _until_ended(self) -> int | None:
         """Its exit code, once it has ended."""

@@ -66,7 +66,7 @@ def build_application(settings: KeySettings) -> web.Application:
         if not hmac.compare_digest(request.headers.get("Authorization", "").encode("utf-8", "replace"), expected):
             log.warning("a request for a token without the enrolment secret")
             raise web.HTTPUnauthorized(text="the enrolment secret is not right")
-        vm_id = _vm_id(await request.read())
+        vm_id = parse_vm_id(await request.read())
         now = time.time()
         name = guest_name(now, settings.lifetime_s)
         log.info("account %s for VM %s", name, vm_id)
@@ -89,7 +89,12 @@ def build_application(settings: KeySettings) -> web.Application:
     return application
 
 
-def _vm_id(body: bytes) -> str:
+def parse_vm_id(body: bytes) -> str:
+    """The VM that a token is for.
+
+    Raises:
+        HTTPBadRequest: the body does not say.
+    """
     try:
         said = json.loads(body)
     except (ValueError, RecursionError) as error:

@@ -1,0 +1,146 @@
+import json
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from client.copilot.queue.queue import JobState
+from client.copilot.queue.sqlite import SqliteQueue
+from client.errors import BadInput
+from client.service.operator import (
+    JobOrder,
+    get_job,
+    job_counts,
+    main_jobs,
+    main_submit,
+    pythia8_orders,
+    submit,
+)
+from client.service.site_errors import JobNotChanged, NoSite, NoSuchJob
+from client.service.site_folder import SiteFolder
+from client.service.site_plan import load_plan, save_plan
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> SiteFolder:
+    folder = SiteFolder(tmp_path / "site")
+    folder.make()
+    save_plan(folder.plan, load_plan(folder.plan))
+    return folder
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "run.sh"
+    path.write_text("#!/bin/sh\n")
+    return path
+
+
+def test_jobs_of_one_order_share_their_input_and_differ_in_arguments(site: SiteFolder, script: Path) -> None:
+    ids = submit(site.base, JobOrder("run.sh", [script], "part {n}", number=3, time_limit_s=60))
+    jobs = [get_job(site.base, job_id) for job_id in ids]
+    assert [job.new.description.arguments for job in jobs] == ["part 0", "part 1", "part 2"]
+    assert {job.new.description.time_limit_s for job in jobs} == {60}
+    [folder] = {job.new.description.input_dir for job in jobs}
+    assert sorted(path.name for path in (site.chirp_root / folder).iterdir()) == [".__acl", "run.sh"]
+    assert (site.chirp_root / folder / ".__acl").read_text() == "address:* rl\n"
+    assert job_counts(site.base) == {"waiting": 3, "leased": 0, "done": 0, "dead": 0}
+
+
+def test_collisions_have_a_seed_each_and_are_validated(site: SiteFolder) -> None:
+    reference = {"histograms_sha256": "0" * 64, "sigma_mb": 56.0, "sigma_error_mb": 0.1}
+    ids = submit(site.base, *pythia8_orders(200, 2, 41), *pythia8_orders(200, 1, 7, reference=reference))
+    orders = [get_job(site.base, job_id).new for job_id in ids]
+    assert [order.description.arguments.split() for order in orders] == [
+        ["steering.cmnd", "200", "41"],
+        ["steering.cmnd", "200", "42"],
+        ["steering.cmnd", "200", "7"],
+    ]
+    assert [order.validator for order in orders] == ["pythia8"] * 3
+    assert orders[2].expected == {"events": 200, "seed": 7, "reference": reference}
+    assert set(orders[0].description.input_files) == {"run.sh", "simulate.py", "steering.cmnd"}
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        (JobOrder("../sh"), "not a path"),
+        (JobOrder("run.sh", [Path("/nowhere/run.sh")]), "is not a file"),
+        (JobOrder("run.sh", number=0), "number of jobs"),
+        (JobOrder("run.sh", validator="guess"), "no validator guess"),
+        (JobOrder("run.sh", time_limit_s=0), "time limit"),
+        (JobOrder("a###b"), "separates"),
+    ],
+)
+def test_an_unusable_order_is_refused_before_anything_is_written(
+    site: SiteFolder, script: Path, order: JobOrder, said: str
+) -> None:
+    with pytest.raises(BadInput, match=said):
+        submit(site.base, JobOrder("run.sh", [script]), order)
+    assert list(site.chirp_root.iterdir()) == []
+    assert sum(job_counts(site.base).values()) == 0
+
+
+def test_two_files_of_one_name_are_refused(site: SiteFolder, script: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other" / "run.sh"
+    other.parent.mkdir()
+    other.write_text("")
+    with pytest.raises(BadInput, match="same name"):
+        submit(site.base, JobOrder("run.sh", [script, other]))
+
+
+def test_a_folder_without_a_site_is_said_to_be_none(tmp_path: Path) -> None:
+    with pytest.raises(NoSite):
+        job_counts(tmp_path)
+    with pytest.raises(NoSite):
+        submit(tmp_path, JobOrder("run.sh"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_line_submits_lists_shows_cancels_and_puts_back(
+    site: SiteFolder, script: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--site", str(site.base)]
+    assert main_submit([*where, "--events", "10", "--number", "2", "--seed", "5", "--json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)
+    assert main_submit([*where, "--command", "run.sh", "--input-files", str(script), "--arguments", "x"]) == 0
+    assert capsys.readouterr().out.startswith("1 job submitted:")
+    assert main_jobs([*where, "cancel", first[:8]]) == 0
+    assert capsys.readouterr().out == f"{first} is dead now.\n"
+    with pytest.raises(JobNotChanged):
+        main_jobs([*where, "retry", second])
+    assert main_jobs([*where, "retry", first, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "waiting"
+    assert main_jobs(where) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "3 waiting, 0 leased, 0 done, 0 dead"
+    assert main_jobs([*where, "list", "--json", "--limit", "1"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["jobs"]) == 1
+    assert main_jobs([*where, "show", first, "--json"]) == 0
+    history = json.loads(capsys.readouterr().out)["history"]
+    assert [event["what"] for event in history] == ["submitted", "cancelled", "put back by the operator"]
+    assert main_jobs([*where, "show", first]) == 0
+    assert "steering.cmnd 10 5" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("word", ["", "none"])
+def test_unknown_jobs_are_said_to_be_so(site: SiteFolder, word: str) -> None:
+    submit(site.base, JobOrder("a"), JobOrder("b"))
+    with pytest.raises(NoSuchJob):
+        main_jobs(["--site", str(site.base), "show", word])
+
+
+@pytest.mark.parametrize("more", [["--events", "0"], ["--seed", "0"], ["--reference", "/nowhere"]])
+def test_a_wrong_command_line_is_refused(site: SiteFolder, more: list[str]) -> None:
+    with pytest.raises(BadInput):
+        main_submit(["--site", str(site.base), *more])
+
+
+def test_the_result_of_a_finished_job_is_shown(site: SiteFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    [job_id] = submit(site.base, JobOrder("run.sh"))
+    with closing(SqliteQueue(site.queue)) as queue:
+        queue.accept(job_id, "a@x/1", "1 file", time.time())
+    (site.results / job_id).mkdir(parents=True)
+    assert main_jobs(["--site", str(site.base), "show", job_id]) == 0
+    assert f"result: {site.results / job_id}" in capsys.readouterr().out
+    assert job_counts(site.base)[JobState.DONE] == 1

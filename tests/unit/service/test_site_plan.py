@@ -1,0 +1,54 @@
+import socket
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from client.errors import BadInput
+from client.service.site_plan import Ports, build_toml, choose_ports, load_plan, save_plan
+
+
+def test_a_plan_is_kept_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "site.toml"
+    plan = load_plan(path)
+    assert len({plan.site_secret, plan.enrolment_secret, plan.manager_password}) == 3
+    assert plan.site_secret not in repr(plan)
+    save_plan(path, plan)
+    assert load_plan(path) == plan
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "content", ["", "x", "[ports]\nxmpp = 1", "[ports]\nxmpp=1\nchirp=2\nkey=99999\n[secrets]", "\udcff"]
+)
+def test_a_damaged_plan_is_said_to_be_so(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "site.toml"
+    path.write_text(content, errors="surrogateescape")
+    with pytest.raises(BadInput, match=r"site\.toml"):
+        load_plan(path)
+
+
+def test_free_ports_are_kept_and_taken_ones_replaced_with_a_sentence() -> None:
+    first, said = choose_ports(Ports())
+    assert len(set(vars(first).values())) == 3
+    assert said == []
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", first.key))
+        other.listen()
+        second, said = choose_ports(first)
+    assert (second.xmpp, second.chirp) == (first.xmpp, first.chirp)
+    assert second.key not in vars(first).values()
+    assert said == [f"Port {first.key} (key) is taken by another program; a new one is chosen."]
+
+
+@given(st.dictionaries(st.sampled_from("abc"), st.text() | st.integers(-(2**60), 2**60) | st.booleans()))
+def test_toml_comes_back_as_it_was(values: dict[str, object]) -> None:
+    usable = {key: value for key, value in values.items() if not isinstance(value, str) or value.isprintable()}
+    assert tomllib.loads(build_toml({"section": usable})) == {"section": usable}
+
+
+def test_toml_leaves_nothing_out_and_escapes_what_it_must() -> None:
+    text = build_toml({"a": {"none": None, "path": Path("/x y"), "lines": 'one\n"two"\x7f\\'}})
+    assert tomllib.loads(text) == {"a": {"path": "/x y", "lines": 'one\n"two"\x7f\\'}}
