@@ -18,7 +18,7 @@ from client.log import logger
 from client.messages import fill, sentence
 from client.parts import Parts
 from client.reconcile import Intent, Observed, Step, Want, next_step, settled, wanted
-from client.snapshot import JobState, Severity, VmState, VmView
+from client.snapshot import JobState, JobView, Severity, VmState, VmView
 from client.supervisor import back_off_s
 
 #: a guest that ends sooner than this after its start has not worked
@@ -180,7 +180,7 @@ class VmKeeper:
         if message.kind == "hello" and self._intent.finishing:
             self._channel.send("finish", undo=False)
         for ended in self._tracker.drain_ended():
-            self._record(ended.job.job_id, ended.cpu_s)
+            self._record(ended.job, ended.cpu_s)
         if message.kind in {"job", "verdict", "bye", "boot"}:
             self._wake()
 
@@ -197,11 +197,8 @@ class VmKeeper:
         level = {"warning": 30, "error": 40, "debug": 10}.get(str(said.get("level")), 20)
         logger(area).log(level, "%s", str(said.get("text", "")).rstrip())
 
-    def _record(self, job_id: str, cpu_s: float) -> None:
-        job = self._tracker.job
-        if job is None or job.job_id != job_id:
-            return
-        parts = self._parts
+    def _record(self, job: JobView, cpu_s: float) -> None:
+        parts, job_id = self._parts, job.job_id
         parts.history.put(
             FinishedJob(
                 job_id,

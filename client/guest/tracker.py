@@ -18,6 +18,8 @@ BOOT_STEPS: Final = {
 }
 #: progress of the last so many seconds makes the rate
 RATE_WINDOW_S: Final = 30.0
+#: ended jobs that are remembered until their verdict comes
+UNJUDGED: Final = 50
 _ENDED: Final = frozenset({JobState.DONE, JobState.FAILED})
 
 
@@ -51,6 +53,7 @@ class GuestTracker:
         self._version = ""
         self._samples: deque[tuple[float, int]] = deque()
         self._ended: list[Ended] = []
+        self._unjudged: dict[str, Ended] = {}
 
     def boot(self) -> None:
         """The guest was started afresh."""
@@ -140,16 +143,23 @@ class GuestTracker:
             cause=str(said.get("cause", old.cause)),
         )
         if state in _ENDED:
-            self._ended.append(Ended(self.job, self._cpu_s))
+            self._ends(Ended(self.job, self._cpu_s))
 
     def _take_verdict(self, said: Any) -> None:
         job_id, accepted = str(said.get("job_id", "")), bool(said.get("accepted", False))
-        known = self.job if self.job is not None and self.job.job_id == job_id else JobView(job_id, JobState.DONE)
-        cause = known.cause if accepted else str(said.get("reason", "")) or "no reason given"
-        judged = replace(known, accepted=accepted, cause=cause)
-        if known is self.job:
+        known = self._unjudged.get(job_id) or Ended(JobView(job_id, JobState.DONE), 0.0)
+        cause = known.job.cause if accepted else str(said.get("reason", "")) or "no reason given"
+        judged = replace(known.job, accepted=accepted, cause=cause)
+        if self.job is not None and self.job.job_id == job_id:
             self.job = judged
-        self._ended.append(Ended(judged, self._cpu_s if known is self.job or judged is self.job else 0.0))
+        self._ends(Ended(judged, known.cpu_s))
+
+    def _ends(self, ended: Ended) -> None:
+        # The verdict often comes when the agent has the next job already.
+        self._unjudged[ended.job.job_id] = ended
+        if len(self._unjudged) > UNJUDGED:
+            del self._unjudged[next(iter(self._unjudged))]
+        self._ended.append(ended)
 
     def _rate(self, monotonic: float, done: int) -> float | None:
         samples = self._samples

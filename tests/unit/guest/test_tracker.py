@@ -61,12 +61,13 @@ def test_a_verdict_reaches_its_job_and_the_history_once_each() -> None:
 
 def test_a_late_verdict_does_not_touch_the_next_job() -> None:
     tracker = GuestTracker()
-    tell(tracker, "job", job_id="j1", state="done")
+    tell(tracker, "job", job_id="j1", state="done", done=7, total=7, cpu_s=3.0)
     tell(tracker, "job", job_id="j2", state="executing")
     tell(tracker, "verdict", job_id="j1", accepted=False, reason="histograms differ")
     assert tracker.job is not None
     assert (tracker.job.job_id, tracker.job.accepted) == ("j2", None)
-    assert tracker.drain_ended()[-1].job.cause == "histograms differ"
+    judged = tracker.drain_ended()[-1]
+    assert (judged.job.cause, judged.job.done_units, judged.cpu_s) == ("histograms differ", 7, 3.0)
 
 
 def test_an_unknown_state_changes_nothing() -> None:
