@@ -5,7 +5,7 @@ import re
 import pytest
 from aiohttp import web
 
-from client.copilot.managers.key import KeySettings, parse_vm_id, guest_name, guest_password
+from client.copilot.managers.key import KeySettings, guest_name, guest_password, parse_vm_id
 
 
 def test_an_account_tells_until_when_it_is_good_and_its_password_is_its_hmac() -> None:
