@@ -60,9 +60,10 @@ class Judge:
 
     def take_up_results(self) -> None:
         """Note results in the queue that were kept just before an earlier run was killed."""
-        for job in self.queue.jobs(JobState.LEASED) + self.queue.jobs(JobState.WAITING):
-            if self.shelf.result(job.id).is_dir():
-                self.queue.accept(job.id, job.agent, "kept by an earlier run", time.time())
+        for job_id in self.shelf.kept():
+            job = self.queue.get(job_id)
+            self.queue.accept(job_id, job.agent if job else "", "kept by an earlier run", time.time())
+            self.shelf.settle(job_id)
 
     def _judge(self, job: Job, parcel: Parcel) -> Verdict:
         claim = parcel.claim
@@ -90,6 +91,7 @@ class Judge:
         self.shelf.keep(parcel, facts, accepted=True)
         detail = f"{facts['files']} files, {facts['size_bytes']} bytes"
         taken = self.queue.accept(claim.job_id, claim.sender, detail, time.time())
+        self.shelf.settle(claim.job_id)
         if taken is Taken.ACCEPTED:
             log.info("job %s done by %s", claim.job_id, claim.sender)
             return Verdict(claim.job_id, True, "")

@@ -2,6 +2,7 @@
 
     <chirp root>/<job id>/<job id>.tgz     written by agents: nothing in there is trusted, least of all to be a file
     <folder>/intake/<instance>/<word>/     ours: packed.tgz and claim.json, output/ while it is unpacked
+    <folder>/intake/<instance>/kept-<job id>   ours: its result is kept, and maybe the queue does not know yet
     <folder>/results/<job id>/             ours: output/ and result.json of the accepted result
     <folder>/refused/<job id>/             ours: the same of the last output that was refused
 
@@ -29,6 +30,7 @@ _PACKED: Final = "packed.tgz"
 _CLAIM: Final = "claim.json"
 _OUTPUT: Final = "output"
 _RESULT: Final = "result.json"
+_KEPT: Final = "kept-"
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,8 @@ class Shelf:
     def left(self) -> Iterator[Parcel]:
         """Parcels that an earlier run of this instance had taken and not dealt with; unusable ones are removed."""
         for folder in sorted(self._intake.iterdir()):
+            if folder.name.startswith(_KEPT):
+                continue
             try:
                 claim = Claim(**json.loads((folder / _CLAIM).read_text(encoding="utf-8")))
                 (folder / _PACKED).lstat()
@@ -151,9 +155,20 @@ class Shelf:
         _remove(parcel.folder / _PACKED)
         (parcel.folder / _CLAIM).unlink(missing_ok=True)
         (parcel.folder / _RESULT).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        if accepted:
+            (self._intake / f"{_KEPT}{parcel.claim.job_id}").touch()
         target = (self._results if accepted else self._refused) / parcel.claim.job_id
         shutil.rmtree(target, ignore_errors=True)
         parcel.folder.rename(target)
+
+    def kept(self) -> list[str]:
+        """Ids of jobs whose accepted result is kept and was not `settle`d."""
+        notes = [path.name.removeprefix(_KEPT) for path in self._intake.glob(f"{_KEPT}*")]
+        return [job_id for job_id in notes if self.result(job_id).is_dir()]
+
+    def settle(self, job_id: str) -> None:
+        """The queue knows of a job's result. Idempotent."""
+        (self._intake / f"{_KEPT}{job_id}").unlink(missing_ok=True)
 
     def drop(self, parcel: Parcel) -> None:
         """Remove a parcel. Idempotent."""

@@ -197,8 +197,9 @@ def test_a_result_kept_when_killed_before_the_queue_knew_is_noted_at_the_next_st
     storage.upload(pack({"stdout": b"x"}))
     storage.shelf.keep(storage.shelf.fetch(CLAIM), {}, accepted=True)
     assert storage.state is JobState.LEASED
+    assert storage.left_in_intake() == 1
     storage.judge.take_up_results()
-    assert storage.state is JobState.DONE
+    assert (storage.state, storage.left_in_intake()) == (JobState.DONE, 0)
 
 
 def test_rubbish_in_the_intake_is_removed(storage: Storage) -> None:
