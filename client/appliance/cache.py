@@ -21,6 +21,8 @@ from client.paths import write_atomic
 from client.snapshot import TransferView
 
 MANIFEST_LIMIT_BYTES: Final = 1 << 20
+#: read after a verb: "Downloading the appliance"
+SHOWN_NAME: Final = "the appliance"
 
 ShowTransfer = Callable[[TransferView | None], None]
 
@@ -91,7 +93,7 @@ class ApplianceCache:
     def _verify(self, sha256: str, show: Callable[[TransferView], None]) -> Appliance:
         appliance = self._appliance(sha256)
         needed = self._needed(appliance)
-        meter = Meter(appliance.name, "verifying", sum(file.size_bytes for file in needed), show)
+        meter = Meter(SHOWN_NAME, "verifying", sum(file.size_bytes for file in needed), show)
         for file in needed:
             path = self.place(sha256, file.name)
             try:
@@ -113,7 +115,7 @@ class ApplianceCache:
         missing = [file for file in self._needed(appliance) if not self._is_whole(file, sha256)]
         total = sum(file.size_bytes for file in missing)
         need_space(folder, total)
-        meter = Meter(appliance.name, "downloading", total, show)
+        meter = Meter(SHOWN_NAME, "downloading", total, show)
         for file in missing:
             logger("appliance").info("Fetching %s (%.1f MB)", file.name, file.size_bytes / 1e6)
             target = folder / file.name

@@ -68,27 +68,38 @@ def open_screen(folder: Path, size: str = "1280x900x24", tray: bool = True) -> I
     """Start a screen with its helpers; logs go to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        reading, writing = os.pipe()
-        server = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(writing), "-screen", "0", size, "-nolisten", "tcp"],
-            pass_fds=(writing,),
-            stderr=subprocess.DEVNULL,
-        )
-        stack.callback(_ended, server)
-        os.close(writing)
-        with os.fdopen(reading) as file:
-            number = file.readline().strip()
-        assert number.isdecimal(), "Xvfb did not start"
         env = {key: value for key, value in os.environ.items() if not key.startswith(("QT_", "WAYLAND"))}
-        env |= {"DISPLAY": f":{number}", "NO_AT_BRIDGE": "1"}
+        env |= {"DISPLAY": _start_server(stack, size, env), "NO_AT_BRIDGE": "1"}
         env["DBUS_SESSION_BUS_ADDRESS"] = _start_bus(stack, folder, env)
         stack.enter_context(running(["openbox", "--sm-disable"], env, folder / "openbox.log"))
+        wait_for("a window manager", lambda: "openbox" in _manager(env).lower(), LIMIT_S)
         if tray:
             trayer = ["trayer", "--edge", "bottom", "--align", "right", "--widthtype", "request", "--height", "28"]
             stack.enter_context(running(trayer, env, folder / "trayer.log"))
-        screen = Screen(env)
-        wait_for("a window manager", lambda: "openbox" in _manager(env).lower(), LIMIT_S)
-        yield screen
+            wait_for("a tray", lambda: _has_tray(env), LIMIT_S)
+        yield Screen(env)
+
+
+def _start_server(stack: contextlib.ExitStack, size: str, env: dict[str, str]) -> str:
+    """An X server that answers; another one if two that start at once took the same number from each other."""
+    for _ in range(5):
+        reading, writing = os.pipe()
+        command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", size, "-nolisten", "tcp"]
+        server = subprocess.Popen(command, pass_fds=(writing,), stderr=subprocess.DEVNULL)
+        os.close(writing)
+        with os.fdopen(reading) as file:
+            display = f":{file.readline().strip()}"
+        asked = subprocess.run(["xprop", "-display", display, "-root"], env=env, capture_output=True)
+        if server.poll() is None and asked.returncode == 0:
+            stack.callback(_ended, server)
+            return display
+        _ended(server)
+    raise AssertionError("Xvfb did not start")
+
+
+def _has_tray(env: dict[str, str]) -> bool:
+    found = subprocess.run(["xwininfo", "-root", "-tree"], env=env, capture_output=True, text=True)
+    return "panel" in found.stdout
 
 
 def _start_bus(stack: contextlib.ExitStack, folder: Path, env: dict[str, str]) -> str:
