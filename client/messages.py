@@ -86,6 +86,44 @@ SENTENCES: Final[dict[str, Sentence]] = {
     "job-refused": Sentence(
         "The project did not accept the output of job {job_id}: {cause}", "It goes back to the project's queue."
     ),
+    "monitor-gone": Sentence(
+        "The virtual machine {vm_id} does not answer its hypervisor ({said}).", "It is ended and started again."
+    ),
+    "monitor-refused": Sentence(
+        "The hypervisor could not do {command} with the virtual machine {vm_id}: {said}", "It stays as it is. " + _RETRY
+    ),
+    "bad-stanza": Sentence(
+        "A message ({command}) carried an unusable value: {field} {said}.", "It was dropped, nothing else happened."
+    ),
+    "transport-down": Sentence("There is no connection to the project's message server as {jid}.", _RETRY),
+    "transfer-failed": Sentence(
+        "A file could not be moved to or from {server}: {path} ({said}).",
+        "It is tried a few times, then the job goes back to the queue.",
+    ),
+    "file-too-big": Sentence(
+        "{path} has {size_bytes} bytes, more than the {limit_bytes} allowed.", "The job goes back to the project."
+    ),
+    "job-exists": Sentence("There is a job {job_id} already.", "Submit it under another id.", Severity.ERROR),
+    "queue-unusable": Sentence(
+        "The job queue {path} cannot be used: {said}",
+        "Check the file and its folder; no job is taken until then.",
+        Severity.ERROR,
+    ),
+    "output-refused": Sentence("The output was refused: {said}", "The job goes back to the queue."),
+    "site-running": Sentence(
+        "The local site in {folder} runs already.", "Use it, or end it: main.py site down.", Severity.ERROR
+    ),
+    "site-not-running": Sentence(
+        "The local site in {folder} does not run.", "Start it: main.py site up.", Severity.ERROR
+    ),
+    "no-site": Sentence("There is no local site in {folder}.", "Make one: main.py site up.", Severity.ERROR),
+    "site-child-not-ready": Sentence(
+        "{child} did not start: {said}", "The site was taken down; mend the cause and start it again.", Severity.ERROR
+    ),
+    "no-such-job": Sentence("There is no job {job_id} in this site.", "main.py jobs list shows them.", Severity.ERROR),
+    "job-not-changed": Sentence(
+        "Job {job_id} is {state} and cannot {verb}.", "main.py jobs list shows which can.", Severity.ERROR
+    ),
     "damaged-file": Sentence("{path} was damaged and has been set aside.", "Starting with a new one."),
 }
 

@@ -1,28 +1,31 @@
 """Every error has a sentence, whatever its fields hold."""
 
+import importlib
+import pkgutil
 import string
 
 import pytest
 
-import client.appliance.errors
-import client.errors
-import client.hypervisor.errors
-import client.project.errors
+import client
 from client.errors import BadInput, ClientError, DiskFull
 from client.messages import SENTENCES, fill, sentence
 
-MODULES = (client.errors, client.appliance.errors, client.hypervisor.errors, client.project.errors)
-ERRORS = sorted(
-    {
-        kind
-        for module in MODULES
-        for kind in vars(module).values()
-        if isinstance(kind, type) and issubclass(kind, ClientError)
-    },
-    key=lambda kind: kind.code,
-)
+
+def _all_errors() -> list[type[ClientError]]:
+    """Every error class of the program, found by looking into every module of it."""
+    for found in pkgutil.walk_packages(client.__path__, "client."):
+        importlib.import_module(found.name)
+    kinds, todo = set(), [ClientError]
+    while todo:
+        kind = todo.pop()
+        kinds.add(kind)
+        todo += kind.__subclasses__()
+    return sorted((kind for kind in kinds if kind.__module__.startswith("client.")), key=lambda kind: kind.code)
+
+
+ERRORS = _all_errors()
 #: roots of families are never raised
-ROOTS = {"internal", "appliance", "hypervisor"}
+ROOTS = {"internal", "appliance", "hypervisor", "copilot", "queue", "site"}
 
 
 @pytest.mark.parametrize("kind", [k for k in ERRORS if k.code not in ROOTS], ids=lambda kind: kind.code)
