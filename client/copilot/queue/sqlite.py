@@ -6,43 +6,21 @@ accepting, cancelling) is synced, the rest is not: it is only handed out again t
 millisecond, so they are called on the event loop; the synced ones wait for the disk.
 """
 
-import contextlib
 import sqlite3
 import uuid
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Final
 
-from client.copilot.queue.errors import JobExists, QueueUnusable
-from client.copilot.queue.queue import Event, Job, JobState, Lease, Lost, NewJob, Taken, Terms
-from client.copilot.queue.records import STEPS, read_job, write_order
+from client.copilot.queue.errors import JobExists
+from client.copilot.queue.file import QueueFile, bare
+from client.copilot.queue.queue import Job, JobState, Lease, Lost, NewJob, Taken
+from client.copilot.queue.records import read_job, write_order
 
-#: How long a verb waits for other processes' verbs.
-_BUSY_TIMEOUT_S: Final = 10.0
 _MAX_REASON_CHARS: Final = 500
 
 
-class SqliteQueue:
-    """See `client.copilot.queue.queue.JobQueue` for the verbs.
-
-    Args:
-        path: the file; made when it is not there.
-
-    Raises:
-        QueueUnusable: also raised by every verb when the file or the disk fails.
-    """
-
-    def __init__(self, path: Path, terms: Terms | None = None) -> None:
-        self._path = path
-        self._terms = terms or Terms()
-        try:
-            self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-            self._db.row_factory = sqlite3.Row
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-        except sqlite3.Error as error:
-            raise QueueUnusable(str(path), str(error)) from error
-        self._make_tables()
+class SqliteQueue(QueueFile):
+    """See `client.copilot.queue.queue.JobQueue` for the verbs."""
 
     def submit(self, jobs: Sequence[NewJob], now: float) -> None:
         """Take all jobs or none."""
@@ -58,22 +36,6 @@ class SqliteQueue:
                     values,
                 )
                 self._note(job_id, now, "submitted", "", new.submitter)
-
-    def has_work(self) -> bool:
-        """Whether a job waits."""
-        with self._reading() as db:
-            found = db.execute("SELECT 1 FROM jobs WHERE state = 'waiting' LIMIT 1").fetchone()
-        return found is not None
-
-    def may_work(self, agent: str, now: float) -> bool:
-        """Whether the agent need not pause for its failures."""
-        with self._reading() as db:
-            row = db.execute("SELECT number, last_at FROM failures WHERE account = ?", (_bare(agent),)).fetchone()
-        if row is None:
-            return True
-        pause_s = min(self._terms.longest_pause_s, 2.0 ** min(row["number"] - 1, 30))
-        # A clock that was set back must not lock anybody out.
-        return not 0 <= now - row["last_at"] < pause_s
 
     def hand_out(self, agent: str, now: float, *, extends: bool) -> Lease | None:
         """Lease the next job, or again the one that the agent has not confirmed."""
@@ -157,7 +119,7 @@ class SqliteQueue:
                 "UPDATE jobs SET state = 'done', finished_at = ?, agent = ?, reason = '' WHERE place = ?",
                 (now, agent, row["place"]),
             )
-            db.execute("DELETE FROM failures WHERE account = ?", (_bare(agent),))
+            db.execute("DELETE FROM failures WHERE account = ?", (bare(agent),))
             self._note(job_id, now, "done", agent, detail)
             return Taken.ACCEPTED
 
@@ -168,7 +130,7 @@ class SqliteQueue:
             if row is None:
                 return
             self._blame(agent, now)
-            if row["state"] == JobState.LEASED and _bare(row["agent"]) == _bare(agent):
+            if row["state"] == JobState.LEASED and bare(row["agent"]) == bare(agent):
                 self._return(row, agent, f"output refused: {reason}", now)
             else:
                 self._note(job_id, now, "late output refused", agent, reason)
@@ -211,48 +173,7 @@ class SqliteQueue:
             self._note(job_id, now, "put back by the operator", "", row["reason"])
             return True
 
-    def get(self, job_id: str) -> Job | None:
-        """A job; None if there is none."""
-        with self._reading():
-            row = self._row(job_id)
-        return read_job(row) if row is not None else None
-
-    def has_lease(self, job_id: str, agent: str) -> bool | None:
-        """Whether the agent extends leases; None if it never had this job."""
-        with self._reading() as db:
-            rows = db.execute("SELECT agent, extends FROM leases WHERE job_id = ?", (job_id,)).fetchall()
-        said = [bool(row["extends"]) for row in rows if _bare(row["agent"]) == _bare(agent)]
-        return any(said) if said else None
-
-    def jobs(self, state: JobState | None = None, limit: int = 1000) -> list[Job]:
-        """Jobs in the order of submission."""
-        which = "WHERE state = ?" if state else ""
-        values: tuple[Any, ...] = (state.value, limit) if state else (limit,)
-        with self._reading() as db:
-            rows = db.execute(f"SELECT * FROM jobs {which} ORDER BY place LIMIT ?", values).fetchall()
-        return [read_job(row) for row in rows]
-
-    def counts(self) -> dict[JobState, int]:
-        """How many jobs are in each state."""
-        with self._reading() as db:
-            rows = db.execute("SELECT state, count(*) AS number FROM jobs GROUP BY state").fetchall()
-        return dict.fromkeys(JobState, 0) | {JobState(row["state"]): row["number"] for row in rows}
-
-    def history(self, job_id: str) -> list[Event]:
-        """What happened to a job, oldest first."""
-        with self._reading() as db:
-            rows = db.execute("SELECT * FROM history WHERE job_id = ? ORDER BY rowid", (job_id,)).fetchall()
-        return [Event(row["job_id"], row["at"], row["what"], row["agent"], row["detail"]) for row in rows]
-
-    def close(self) -> None:
-        """Close it; idempotent."""
-        self._db.close()
-
     # -- inside a transaction
-
-    def _row(self, job_id: str) -> sqlite3.Row | None:
-        found: sqlite3.Row | None = self._db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        return found
 
     def _change(self, statement: str, values: tuple[Any, ...]) -> Job:
         """Run an UPDATE of one row; the job as it is then."""
@@ -304,7 +225,7 @@ class SqliteQueue:
         self._db.execute(
             "INSERT INTO failures VALUES (?, 1, ?)"
             " ON CONFLICT (account) DO UPDATE SET number = number + 1, last_at = excluded.last_at",
-            (_bare(agent), now),
+            (bare(agent), now),
         )
 
     def _return(self, row: sqlite3.Row, agent: str, reason: str, now: float) -> None:
@@ -338,45 +259,3 @@ class SqliteQueue:
         if row["state"] == JobState.LEASED and row["lease_id"] != lease_id:
             return "another computer does the job"
         return ""
-
-    # -- transactions
-
-    @contextlib.contextmanager
-    def _transaction(self, *, synced: bool = False) -> Iterator[sqlite3.Connection]:
-        with self._reading() as db:
-            if synced:
-                db.execute("PRAGMA synchronous = FULL")
-            try:
-                db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield db
-                except BaseException:
-                    db.execute("ROLLBACK")
-                    raise
-                db.execute("COMMIT")
-            finally:
-                if synced:
-                    db.execute("PRAGMA synchronous = NORMAL")
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        try:
-            yield self._db
-        except sqlite3.Error as error:
-            if self._db.in_transaction:
-                self._db.rollback()
-            raise QueueUnusable(str(self._path), str(error)) from error
-
-    def _make_tables(self) -> None:
-        with self._transaction() as db:
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version > len(STEPS):
-                raise QueueUnusable(str(self._path), f"it was made by a newer version ({version})")
-            for step in STEPS[version:]:
-                for statement in step.split(";"):
-                    db.execute(statement)
-            db.execute(f"PRAGMA user_version = {len(STEPS)}")
-
-
-def _bare(jid: str) -> str:
-    return jid.partition("/")[0]
