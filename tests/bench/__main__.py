@@ -25,6 +25,7 @@ def main() -> int:
             print(harness.show(row), flush=True)
             rows.append(row)
             harness.write([row])
+    print(harness.machine())
     print(f"{len(rows)} rows in {harness.RESULT.relative_to(harness.TOP)}")
     return 0
 

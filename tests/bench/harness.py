@@ -1,7 +1,9 @@
 """Rows of the bench: declared with `@bench`, run by word, printed as a table, written as JSON."""
 
 import json
+import os
 import platform
+import re
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -75,10 +77,15 @@ def against(name: str, values: list[float], unit: str, peer: str, peers: list[fl
 
 def show(row: Row) -> str:
     """One line of the table."""
-    peer = f"{row.peer}: {row.peer_value:.3g}" if row.peer and row.peer_value is not None else row.peer
+    peer = f"{row.peer}: {_figure(row.peer_value)}" if row.peer and row.peer_value is not None else row.peer
     met = {True: "met", False: "NOT MET", None: ""}[row.met]
-    spread = f"({row.spread[0]:.3g} .. {row.spread[1]:.3g})" if row.spread else ""
-    return f"{row.name:58} {row.value:10.3f} {row.unit:10} {spread:22} {peer:34} {row.goal:42} {met}"
+    spread = f"({_figure(row.spread[0])} .. {_figure(row.spread[1])})" if row.spread else ""
+    cells = f"{row.name:52} {_figure(row.value):>8} {row.unit:9} {spread:18} {row.goal:36} {met:7} {peer}"
+    return cells.rstrip()
+
+
+def _figure(value: float) -> str:
+    return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def write(rows: list[Row]) -> None:
@@ -90,5 +97,8 @@ def write(rows: list[Row]) -> None:
 
 
 def machine() -> str:
-    """What this was measured on."""
-    return f"{platform.platform()}, Python {platform.python_version()}"
+    """What this was measured on, and how busy that was."""
+    load = " ".join(f"{one:.2f}" for one in os.getloadavg())
+    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    cores = f"{os.cpu_count()} x {cpu[1] if cpu else platform.processor()}"
+    return f"{platform.platform()}, {cores}, Python {platform.python_version()}, load {load}"

@@ -1,0 +1,36 @@
+"""The contextualization medium, as it is made before each boot."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from client import __version__
+from client.appliance.agent import build_agent
+from client.appliance.context import ContextSettings, build_context_medium
+from tests.bench.harness import Row, at_most, bench, plain
+
+TIMES = 11
+SETTINGS = ContextSettings("work-1", "a@b", "password", "10.0.2.100", 5222, "b", "jm@b", 1.0, ca_pem="x" * 1200)
+
+
+@bench("context medium")
+def medium() -> Iterator[Row]:
+    packing = _timed(lambda: build_agent(__version__), 3)
+    agent = build_agent(__version__)
+    with tempfile.TemporaryDirectory(prefix="vc-bench-") as name:
+        path = Path(name) / "context.iso"
+        making = _timed(lambda: build_context_medium(path, SETTINGS.to_json(), agent), TIMES)
+        size = path.stat().st_size
+    yield at_most("context medium: make it", making, "ms", 100)
+    yield plain("context medium: pack the agent (once a run)", packing, "ms")
+    yield plain("context medium: size", [size / 1024], "KiB")
+
+
+def _timed(deed: object, times: int) -> list[float]:
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        deed()  # type: ignore[operator]
+        taken.append((time.perf_counter() - began) * 1000)
+    return taken
