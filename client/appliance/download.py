@@ -20,6 +20,17 @@ CHUNK_BYTES: Final = 256 * 1024
 SPARE_BYTES: Final = 64 * 2**20
 
 
+def cause_of(error: BaseException) -> str:
+    """What a volunteer can read of a failed request: the system's own word for it, not the library's."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.strerror:
+            return seen.strerror
+        inner = seen.args[0] if seen.args and isinstance(seen.args[0], BaseException) else getattr(seen, "reason", None)
+        seen = inner if isinstance(inner, BaseException) else seen.__cause__ or seen.__context__
+    return "no answer in time" if "Timeout" in type(error).__name__ else "the connection broke"
+
+
 class Cancelled(Exception):
     """The fetch was called off; what was fetched so far is removed."""
 
@@ -58,7 +69,7 @@ def download(
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise DiskFull(str(target.parent), size_bytes, shutil.disk_usage(target.parent).free) from error
-        raise DownloadFailed(url, str(error)) from error
+        raise DownloadFailed(url, cause_of(error)) from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -103,8 +114,8 @@ def fetch_small(url: str, limit_bytes: int) -> bytes:
             if reply.status_code != 200:
                 raise DownloadFailed(url, f"status {reply.status_code}")
             content = reply.raw.read(limit_bytes + 1, decode_content=True)
-    except (OSError, requests.RequestException) as error:
-        raise DownloadFailed(url, str(error)) from error
+    except OSError as error:
+        raise DownloadFailed(url, cause_of(error)) from error
     if len(content) > limit_bytes:
         raise DownloadFailed(url, f"more than {limit_bytes} bytes")
     return bytes(content)

@@ -43,6 +43,7 @@ class _Machine:
     console: str = ""
     lives: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    reviving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class FakeDriver:
@@ -256,11 +257,14 @@ class FakeDriver:
 
     async def _revive(self, vm_id: str) -> None:
         """Give a VM that runs according to its folder the guest that an earlier driver took with it."""
-        if self._kept(vm_id).state in _RUNS and self._known(vm_id).guest is None:
+        machine = self._known(vm_id)
+        async with machine.reviving:  # two who look at once get one guest
             state = self._kept(vm_id).state
+            if state not in _RUNS or machine.guest is not None:
+                return
             await self._execute(vm_id, afresh=True)
-            if state is VmState.PAUSED:
-                await self._hold(vm_id, state)
+        if state is VmState.PAUSED:
+            await self._hold(vm_id, state)
 
     def _ended(self, vm_id: str, guest: FakeGuest) -> None:
         machine = self._machines.get(vm_id)

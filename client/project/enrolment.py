@@ -33,7 +33,7 @@ def fetch_guest_token(project: Project, vm_id: str) -> GuestToken:
     try:
         reply = requests.post(url, json={"vm_id": vm_id}, headers=headers, timeout=TIMEOUT_S, allow_redirects=False)
     except requests.RequestException as error:
-        raise ProjectUnreachable(url, str(error)) from error
+        raise ProjectUnreachable(url, type(error).__name__) from error
     if reply.status_code >= 500:
         raise ProjectUnreachable(url, f"status {reply.status_code}")
     if reply.status_code != 200 or len(reply.content) > _REPLY_LIMIT_BYTES:

@@ -79,6 +79,8 @@ class Rig:
     driver: FakeDriver | None = None
     core: Core | None = None
     last: ClientSnapshot | None = None
+    #: codes of all problems ever shown, also of those that are over
+    told: set[str] = field(default_factory=set)
 
     @property
     def paths(self) -> Paths:
@@ -104,7 +106,7 @@ class Rig:
         core = Core(self.paths, Preferences({}), Make(driver=self._find_driver, token=self._token, clock=self.clock))
         core.load()
         core.board.subscribe(self._see)
-        self.core = core
+        self.core, self.driver, self.last = core, None, None
         task = asyncio.create_task(core.run())
         try:
             async with asyncio.timeout(limit_s):
@@ -118,6 +120,7 @@ class Rig:
 
     def _see(self, snapshot: ClientSnapshot) -> None:
         self.last = snapshot
+        self.told |= {problem.code for problem in snapshot.problems}
 
     @property
     def vm(self) -> VmView | None:

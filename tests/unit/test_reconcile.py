@@ -57,10 +57,7 @@ def test_every_wish_is_reached_in_a_few_steps(
         step = next_step(want, seen)
         if step is Step.NOTHING:
             break
-        if step is Step.FETCH:
-            seen = replace(seen, appliance_ready=True)
-        else:
-            seen = replace(seen, state=EFFECT[step])
+        seen = replace(seen, appliance_ready=True) if step is Step.FETCH else replace(seen, state=EFFECT[step])
     assert seen.state in REACHED[want] | ({VmState.STARTING} if want is Want.RUN else set())
 
 
