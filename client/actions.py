@@ -142,6 +142,7 @@ class Actions:
             needs_network=self._internet(),
             time_limit_s=project.needs.time_limit_s,
             output_limit_mib=project.needs.output_limit_mib,
+            host_silence_limit_s=self._parts.preferences.number("guest.host_silence_limit_s"),
             wall_clock=self._parts.clock.now().timestamp(),
         )
 

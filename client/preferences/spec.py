@@ -49,6 +49,15 @@ TABLE: Final = (
         "guest.memory_mib", 1024, "Memory", "Most memory that the virtual machine may use.", "MiB", 128, 1048576
     ),
     PreferenceSpec(
+        "guest.host_silence_limit_s",
+        60,
+        "Alone at most",
+        "Running time without a word of this program after which the virtual machine saves its job and turns off.",
+        "s",
+        15,
+        3600,
+    ),
+    PreferenceSpec(
         "network.internet",
         False,
         "Internet for jobs",

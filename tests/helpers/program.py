@@ -49,6 +49,32 @@ class Site:
     def states(self) -> list[str]:
         return sorted(job["state"] for job in self.jobs())
 
+    def job(self, job_id: str) -> dict[str, Any]:
+        return next(job for job in self.jobs() if job["id"] == job_id)
+
+    def history(self, job_id: str) -> list[str]:
+        """What became of a job, oldest first, in the queue's words."""
+        done = run_main("jobs", "--site", str(self.folder), "show", job_id, "--json")
+        assert done.returncode == 0, done.stderr
+        return [f"{event['what']} {event['detail']}".strip() for event in json.loads(done.stdout)["history"]]
+
+    def results(self, job_id: str) -> list[str]:
+        """Names of the files of a job's accepted result; empty for none."""
+        folder = self.folder / "storage" / "results" / job_id / "output"
+        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+    def child(self, name: str) -> int:
+        """Process id of one of the site's parts; 0 while it does not run."""
+        done = run_main("site", "status", "--folder", str(self.folder), "--json")
+        return int(json.loads(done.stdout)["children"].get(name) or 0)
+
+    def kill_child(self, name: str) -> int:
+        """Kill one of the site's parts as nothing can prevent; returns the process id that it had."""
+        pid = self.child(name)
+        assert pid, name
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
 
 @contextlib.contextmanager
 def open_site(folder: Path, *words: str) -> Iterator[Site]:
@@ -100,6 +126,28 @@ class Client:
 
     def job(self) -> dict[str, Any]:
         return dict(self.vm()["job"] or {"state": "", "job_id": "", "done_units": 0, "accepted": None})
+
+    def accepted(self) -> int:
+        return int(self.snapshot()["totals"]["jobs_accepted"])
+
+    def problems(self) -> dict[str, str]:
+        """What stands now: code to both sentences."""
+        return {one["code"]: f"{one['text']} {one['doing']}" for one in self.snapshot()["problems"]}
+
+    def said(self, words: str) -> bool:
+        """Whether the program's log holds these words."""
+        log = self.base / "client.jsonl"
+        return log.exists() and words in log.read_text(encoding="utf-8", errors="replace")
+
+    def qemus(self) -> list[int]:
+        return qemus_of(self.base)
+
+    def wait_events(self, least: int, limit_s: float = 90) -> dict[str, Any]:
+        """Wait until the job in hand has done so many of its units; returns it."""
+        wait_for(
+            f"{least} events", lambda: self.job()["state"] == "executing" and self.job()["done_units"] >= least, limit_s
+        )
+        return self.job()
 
     def output(self) -> str:
         return self.log.read_text(errors="replace")[-4000:]
@@ -154,3 +202,15 @@ def processes_of(folder: Path) -> list[str]:
             if str(folder) in words and "pytest" not in words:
                 found.append(words)
     return found
+
+
+def qemus_of(folder: Path) -> list[int]:
+    """Processes of hypervisors that work in a folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                if "qemu-system" in words[0] and any(str(folder) in word for word in words):
+                    found.append(int(entry.name))
+    return sorted(found)

@@ -1,0 +1,93 @@
+"""The client dies or leaves in mid-job: the same guest and the same job go on, and nothing is left behind."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.program import Client, Site, open_client, processes_of, qemus_of, run_main
+from tests.helpers.screen import wait_for
+
+pytestmark = [pytest.mark.end2end, pytest.mark.timeout(300)]
+TCG = ("--set", "hypervisor.accelerator=tcg")
+#: shortest that the preferences allow
+SILENCE = ("--set", "guest.host_silence_limit_s=15")
+
+
+@contextlib.contextmanager
+def working(base: Path, site: Site, *more: str) -> Iterator[Client]:
+    with open_client(base, "headless", "--project", str(site.project), *TCG, *SILENCE, *more) as client:
+        yield client
+
+
+def wait_accepted(client: Client, site: Site, job_id: str, limit_s: float = 150) -> None:
+    wait_for("the verdict", lambda: client.accepted() == 1, limit_s)
+    assert site.job(job_id)["state"] == "done"
+    assert "summary.json" in site.results(job_id)
+
+
+def leave(client: Client) -> None:
+    """Quit with the work stopped; nothing of the client is left but its base folder."""
+    assert client.quit("--stop-work") == 0
+    assert processes_of(client.base) == []
+    leftovers = [path.name for path in client.base.rglob("*") if path.suffix in {".part", ".new"}]
+    assert leftovers == []
+
+
+def test_a_killed_client_takes_up_the_same_guest_and_job(tmp_path: Path, site: Site) -> None:
+    base = tmp_path / "base"
+    (job_id,) = site.submit("--events", "250", "--number", "1", "--seed", "11")
+    with working(base, site, "--start") as client:
+        client.wait_events(10)
+        (qemu,) = client.qemus()
+        client.kill()
+    assert qemus_of(base) == [qemu]
+    with working(base, site) as client:
+        second = run_main("headless", "--basedir", str(base))
+        assert second.returncode == 2
+        assert f"Volunteer Cloud already runs in {base}." in second.stderr
+        job = client.wait_events(11)
+        assert job["job_id"] == job_id
+        assert client.qemus() == [qemu]
+        wait_accepted(client, site, job_id)
+        assert client.qemus() == [qemu]
+        assert site.job(job_id)["attempts"] == 1
+        leave(client)
+
+
+def test_a_guest_left_alone_saves_its_job_and_goes(tmp_path: Path, site: Site) -> None:
+    base = tmp_path / "base"
+    (job_id,) = site.submit("--events", "450", "--number", "1", "--seed", "12")
+    with working(base, site, "--start") as client:
+        done = client.wait_events(20)["done_units"]
+        client.kill()
+    assert len(qemus_of(base)) == 1
+    wait_for("the guest's own end", lambda: qemus_of(base) == [], 60)
+    assert processes_of(base) == []
+    with working(base, site) as client:
+        wait_for("the job", lambda: client.job()["job_id"] == job_id and client.job()["done_units"], 90)
+        assert client.job()["done_units"] >= done
+        wait_accepted(client, site, job_id)
+        assert site.job(job_id)["attempts"] == 1
+        leave(client)
+
+
+def test_a_stopped_job_goes_on_from_its_saved_state(tmp_path: Path, site: Site) -> None:
+    base = tmp_path / "base"
+    (job_id,) = site.submit("--events", "250", "--number", "1", "--seed", "13")
+    with working(base, site, "--start") as client:
+        client.wait_events(10)
+        client.ctl("stop")
+        wait_for("the saved state", lambda: client.vm()["state"] == "saved", 60)
+        assert client.snapshot()["reason"]["code"] == "stopped-by-user"
+        assert client.qemus() == []
+        assert client.quit() == 0
+    assert processes_of(base) == []
+    with working(base, site) as client:
+        assert client.vm()["state"] in {"saved", "absent"}
+        client.ctl("start")
+        assert client.wait_events(11)["job_id"] == job_id
+        wait_accepted(client, site, job_id)
+        assert site.job(job_id)["attempts"] == 1
+        leave(client)
