@@ -6,7 +6,7 @@ from client.snapshot import Activity, JobState, JobView, Problem, Reason, Severi
 
 _STEPS: Final = {
     JobState.IDLE: "Waiting for a job from the project",
-    JobState.WANTING: "Asking the project for a job",
+    JobState.WANTING: "Waiting for a job from the project",
     JobState.GETTING_INPUT: "Fetching the job's input",
     JobState.EXECUTING: "Computing",
     JobState.VALIDATING: "Checking the job's output",

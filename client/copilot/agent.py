@@ -292,7 +292,7 @@ class Agent:
     def _enter(self, record: JobRecord, state: str, **more: Any) -> None:
         record.state = state
         self._save(record)
-        self._report.job(record.job.id, state, title=record.job.command[:200], **more)
+        self._report.job(record.job.id, state, title=record.job.title or record.job.command[:200], **more)
 
     def _save(self, record: JobRecord) -> None:
         try:

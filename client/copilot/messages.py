@@ -30,6 +30,7 @@ class JobDescription:
         command: executable in the work directory; arguments and environment are shell text.
         validation_script: run after the job; empty for none.
         time_limit_s: extension; None when the submitter set none.
+        title: extension; what volunteers read, empty when the submitter gave none.
     """
 
     id: str = field(metadata=wire.required("id", wire.ID))
@@ -42,6 +43,7 @@ class JobDescription:
     packages: str = usual("packages", wire.exact(4096))
     validation_script: str = optional("validationScript", wire.exact(4096), "")
     time_limit_s: int | None = optional("timeLimit", wire.SECONDS)
+    title: str = optional("title", wire.text(200), "")
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ class JobOrder:
         validator: name of the check of the output; empty: exit code 0 and readable output.
         expected: what the validator compares with.
         time_limit_s: None for no limit of the job's own.
+        title: what volunteers read; empty: the command.
         number: so many jobs; `{n}` in arguments is replaced by 0, 1, ..., and `seed` in expected grows alike.
     """
 
@@ -57,10 +58,17 @@ class JobOrder:
     number: int = 1
     priority: int = 0
     submitter: str = ""
+    title: str = ""
 
 
 def pythia8_orders(
-    events: int, number: int, seed: int, *, reference: Mapping[str, Any] | None = None, time_limit_s: int = 3600
+    events: int,
+    number: int,
+    seed: int,
+    *,
+    reference: Mapping[str, Any] | None = None,
+    time_limit_s: int = 3600,
+    priority: int = 0,
 ) -> list[JobOrder]:
     """Orders of `number` jobs of `events` collisions each, with seeds from `seed` up.
 
@@ -75,7 +83,16 @@ def pythia8_orders(
             expected["reference"] = dict(reference)
         arguments = f"steering.cmnd {events} {seed + index}"
         orders.append(
-            JobOrder("run.sh", files, arguments, validator="pythia8", expected=expected, time_limit_s=time_limit_s)
+            JobOrder(
+                "run.sh",
+                files,
+                arguments,
+                validator="pythia8",
+                expected=expected,
+                time_limit_s=time_limit_s,
+                priority=priority,
+                title=f"{events:,} proton-proton collisions at 13 TeV",
+            )
         )
     return orders
 
@@ -183,6 +200,7 @@ def _new_job(order: JobOrder, input_dir: str, number: int) -> NewJob:
         environment=order.environment,
         packages=order.packages,
         time_limit_s=order.time_limit_s,
+        title=order.title,
     )
     return NewJob(description, order.validator, dict(order.expected), order.priority, order.submitter)
 
@@ -216,6 +234,7 @@ def _submit_parser() -> argparse.ArgumentParser:
     own.add_argument("--arguments", default="", help="shell text; {n} becomes 0, 1, ... of --number")
     own.add_argument("--environment", default="", help="shell text, as `export NAME=value`")
     own.add_argument("--packages", default="", help="names of software packages, separated by blanks")
+    own.add_argument("--title", default="", help="what volunteers read of the job")
     own.add_argument("--validator", default="", help=f"check of the output: {', '.join(VALIDATORS)}")
     return parser
 
@@ -233,6 +252,7 @@ def _orders(given: argparse.Namespace) -> list[JobOrder]:
                 time_limit_s=given.time_limit,
                 number=given.number,
                 priority=given.priority,
+                title=given.title,
             )
         ]
     if given.events < 1 or not 1 <= given.number <= MAX_JOBS:
@@ -241,7 +261,14 @@ def _orders(given: argparse.Namespace) -> list[JobOrder]:
     if not 1 <= seed <= MAX_SEED - given.number:
         raise BadInput("--seed", f"it must be from 1 to {MAX_SEED - given.number}", "give another one")
     reference = _read_reference(given.reference) if given.reference else None
-    return pythia8_orders(given.events, given.number, seed, reference=reference, time_limit_s=given.time_limit)
+    return pythia8_orders(
+        given.events,
+        given.number,
+        seed,
+        reference=reference,
+        time_limit_s=given.time_limit,
+        priority=given.priority,
+    )
 
 
 def _read_reference(path: Path) -> dict[str, Any]:

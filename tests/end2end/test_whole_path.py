@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from tests.helpers.screen import Screen, open_screen, wait_for
 
 pytestmark = [pytest.mark.end2end, pytest.mark.timeout(400)]
 PICTURES = TOP / "build" / "screenshots" / "end2end"
-EVENTS = 150
+EVENTS, SEED = 150, 7
 #: written outside the base folder by the system's own libraries, not by us
 NOT_OURS = ("mesa_shader_cache", "fontconfig", "qtshadercache")
 
@@ -31,12 +33,29 @@ class Window:
         except FileNotFoundError:
             return {"window": None, "widgets": {}}
 
+    def text(self, name: str) -> str:
+        return str(self.said()["widgets"].get(name, {}).get("text", ""))
+
     def wait_enabled(self, name: str, limit_s: float = 30) -> None:
         wait_for(f"button {name}", lambda: self.said()["widgets"].get(name, {}).get("enabled"), limit_s)
 
     def click(self, name: str) -> None:
         self.wait_enabled(name)
         self._screen.click(self.said()["widgets"][name]["box"])
+
+
+def native_reference(folder: Path) -> Path:
+    """The result that the guest's must equal, worked out on this computer without a guest."""
+    folder.mkdir()
+    for name in ("run.sh", "simulate.py", "steering.cmnd"):
+        shutil.copy(TOP / "resources" / "jobs" / "pythia8" / name, folder)
+    env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    words = ["./run.sh", "steering.cmnd", str(EVENTS), str(SEED)]
+    subprocess.run(words, cwd=folder, env=env, check=True, capture_output=True, timeout=120)
+    said = json.loads((folder / "summary.json").read_text())
+    known = {name: said[name] for name in ("histograms_sha256", "sigma_mb", "sigma_error_mb")}
+    (folder / "reference.json").write_text(json.dumps(known))
+    return folder / "reference.json"
 
 
 def files_below(folder: Path) -> list[str]:
@@ -48,7 +67,9 @@ def test_from_start_to_a_validated_job(tmp_path: Path) -> None:
     home, base = tmp_path / "home", tmp_path / "base"
     home.mkdir()
     with open_screen(tmp_path / "screen") as screen, open_site(tmp_path / "site") as site:
-        (job_id,) = site.submit("--events", str(EVENTS), "--number", "1", "--seed", "7")
+        known = native_reference(tmp_path / "native")
+        words = ("--events", str(EVENTS), "--number", "1", "--seed", str(SEED), "--reference", str(known))
+        (job_id,) = site.submit(*words)
         env = screen.env | {"HOME": str(home), "XDG_RUNTIME_DIR": str(home), "TMPDIR": str(home)}
         env = {key: value for key, value in env.items() if not key.startswith("XDG_") or key == "XDG_RUNTIME_DIR"}
         report = tmp_path / "report.json"
@@ -82,6 +103,7 @@ def work_through(screen: Screen, window: Window, client: Client, site: Site, job
     window.click("pause")
     wait_for("progress after the pause", lambda: client.job()["done_units"] > done, 60)
     wait_for("the verdict", lambda: client.snapshot()["totals"]["jobs_accepted"] == 1, 180)
+    wait_for("the window to say so", lambda: window.text("headline").startswith("Waiting"), 10)
     screen.picture(PICTURES / "5-accepted.png")
     (job,) = site.jobs()
     assert (job["id"], job["state"]) == (job_id, "done")

@@ -122,7 +122,7 @@ class JobDesk:
         data = {"startedAt": str(int(now))}
         if extends:
             return RunJob(job, data, lease.lease_s, lease.lease_id)
-        return RunJob(dataclasses.replace(job, time_limit_s=None), data)
+        return RunJob(dataclasses.replace(job, time_limit_s=None, title=""), data)
 
     def _too_soon(self, sender: str, now: float) -> bool:
         """As the original does it: by account, and a refusal does not renew the time."""
