@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import re
 import subprocess
 import time
@@ -81,18 +82,20 @@ def open_screen(folder: Path, size: str = "1280x900x24", tray: bool = True) -> I
 
 
 def _start_server(stack: contextlib.ExitStack, size: str, env: dict[str, str]) -> str:
-    """An X server that answers; another one if two that start at once took the same number from each other."""
-    for _ in range(5):
-        reading, writing = os.pipe()
-        command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", size, "-nolisten", "tcp"]
-        server = subprocess.Popen(command, pass_fds=(writing,), stderr=subprocess.DEVNULL)
-        os.close(writing)
-        with os.fdopen(reading) as file:
-            display = f":{file.readline().strip()}"
-        asked = subprocess.run(["xprop", "-display", display, "-root"], env=env, capture_output=True)
-        if server.poll() is None and asked.returncode == 0:
-            stack.callback(_ended, server)
-            return display
+    """An X server that answers.
+
+    Not by `-displayfd`: it takes the lowest free number, which a server that is just ending may still clean up.
+    """
+    for number in random.sample(range(100, 30000), 5):
+        display = f":{number}"
+        command = ["Xvfb", display, "-screen", "0", size, "-nolisten", "tcp"]
+        server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + LIMIT_S
+        while server.poll() is None and time.monotonic() < until:
+            if subprocess.run(["xprop", "-display", display, "-root"], env=env, capture_output=True).returncode == 0:
+                stack.callback(_ended, server)
+                return display
+            time.sleep(0.05)
         _ended(server)
     raise AssertionError("Xvfb did not start")
 
