@@ -81,7 +81,6 @@ def test_from_start_to_a_validated_job(tmp_path: Path) -> None:
             assert client.process.wait(60) == 0
         assert processes_of(base) == []
         assert files_below(home) == []
-        assert git_status() == before
         assert json.loads(report.read_text())["longest_call_ms"] < 50
     assert processes_of(tmp_path / "site") == []
 
@@ -108,8 +107,3 @@ def work_through(screen: Screen, window: Window, client: Client, site: Site, job
     (job,) = site.jobs()
     assert (job["id"], job["state"]) == (job_id, "done")
     assert client.snapshot()["totals"]["units_done"] == EVENTS
-
-
-def git_status() -> str:
-    env = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
-    return subprocess.run(["git", "status", "--porcelain"], cwd=TOP, env=env, capture_output=True, text=True).stdout

@@ -167,7 +167,9 @@ class Client:
 
 
 @contextlib.contextmanager
-def open_client(base: Path, face: str, *words: str, env: dict[str, str] | None = None) -> Iterator[Client]:
+def open_client(
+    base: Path, face: str, *words: str, env: dict[str, str] | None = None, cwd: Path = TOP
+) -> Iterator[Client]:
     """Start a client; it is ended with its work stopped if the test did not end it."""
     base.mkdir(parents=True, exist_ok=True)
     log = base.parent / f"{base.name}-{face}.log"
@@ -178,7 +180,7 @@ def open_client(base: Path, face: str, *words: str, env: dict[str, str] | None =
             stderr=out,
             stdin=subprocess.DEVNULL,
             env=env,
-            cwd=TOP,
+            cwd=cwd,
         )
     client = Client(base, process, log)
     try:
