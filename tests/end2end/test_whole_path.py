@@ -74,7 +74,6 @@ def test_from_start_to_a_validated_job(tmp_path: Path) -> None:
         env = {key: value for key, value in env.items() if not key.startswith("XDG_") or key == "XDG_RUNTIME_DIR"}
         report = tmp_path / "report.json"
         words = ("--project", str(site.project), "--ui-report", str(report))
-        before = git_status()
         with open_client(base, "gui", *words, env=env) as client:
             work_through(screen, Window(screen, report), client, site, job_id)
             screen.xdotool("key", "ctrl+q")
