@@ -181,9 +181,10 @@ class Actions:
 
     def _routes(self) -> tuple[Route, ...]:
         project = self._parts.project
+        limit = self._parts.preferences.number("network.limit_kib_per_s") * 1024 or None
         return (
-            Route("xmpp", *XMPP_ADDRESS, project.xmpp_host, project.xmpp_port),
-            Route("chirp", *CHIRP_ADDRESS, project.chirp_host, project.chirp_port),
+            Route("xmpp", *XMPP_ADDRESS, project.xmpp_host, project.xmpp_port, limit),
+            Route("chirp", *CHIRP_ADDRESS, project.chirp_host, project.chirp_port, limit),
         )
 
     async def _shut_down(self) -> None:

@@ -91,7 +91,7 @@ def work_through(screen: Screen, window: Window, client: Client, site: Site, job
     window.click("start")
     wait_for("the guest's start", lambda: client.vm()["state"] in {"starting", "running"}, 60)
     screen.picture(PICTURES / "2-booting.png")
-    wait_for("events", lambda: client.job()["state"] == "executing" and client.job()["done_units"] > 5, 120)
+    wait_for("events", lambda: client.job()["state"] == "executing" and client.job()["done_units"] > EVENTS // 4, 120)
     screen.picture(PICTURES / "3-working.png")
     assert client.job()["job_id"] == job_id
     window.click("pause")
