@@ -30,6 +30,8 @@ LAST_WORDS_S: Final = 0.5
 _UP: Final = frozenset({VmState.STARTING, VmState.RUNNING})
 #: after these the guest begins to execute, so silence is counted anew
 _BEGINNINGS: Final = frozenset({Step.BOOT, Step.RESTORE, Step.RESUME, Step.RESET})
+#: problems that are over once the guest speaks
+_OVER_WITH_LIFE: Final = ("guest-hung", "guest-hung-again", "guest-ends-early", "vm-failed")
 
 
 class VmKeeper:
@@ -187,7 +189,7 @@ class VmKeeper:
     def _first_word(self) -> None:
         self._spoke = True
         self._usual_boot_s = self._parts.clock.monotonic() - self._running_since
-        self._parts.board.settle("guest-hung", "guest-hung-again", "guest-ends-early", about=self._vm_id)
+        self._parts.board.settle(*_OVER_WITH_LIFE, about=self._vm_id)
         task = asyncio.ensure_future(self._parts.driver.saw_life(self._vm_id))
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
@@ -232,6 +234,12 @@ class VmKeeper:
         if before.state in _UP and now.state in {VmState.DEFINED, VmState.FAILED} and not acting:
             self._gone_at = self._parts.clock.monotonic()
             self._not_before = max(self._not_before, self._gone_at + LAST_WORDS_S)
+            if now.state is VmState.FAILED:
+                self._problem("vm-failed", Severity.WARNING, cause=now.cause)
+        if before.state is VmState.FAILED and now.state in _UP and not acting:
+            # Its process answers again, and the guest has lived all the time.
+            self._gone_at = None
+            self._parts.board.settle("vm-failed", about=self._vm_id)
         if self._gone_at is not None and (self._tracker.bye or self._parts.clock.monotonic() >= self._not_before):
             self._went_off(now, self._gone_at - self._running_since)
 

@@ -78,6 +78,9 @@ SENTENCES: Final[dict[str, Sentence]] = {
         "Waiting {wait} s before the next try; its last words are in the log.",
         Severity.ERROR,
     ),
+    "vm-failed": Sentence(
+        "The virtual machine failed: {cause}.", "Starting it again; its job goes on from its last checkpoint."
+    ),
     "guest-rebooted": Sentence("The virtual machine rebooted by itself.", "Its job goes on from its last checkpoint."),
     "project-offline": Sentence(
         "The virtual machine cannot reach the project's server.", "It keeps trying; a job under way goes on meanwhile."

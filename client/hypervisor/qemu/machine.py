@@ -190,7 +190,7 @@ class Machine:
         except (MonitorGone, MonitorRefused) as error:
             if self.folder.running() is None:
                 return self._info_without_process(self.folder.record())
-            return self._info(VmState.FAILED, record, who, cause=f"its process does not answer: {error.said}")
+            return self._info(VmState.FAILED, record, who, cause=f"its process does not answer ({error.said})")
         state = _STATES.get(word, VmState.UNKNOWN)
         if self.verb == SAVING or record.phase == SAVING:
             state = VmState.SAVING
