@@ -1,0 +1,22 @@
+"""For the whole suite: on the project's own machines a skipped test is a failure of the set-up."""
+
+import os
+
+import pytest
+
+#: hardware and outside world that no set-up can install
+MAY_LACK = ("no /dev/kvm", "no hardware accelerator", "has no network")
+_skipped: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if not any(words in reason for words in MAY_LACK):
+            _skipped.append(f"{report.nodeid}: {reason}")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if os.environ.get("CI") and _skipped and exitstatus == pytest.ExitCode.OK:
+        print("\nskipped, but should run here:", *_skipped, sep="\n  ")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
