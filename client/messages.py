@@ -135,7 +135,8 @@ def sentence(error: BaseException) -> Sentence:
     """Both sentences with the error's fields filled in; works for every error, known or not."""
     if not isinstance(error, ClientError):
         known = SENTENCES["internal"]
-        return Sentence(known.text.format(said=error or type(error).__name__), known.doing, known.severity)
+        said = _whole(known.text.format(said=error or type(error).__name__))
+        return Sentence(said, known.doing, known.severity)
     return fill(error.code, error.details())
 
 
@@ -143,7 +144,12 @@ def fill(code: str, fields: dict[str, Any]) -> Sentence:
     """The sentences of a code with `fields` filled in; a field that is missing shows as its name."""
     known = SENTENCES.get(code) or Sentence(f"{code.replace('-', ' ').capitalize()}: {{said}}", _RETRY)
     words = _Fields({"said": ", ".join(f"{k} {_shown(v)}" for k, v in fields.items())} | _readable(fields))
-    return Sentence(known.text.format_map(words), known.doing.format_map(words), known.severity)
+    return Sentence(_whole(known.text.format_map(words)), known.doing.format_map(words), known.severity)
+
+
+def _whole(text: str) -> str:
+    """The text with a full stop: what ends it is often another program's words."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 class _Fields(dict[str, Any]):
