@@ -36,7 +36,7 @@ setup-bench:
 	@packaging/linux/setup.sh run site appliance test bench
 
 setup-check:
-	@packaging/linux/setup.sh run
+	@packaging/linux/setup.sh run check
 
 lock: ## write requirements/*.lock anew from the .in files
 	@packaging/lock.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Set-up of a Debian machine: system packages, then the virtual environment.
-# Usage: packaging/linux/setup.sh GROUP...   groups: run site appliance test bench (packages.txt)
+# Usage: packaging/linux/setup.sh GROUP...   groups: run site appliance check test bench (packages.txt)
+# The groups check, test and bench also install the tools of developers into the environment.
 # It says what it will install before it does; a second run finds everything there and takes no time.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -59,16 +60,18 @@ find_python() {
     refuse "no Python 3.11 or newer with venv found; install python3 and python3-venv"
 }
 
+# Stamps say which locks the environment holds: developers' tools do not go away when only the program is run.
 make_venv() {
-    local lock=$1 python stamp
+    local lock=$1 keep=$2 python stamp
     python=$(find_python)
     stamp="$(sha256sum "$lock" | cut -d' ' -f1) $("$python" -c 'import sys; print(sys.executable, sys.version)')"
-    [ -x "$venv/bin/python" ] && [ "$(cat "$venv/.stamp" 2>/dev/null)" = "$stamp" ] && return 0
+    [ -x "$venv/bin/python" ] && grep -qxF "$stamp" "$venv/.stamp" 2>/dev/null && return 0
     say "making the virtual environment $venv from $(basename "$lock")"
     [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
     "$venv/bin/python" -m pip install --quiet --require-hashes --requirement "$lock" >"$top/build/pip.log" 2>&1 \
         || { tail -n 20 "$top/build/pip.log" >&2; refuse "pip failed; the whole log is build/pip.log"; }
-    printf '%s' "$stamp" >"$venv/.stamp"
+    [ "$keep" = 1 ] || : >"$venv/.stamp"
+    printf '%s\n' "$stamp" >>"$venv/.stamp"
     say "virtual environment ready"
 }
 
@@ -76,4 +79,7 @@ mkdir -p "$top/build"
 exec 9>"$top/build/setup.lock"
 flock 9
 install_packages "$@"
-make_venv "$top/requirements/dev.lock"
+make_venv "$top/requirements/run.lock" 0
+case " $* " in
+    *" check "* | *" test "* | *" bench "*) make_venv "$top/requirements/dev.lock" 1 ;;
+esac
