@@ -8,11 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from client import filenames
+from client import filenames, web
 from client.appliance.errors import ApplianceAltered, ApplianceTruncated, DownloadFailed
 from client.errors import DiskFull
 
-CONNECT_S: Final = 15.0
 #: a server that sends nothing for so long is given up
 STALL_S: Final = 30.0
 CHUNK_BYTES: Final = 256 * 1024
@@ -77,14 +76,12 @@ def download(
 def _stream(
     url: str, part: Path, size_bytes: int, sha256: str, seen: Callable[[int], None], is_cancelled: Callable[[], bool]
 ) -> None:
-    import requests
-
     digest, found = hashlib.sha256(), 0
-    with requests.get(url, stream=True, timeout=(CONNECT_S, STALL_S), allow_redirects=False) as reply:
-        if reply.status_code != 200:
-            raise DownloadFailed(url, f"status {reply.status_code}")
+    with web.request(url, timeout_s=STALL_S) as reply:
+        if reply.status != 200:
+            raise DownloadFailed(url, f"status {reply.status}")
         with part.open("wb") as file:
-            for chunk in reply.iter_content(CHUNK_BYTES):
+            while chunk := reply.read(CHUNK_BYTES):
                 found += len(chunk)
                 if found > size_bytes:
                     raise ApplianceTruncated(url, size_bytes, found)
@@ -107,15 +104,13 @@ def fetch_small(url: str, limit_bytes: int) -> bytes:
     Raises:
         DownloadFailed: no answer, or more than `limit_bytes`.
     """
-    import requests
-
     try:
-        with requests.get(url, stream=True, timeout=(CONNECT_S, STALL_S), allow_redirects=False) as reply:
-            if reply.status_code != 200:
-                raise DownloadFailed(url, f"status {reply.status_code}")
-            content = reply.raw.read(limit_bytes + 1, decode_content=True)
+        with web.request(url, timeout_s=STALL_S) as reply:
+            if reply.status != 200:
+                raise DownloadFailed(url, f"status {reply.status}")
+            content = reply.read_at_most(limit_bytes + 1)
     except OSError as error:
         raise DownloadFailed(url, cause_of(error)) from error
     if len(content) > limit_bytes:
         raise DownloadFailed(url, f"more than {limit_bytes} bytes")
-    return bytes(content)
+    return content

@@ -1,8 +1,10 @@
 """Guest tokens: one short-lived account per guest, from the project's key manager."""
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from client import web
 from client.project.definition import Project
 from client.project.errors import EnrolmentRefused, ProjectUnreachable
 
@@ -26,19 +28,19 @@ def fetch_guest_token(project: Project, vm_id: str) -> GuestToken:
         ProjectUnreachable: no answer; worth trying again.
         EnrolmentRefused: it answered no.
     """
-    import requests
-
     url = project.enrolment_url
-    headers = {"Authorization": f"Bearer {project.enrolment_secret}"}
+    headers = {"Authorization": f"Bearer {project.enrolment_secret}", "Content-Type": "application/json"}
+    body = json.dumps({"vm_id": vm_id}).encode()
     try:
-        reply = requests.post(url, json={"vm_id": vm_id}, headers=headers, timeout=TIMEOUT_S, allow_redirects=False)
-    except requests.RequestException as error:
-        raise ProjectUnreachable(url, type(error).__name__) from error
-    if reply.status_code >= 500:
-        raise ProjectUnreachable(url, f"status {reply.status_code}")
-    if reply.status_code != 200 or len(reply.content) > _REPLY_LIMIT_BYTES:
-        raise EnrolmentRefused(url, reply.status_code, reply.text[:200])
-    return parse_token(reply.content, url)
+        with web.request(url, timeout_s=TIMEOUT_S, body=body, headers=headers) as reply:
+            content = reply.read_at_most(_REPLY_LIMIT_BYTES + 1)
+    except OSError as error:
+        raise ProjectUnreachable(url, error.strerror or type(error).__name__) from error
+    if reply.status >= 500:
+        raise ProjectUnreachable(url, f"status {reply.status}")
+    if reply.status != 200 or len(content) > _REPLY_LIMIT_BYTES:
+        raise EnrolmentRefused(url, reply.status, content[:200].decode(errors="replace"))
+    return parse_token(content, url)
 
 
 def parse_token(content: bytes, url: str) -> GuestToken:
@@ -47,8 +49,6 @@ def parse_token(content: bytes, url: str) -> GuestToken:
     Raises:
         EnrolmentRefused: it is not one.
     """
-    import json
-
     try:
         said = json.loads(content)
         expires = datetime.fromtimestamp(float(said["expires_at"]), UTC)
