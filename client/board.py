@@ -28,7 +28,7 @@ from client.snapshot import (
 LOG_LINES: Final = 200
 PROBLEMS: Final = 20
 #: shortest time between two snapshots
-INTERVAL_S: Final = 0.2
+INTERVAL_S: Final = 0.05
 
 Subscriber = Callable[[ClientSnapshot], None]
 
