@@ -1,0 +1,121 @@
+"""A guest that sends garbage on its link, 100 MB of it: it costs the guest time, and the volunteer hardly anything."""
+
+import asyncio
+import json
+import os
+import tempfile
+import time
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from client.clock import SystemClock
+from client.guest.channel import RATE_BYTES_PER_S, LinkChannel
+from client.link import LinkEnd, Message
+
+pytestmark = pytest.mark.integration
+GARBAGE_BYTES = 100_000_000
+PIECE_BYTES = 65_536
+#: what this process may grow by
+GROWTH_BYTES = 20_000_000
+#: latest that a task of the same loop may be woken; two shared cores are seldom quiet
+LATE_S = 0.25
+TICK_S = 0.01
+
+
+def noise() -> bytes:
+    """Random bytes, some of which end lines."""
+    return os.urandom(PIECE_BYTES)
+
+
+def endless_line() -> bytes:
+    return b"x" * PIECE_BYTES
+
+
+def deep_json() -> bytes:
+    line = b'{"v":1,"i":"g","n":1,"k":"log","b":' + b"[" * 30_000 + b"\n"
+    return line * (PIECE_BYTES // len(line))
+
+
+def false_messages() -> bytes:
+    """Well-formed lines of kinds, fields and numbers that there are not."""
+    said = {"v": 1, "i": "g", "n": 10**30, "o": -1, "a": "x", "k": "destroy", "b": {"path": "/"}}
+    line = json.dumps(said).encode() + b"\n"
+    return line * (PIECE_BYTES // len(line))
+
+
+@pytest.fixture
+def socket() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="vc-link-", dir="/tmp") as name:
+        yield Path(name) / "link.sock"
+
+
+class Wakings:
+    """How late a task that wants to run every TICK_S was woken at worst."""
+
+    def __init__(self) -> None:
+        self.latest_s = 0.0
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(TICK_S)
+            self.latest_s = max(self.latest_s, time.monotonic() - before - TICK_S)
+
+    def stop(self) -> None:
+        self._task.cancel()
+
+
+@asynccontextmanager
+async def babbler(socket: Path, pieces: list[Callable[[], bytes]]) -> AsyncIterator[asyncio.Event]:
+    """A guest that sends garbage of each kind in turn, then a line's end and a message; sets the event when it has."""
+    sent = asyncio.Event()
+    words = LinkEnd("guest-after-all")
+
+    async def serve(reader: StreamReader, writer: StreamWriter) -> None:
+        for piece in pieces:
+            for _ in range(GARBAGE_BYTES // len(pieces) // PIECE_BYTES):
+                writer.write(piece())
+                await writer.drain()
+        writer.write(b"\n" + words.hello(version="9") + words.send("job", job_id="j1", state="executing", done=3))
+        await writer.drain()
+        sent.set()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_unix_server(serve, socket)
+    try:
+        yield sent
+    finally:
+        server.close()
+
+
+async def test_a_hundred_megabytes_of_garbage_cost_the_guest_only(socket: Path) -> None:
+    heard: list[Message] = []
+    channel = LinkChannel(lambda: asyncio.open_unix_connection(socket), heard.append, SystemClock())
+    mine = psutil.Process()
+    async with babbler(socket, [noise, endless_line, deep_json, false_messages]) as sent:
+        before = mine.memory_info().rss
+        wakings = Wakings()
+        talk = asyncio.create_task(channel.run())
+        began = time.monotonic()
+        most = before
+        async with asyncio.timeout(120):
+            while not any(message.kind == "job" for message in heard):
+                await asyncio.sleep(0.05)
+                most = max(most, mine.memory_info().rss)
+        wakings.stop()
+        talk.cancel()
+        await asyncio.gather(talk, return_exceptions=True)
+        assert sent.is_set()
+    assert [(one.kind, dict(one.fields).get("done")) for one in heard if one.kind in {"job", "hello"}][-1] == ("job", 3)
+    assert channel.noise > 100
+    assert time.monotonic() - began >= 0.9 * GARBAGE_BYTES / RATE_BYTES_PER_S
+    assert most - before < GROWTH_BYTES
+    assert wakings.latest_s < LATE_S
+    print(f"grew {(most - before) / 1e6:.1f} MB, woken {wakings.latest_s * 1e3:.0f} ms late at worst")
