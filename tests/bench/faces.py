@@ -126,3 +126,22 @@ def use_of(pid: int) -> Use:
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     kib = {line.split(":")[0]: int(line.split()[1]) for line in rollup}
     return Use(time.perf_counter(), cpu_s, kib["Rss"] * 1.024e-3, kib["Pss"] * 1.024e-3)
+
+
+def busiest_thread(pid: int) -> Path:
+    """The file that tells how long the busiest thread of a process has executed: a virtual machine's processor."""
+    return max(Path(f"/proc/{pid}/task").glob("*/schedstat"), key=_executed_ns)
+
+
+def last_executed_at(thread: Path, quiet_s: float = 0.08) -> float:
+    """When a thread that is always busy last executed; returns after it has not for `quiet_s`. Exact to a tick."""
+    at, executed = time.perf_counter(), _executed_ns(thread)
+    while (now := time.perf_counter()) - at < quiet_s:
+        if (more := _executed_ns(thread)) != executed:
+            at, executed = now, more
+        time.sleep(0.001)
+    return at
+
+
+def _executed_ns(thread: Path) -> int:
+    return int(thread.read_text().split()[0])

@@ -10,7 +10,15 @@ from pathlib import Path
 from client import filenames
 from client.paths import Paths
 from client.service import control
-from tests.bench.faces import Headless, Snapshot, is_executing, open_face, state_of
+from tests.bench.faces import (
+    Headless,
+    Snapshot,
+    busiest_thread,
+    is_executing,
+    last_executed_at,
+    open_face,
+    state_of,
+)
 from tests.bench.harness import Row, bench, plain
 from tests.helpers.program import Site, open_site
 
@@ -38,7 +46,8 @@ def pause() -> Iterator[Row]:
         base = Path(name) / "base"
         with open_face(base, "headless", site, "--json", "--start") as process:
             Headless(base, process).until(is_executing)
-            held, goes_on = asyncio.run(_pauses(Paths(base)))
+            stopped, held, goes_on = asyncio.run(_pauses(Paths(base)))
+    yield plain("pause latency: command to guest's processor held", stopped, "ms")
     yield plain("pause latency: command to snapshot that says paused", held, "ms")
     yield plain("pause latency: resume to snapshot that says running", goes_on, "ms")
 
@@ -67,17 +76,22 @@ def _start(base: Path, site: Site) -> float:
     return taken
 
 
-async def _pauses(paths: Paths) -> tuple[list[float], list[float]]:
+async def _pauses(paths: Paths) -> tuple[list[float], list[float], list[float]]:
+    """Milliseconds to a processor that is held, to the snapshot that says so, and from Resume to the one that does."""
     snapshots = control.watch(paths)
     await anext(snapshots)
-    held, goes_on = [], []
+    processor = busiest_thread(int((paths.vms / "work-1" / filenames.VM_PID).read_text()))
+    stopped, held, goes_on = [], [], []
     for number in range(PAUSES):
         # At another moment of the program's own second each time.
         await asyncio.sleep(0.3 + 0.07 * number)
+        began = time.perf_counter()
+        watching = asyncio.create_task(asyncio.to_thread(last_executed_at, processor))
         held.append(await _until(snapshots, paths, "pause", "paused"))
+        stopped.append((await watching - began) * 1000)
         await asyncio.sleep(0.3 + 0.07 * number)
         goes_on.append(await _until(snapshots, paths, "resume", "running"))
-    return held, goes_on
+    return stopped, held, goes_on
 
 
 async def _until(snapshots: AsyncIterator[Snapshot], paths: Paths, word: str, state: str) -> float:
