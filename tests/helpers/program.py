@@ -168,14 +168,23 @@ class Client:
 
 @contextlib.contextmanager
 def open_client(
-    base: Path, face: str, *words: str, env: dict[str, str] | None = None, cwd: Path = TOP
+    base: Path,
+    face: str,
+    *words: str,
+    env: dict[str, str] | None = None,
+    cwd: Path = TOP,
+    wrapper: tuple[str, ...] = (),
 ) -> Iterator[Client]:
-    """Start a client; it is ended with its work stopped if the test did not end it."""
+    """Start a client; it is ended with its work stopped if the test did not end it.
+
+    Args:
+        wrapper: a command that starts it in a place of its own, as env(1) does.
+    """
     base.mkdir(parents=True, exist_ok=True)
     log = base.parent / f"{base.name}-{face}.log"
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [*MAIN, face, "--basedir", str(base), *words],
+            [*wrapper, *MAIN, face, "--basedir", str(base), *words],
             stdout=out,
             stderr=out,
             stdin=subprocess.DEVNULL,
