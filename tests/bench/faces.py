@@ -70,14 +70,12 @@ class Headless(Face):
         """When the first snapshot from now on that fits was read."""
         ends = time.perf_counter() + LIMIT_S
         while True:
-            at, line = self._lines.get(timeout=max(0.0, ends - time.perf_counter()))
+            try:
+                at, line = self._lines.get(timeout=max(0.0, ends - time.perf_counter()))
+            except queue.Empty:
+                raise AssertionError("the state that was waited for did not come") from None
             if reached(json.loads(line)):
                 return at
-
-    def drop(self) -> None:
-        """Forget what was said so far."""
-        while not self._lines.empty():
-            self._lines.get()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
