@@ -18,9 +18,12 @@ from client.log import logger
 
 PING_INTERVAL_S: Final = 5.0
 RETRY_S: Final = 0.25
-CHUNK_BYTES: Final = 65536
+CHUNK_BYTES: Final = 8192
 #: what a guest may say per second, over a short while; more is left in the channel
 RATE_BYTES_PER_S: Final = 4_000_000
+#: after its words have cost so much time the guest has to wait REST times as long, so it has a tenth of the loop
+TURN_S: Final = 0.005
+REST: Final = 9.0
 #: unwritten bytes towards a guest that does not read, after which pings are left out
 BACKLOG_BYTES: Final = 65536
 
@@ -105,7 +108,7 @@ class LinkChannel:
         pings = asyncio.ensure_future(self._ping())
         try:
             while data := await reader.read(CHUNK_BYTES):
-                self._take(data)
+                await self._take(data)
                 writer.write(self._end.replies())
                 await asyncio.sleep(len(data) / RATE_BYTES_PER_S)
         finally:
@@ -116,13 +119,24 @@ class LinkChannel:
         entropy = os.urandom(32).hex()
         writer.write(self._end.send("resumed", wall_clock=self._clock.now().timestamp(), entropy=entropy))
 
-    def _take(self, data: bytes) -> None:
+    async def _take(self, data: bytes) -> None:
+        began = self._clock.monotonic()
         for message in self._end.receive(data):
             self._note_life()
             self._on_message(message)
+            began = await self._rest(began)
+        await self._rest(began)
         if self.noise > 10 * max(1, self._reported_noise):
             self._reported_noise = self.noise
             logger("guest").warning("The guest sends garbage on its link: %d lines dropped", self.noise)
+
+    async def _rest(self, began: float) -> float:
+        """Wait if the guest has used up its turn since `began`; returns when its turn begins."""
+        spent_s = self._clock.monotonic() - began
+        if spent_s < TURN_S:
+            return began
+        await asyncio.sleep(REST * spent_s)
+        return self._clock.monotonic()
 
     def _note_life(self) -> None:
         now = self._clock.monotonic()

@@ -48,6 +48,11 @@ def false_messages() -> bytes:
     return line * (PIECE_BYTES // len(line))
 
 
+def short_lines() -> bytes:
+    """As many lines as bytes allow: each costs the reader something."""
+    return b"x\n" * (PIECE_BYTES // 2)
+
+
 @pytest.fixture
 def socket() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="vc-link-", dir="/tmp") as name:
@@ -72,14 +77,16 @@ class Wakings:
 
 
 @asynccontextmanager
-async def babbler(socket: Path, pieces: list[Callable[[], bytes]]) -> AsyncIterator[asyncio.Event]:
+async def babbler(
+    socket: Path, pieces: list[Callable[[], bytes]], size_bytes: int = GARBAGE_BYTES
+) -> AsyncIterator[asyncio.Event]:
     """A guest that sends garbage of each kind in turn, then a line's end and a message; sets the event when it has."""
     sent = asyncio.Event()
     words = LinkEnd("guest-after-all")
 
     async def serve(reader: StreamReader, writer: StreamWriter) -> None:
         for piece in pieces:
-            for _ in range(GARBAGE_BYTES // len(pieces) // PIECE_BYTES):
+            for _ in range(size_bytes // len(pieces) // PIECE_BYTES):
                 writer.write(piece())
                 await writer.drain()
         writer.write(b"\n" + words.hello(version="9") + words.send("job", job_id="j1", state="executing", done=3))
@@ -99,7 +106,7 @@ async def test_a_hundred_megabytes_of_garbage_cost_the_guest_only(socket: Path) 
     heard: list[Message] = []
     channel = LinkChannel(lambda: asyncio.open_unix_connection(socket), heard.append, SystemClock())
     mine = psutil.Process()
-    async with babbler(socket, [noise, endless_line, deep_json, false_messages]) as sent:
+    async with babbler(socket, [noise, deep_json, false_messages, *[endless_line] * 7]) as sent:
         before = mine.memory_info().rss
         wakings = Wakings()
         talk = asyncio.create_task(channel.run())
@@ -119,3 +126,33 @@ async def test_a_hundred_megabytes_of_garbage_cost_the_guest_only(socket: Path) 
     assert most - before < GROWTH_BYTES
     assert wakings.latest_s < LATE_S
     print(f"grew {(most - before) / 1e6:.1f} MB, woken {wakings.latest_s * 1e3:.0f} ms late at worst")
+
+
+def many_messages() -> Callable[[], bytes]:
+    """Messages as they should be, without end."""
+    words = LinkEnd("flood")
+    return lambda: b"".join(words.send("job", job_id=f"j{number}", state="done") for number in range(100))
+
+
+@pytest.mark.parametrize("piece", [short_lines, many_messages()], ids=["lines", "messages"])
+async def test_many_small_words_do_not_take_the_loop(socket: Path, piece: Callable[[], bytes]) -> None:
+    """What costs more time than bytes: the guest has to wait for its turn."""
+
+    def take_message(message: Message) -> None:
+        # What a record on the disk may cost.
+        until = time.monotonic() + 0.002
+        while time.monotonic() < until:
+            pass
+
+    channel = LinkChannel(lambda: asyncio.open_unix_connection(socket), take_message, SystemClock())
+    async with babbler(socket, [piece]):
+        talk = asyncio.create_task(channel.run())
+        wakings, used = Wakings(), time.process_time()
+        await asyncio.sleep(3)
+        used = time.process_time() - used
+        wakings.stop()
+        talk.cancel()
+        await asyncio.gather(talk, return_exceptions=True)
+    assert channel.heard_at is not None or channel.noise > 1000
+    assert used < 1.0
+    assert wakings.latest_s < LATE_S
