@@ -10,7 +10,7 @@ class Timers:
 
     Attributes:
         want_first_s, want_last_s: want_getJob is repeated after the first, then doubling, at last every last.
-        get_answer_s: for runJob after getJob.
+        get_answer_s: for runJob after getJob; the original waits 60, but a manager that lives answers in milliseconds.
         place_first_s, place_last_s: the same as want_* for want_getJobOutputDir.
         store_answer_s: for storeJobOutputDir after getJobOutputDir.
         sleep_longest_s: after `sleep` the agent stays away for a random time up to this.
@@ -22,7 +22,7 @@ class Timers:
 
     want_first_s: float = 5.0
     want_last_s: float = 60.0
-    get_answer_s: float = 60.0
+    get_answer_s: float = 15.0
     place_first_s: float = 5.0
     place_last_s: float = 60.0
     store_answer_s: float = 10.0

@@ -121,7 +121,7 @@ async def test_want_is_repeated_after_5_10_20_40_60_60(tmp_path: Path) -> None:
 
 
 @in_fast_time
-async def test_no_job_after_get_job_asks_anew_after_60_seconds(tmp_path: Path) -> None:
+async def test_no_job_after_get_job_asks_anew_after_15_seconds(tmp_path: Path) -> None:
     managers = FakeManagers(describe())
     lost = iter([True, False])
     managers.answers[GetJob] = lambda to, asked: [] if next(lost) else managers.usual(to, asked)
@@ -130,7 +130,7 @@ async def test_no_job_after_get_job_asks_anew_after_60_seconds(tmp_path: Path) -
     first, second = (
         at for at, (_, told) in zip(managers.heard_at, managers.heard, strict=True) if told.command == "getJob"
     )
-    assert second - first == pytest.approx(60, abs=1)
+    assert second - first == pytest.approx(15, abs=1)
     assert bench.states() == WHOLE
 
 
