@@ -187,6 +187,17 @@ async def test_a_guest_that_hangs_is_reset_then_booted_afresh(rig: Rig, monkeypa
     assert steps[:4] == ["boot", "reset", "fresh boot", "boot"]
 
 
+async def test_a_machine_that_fails_is_said_and_started_again(rig: Rig) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        assert rig.driver is not None
+        await rig.driver.crash("work-1")
+        seen = await rig.until(lambda s: "vm-failed" in codes(s))
+        assert "The virtual machine failed: its process ended unexpectedly." in seen.problems[-1].text
+        await rig.until(lambda s: s.activity is Activity.WORKING and "vm-failed" not in codes(s))
+
+
 async def gone_at_once(reader: StreamReader, writer: StreamWriter) -> None:
     await asyncio.sleep(0)
 
