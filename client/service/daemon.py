@@ -6,6 +6,7 @@ import signal
 import sys
 from typing import Final, Protocol
 
+from client.board import without_log
 from client.commands import Command, Quit, WhatOfWork
 from client.paths import Paths
 from client.service.control import InstanceLock
@@ -28,7 +29,7 @@ class JsonLines:
 
     def show(self, snapshot: ClientSnapshot) -> None:
         """Print it; a reader that went away ends the printing, not the work."""
-        said = snapshot.to_json()
+        said = without_log(snapshot).to_json()
         del said["log"]
         try:
             print(json.dumps(said), flush=True)
