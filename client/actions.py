@@ -63,6 +63,7 @@ class Actions:
             case Step.BOOT:
                 await self._boot()
             case Step.RESTORE:
+                await self._verified()
                 await driver.set_routes(vm_id, self._routes())
                 await driver.start(vm_id)
                 self._resumed()
@@ -109,7 +110,7 @@ class Actions:
 
     async def _boot(self) -> None:
         parts = self._parts
-        appliance = await parts.cache.verified(parts.project.manifest_sha256, parts.board.show_transfer)
+        appliance = await self._verified()
         token = await asyncio.to_thread(parts.fetch_token, parts.project, self._vm_id)
         settings = self._settings(token.jid, token.password)
         await asyncio.to_thread(self._write_medium, settings)
@@ -122,6 +123,11 @@ class Actions:
         self.record.save(parts.paths, self._vm_id)
         logger("hypervisor").info("Starting %s with %s %s", self._vm_id, appliance.name, appliance.version)
         await parts.driver.start(self._vm_id)
+
+    async def _verified(self) -> Appliance:
+        """The appliance, hashed just now: a guest sees no byte of it that the project did not publish."""
+        parts = self._parts
+        return await parts.cache.verified(parts.project.manifest_sha256, parts.board.show_transfer)
 
     def _write_medium(self, settings: ContextSettings) -> None:
         build_context_medium(self._parts.paths.context(self._vm_id), settings.to_json(), _agent())

@@ -22,7 +22,7 @@ from client.hypervisor.driver import Driver, DriverReport, Feature
 from client.journal import Journal
 from client.keeper import VmKeeper
 from client.log import logger, remove, to_listener
-from client.messages import fill, sentence
+from client.messages import code_of, fill, sentence
 from client.parts import Parts
 from client.paths import Paths, write_atomic
 from client.preferences.store import Preferences
@@ -37,7 +37,7 @@ TURN_S: Final = 1.0
 #: how often a missing project file or hypervisor is looked for again
 LOOK_AGAIN_S: Final = 5.0
 #: leaving takes at most this long; what is not saved by then is powered off
-LEAVE_S: Final = 60.0
+LEAVE_S: Final = 75.0
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,7 @@ class Core:
         link = asyncio.create_task(supervise("guest link", keeper.run_link, self._show_failure))
         try:
             self._blocked = False
+            self.board.settle(about="core")
             await self._turn_until_left(keeper, parts.driver)
         finally:
             link.cancel()
@@ -132,6 +133,7 @@ class Core:
                     return
                 if self._clock.monotonic() > leave_by:
                     logger("core").warning("The work could not be saved in %.0f s; powering off", LEAVE_S)
+                    await keeper.close()
                     await driver.power_off(VM_ID)
                     return
             await self._sleep(TURN_S)
@@ -192,8 +194,7 @@ class Core:
 
     def _show_failure(self, name: str, error: BaseException) -> None:
         said = sentence(error)
-        code = error.code if isinstance(error, ClientError) else "internal"
-        self.board.raise_problem(code, name, said.text, said.doing, said.severity)
+        self.board.raise_problem(code_of(error), name, said.text, said.doing, said.severity)
 
     def _draw(self) -> None:
         facts, intent = self.board.facts, self._intent
@@ -226,6 +227,8 @@ def _load_intent(paths: Paths) -> Intent:
     try:
         said = json.loads(paths.intent.read_text(encoding="utf-8"))
         until = datetime.fromisoformat(said["paused_until"]) if said["paused_until"] else None
+        if until is not None and until.tzinfo is None:
+            raise ValueError("a time without a zone")
         return Intent(bool(said["working"]), bool(said["paused"]), until, bool(said["finishing"]))
     except FileNotFoundError:
         return Intent()

@@ -1,6 +1,7 @@
 """Keeps one VM as it is wanted: asks what is, takes the next step, notices what the guest does by itself."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -15,11 +16,11 @@ from client.history import FinishedJob
 from client.hypervisor.driver import Feature, Traffic, VmInfo
 from client.link import Message
 from client.log import logger
-from client.messages import fill, sentence
+from client.messages import code_of, fill, sentence
 from client.parts import Parts
 from client.reconcile import Intent, Observed, Step, Want, next_step, settled, wanted
-from client.snapshot import JobState, JobView, Severity, VmState, VmView
-from client.supervisor import back_off_s
+from client.snapshot import JobState, JobView, VmState, VmView
+from client.supervisor import attempt, back_off_s
 
 #: a guest that ends sooner than this after its start has not worked
 EARLY_END_S: Final = 60.0
@@ -27,6 +28,8 @@ EARLY_END_S: Final = 60.0
 OFFLINE_LIMIT_S: Final = 15.0
 #: what a guest said just before it went off may still be on its way
 LAST_WORDS_S: Final = 0.5
+#: of the console of a guest that ended too soon, for the log
+LAST_LINES: Final = 5
 _UP: Final = frozenset({VmState.STARTING, VmState.RUNNING})
 #: after these the guest begins to execute, so silence is counted anew
 _BEGINNINGS: Final = frozenset({Step.BOOT, Step.RESTORE, Step.RESUME, Step.RESET})
@@ -84,7 +87,7 @@ class VmKeeper:
             self._channel.send("finish", undo=not intent.finishing)
         self._intent = intent
         before, self._info = self._info, await self._parts.driver.info(self._vm_id)
-        self._notice(before, self._info)
+        await self._notice(before, self._info)
         want = wanted(intent).want
         if self._action is not None and not self._action.done():
             if self._step is Step.FETCH and want is not Want.RUN:
@@ -95,7 +98,7 @@ class VmKeeper:
         self._watch_login()
         await self._draw()
         idle = self._action is None or self._action.done()
-        return idle and settled(want, self._info.state)
+        return idle and settled(want, self._info.state, bool(self._info.pids))
 
     async def close(self) -> None:
         """End a step under way; the next start takes it again."""
@@ -115,6 +118,7 @@ class VmKeeper:
             can_save=Feature.SAVE_STATE in self._parts.features,
             remedy=self._remedy(now),
             waits=waits,
+            executes=bool(self._info.pids),
         )
 
     def _remedy(self, now: float) -> Remedy:
@@ -133,12 +137,21 @@ class VmKeeper:
         if remedy is not Remedy.NONE:
             since = max(pulse.running_since, pulse.heard_at or 0.0)
             code = "guest-hung" if remedy is Remedy.RESET else "guest-hung-again"
-            self._problem(code, fill(code, {"silence": round(now - since)}).severity, silence=round(now - since))
+            self._problem(code, silence=round(now - since))
         return remedy
 
     async def _act(self, step: Step) -> None:
-        parts = self._parts
-        number = parts.journal.begin(step, self._vm_id, parts.clock.now())
+        error: Exception | None = None
+        try:
+            error = await attempt(step, lambda: self._journaled(step))
+        finally:
+            self._wake()
+        if error is not None:
+            self._failed(step, error)
+
+    async def _journaled(self, step: Step) -> None:
+        journal, clock = self._parts.journal, self._parts.clock
+        number = journal.begin(step, self._vm_id, clock.now())
         logger("core").info("%s: %s", self._vm_id, step)
         failure = "interrupted"
         try:
@@ -147,10 +160,11 @@ class VmKeeper:
             self._done(step)
         except (ClientError, OSError) as error:
             failure = str(error)
-            self._failed(step, error)
+            raise
         finally:
-            parts.journal.end(number, parts.clock.now(), failure)
-            self._wake()
+            # A journal that cannot be written now costs nothing: an open entry is looked into at the next start.
+            with contextlib.suppress(OSError):
+                journal.end(number, clock.now(), failure)
 
     def _done(self, step: Step) -> None:
         self._failures = 0
@@ -161,16 +175,14 @@ class VmKeeper:
             self._spoke = step in {Step.RESUME, Step.RESTORE}
         if step in {Step.RESET, Step.FRESH_BOOT}:
             self._troubles += 1
-        if step in {Step.BOOT, Step.RESTORE, Step.FETCH, Step.SAVE}:
-            self._parts.board.settle(about=str(step))
+        self._parts.board.settle(about=str(step))
 
-    def _failed(self, step: Step, error: ClientError | OSError) -> None:
+    def _failed(self, step: Step, error: Exception) -> None:
         self._failures += 1
         self._not_before = self._parts.clock.monotonic() + back_off_s(self._failures)
         said = sentence(error)
         logger("core").warning("%s failed: %s", step, said.text, extra={"fields": {"error": str(error)}})
-        code = error.code if isinstance(error, ClientError) else "internal"
-        self._parts.board.raise_problem(code, str(step), said.text, said.doing, said.severity)
+        self._parts.board.raise_problem(code_of(error), str(step), said.text, said.doing, said.severity)
 
     def _hear(self, message: Message) -> None:
         clock = self._parts.clock
@@ -180,8 +192,6 @@ class VmKeeper:
         self._tracker.take(message, clock.now(), clock.monotonic())
         if not self._spoke:
             self._first_word()
-        if message.kind == "hello" and self._intent.finishing:
-            self._channel.send("finish", undo=False)
         for ended in self._tracker.drain_ended():
             self._record(ended.job, ended.cpu_s)
         if message.kind in {"job", "verdict", "bye", "boot"}:
@@ -189,8 +199,11 @@ class VmKeeper:
 
     def _first_word(self) -> None:
         self._spoke = True
+        if self._intent.finishing:
+            self._channel.send("finish", undo=False)
         self._usual_boot_s = self._parts.clock.monotonic() - self._running_since
         self._parts.board.settle(*_OVER_WITH_LIFE, about=self._vm_id)
+        self._parts.board.settle(about="guest link")
         task = asyncio.ensure_future(self._parts.driver.saw_life(self._vm_id))
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
@@ -217,15 +230,15 @@ class VmKeeper:
         )
         parts.board.facts.totals = parts.history.totals()
         if job.state is JobState.FAILED:
-            self._problem("job-failed", Severity.NOTICE, job_id=job_id, cause=job.cause)
+            self._problem("job-failed", job_id=job_id, cause=job.cause)
         elif job.accepted is False:
-            self._problem("job-refused", Severity.NOTICE, job_id=job_id, cause=job.cause)
+            self._problem("job-refused", job_id=job_id, cause=job.cause)
         elif job.accepted:
             logger("job").info("The project accepted the output of job %s", job_id)
 
-    def _notice(self, before: VmInfo, now: VmInfo) -> None:
+    async def _notice(self, before: VmInfo, now: VmInfo) -> None:
         if now.guest_resets > before.guest_resets and before.state in _UP:
-            self._problem("guest-rebooted", Severity.NOTICE)
+            self._problem("guest-rebooted")
             self._channel.expect_boot()
             self._tracker.boot()
             self._running_since, self._spoke = self._parts.clock.monotonic(), False
@@ -236,15 +249,15 @@ class VmKeeper:
             self._gone_at = self._parts.clock.monotonic()
             self._not_before = max(self._not_before, self._gone_at + LAST_WORDS_S)
             if now.state is VmState.FAILED:
-                self._problem("vm-failed", Severity.WARNING, cause=now.cause)
+                self._problem("vm-failed", cause=now.cause)
         if before.state is VmState.FAILED and now.state in _UP and not acting:
             # Its process answers again, and the guest has lived all the time.
             self._gone_at = None
             self._parts.board.settle("vm-failed", about=self._vm_id)
         if self._gone_at is not None and (self._tracker.bye or self._parts.clock.monotonic() >= self._not_before):
-            self._went_off(now, self._gone_at - self._running_since)
+            await self._went_off(now, self._gone_at - self._running_since)
 
-    def _went_off(self, now: VmInfo, lived_s: float) -> None:
+    async def _went_off(self, now: VmInfo, lived_s: float) -> None:
         self._gone_at = None
         said = self._tracker.bye or now.cause or "without a word"
         logger("guest").info("The guest went off after %.0f s: %s", lived_s, said)
@@ -254,11 +267,13 @@ class VmKeeper:
         if lived_s >= EARLY_END_S:
             self._early_ends = 0
             return
+        for line in (await self._parts.driver.console_tail(self._vm_id)).splitlines()[-LAST_LINES:]:
+            logger("guest").info("console: %s", line.strip())
         self._early_ends += 1
         wait = back_off_s(self._early_ends)
         self._not_before = self._parts.clock.monotonic() + wait
         if self._early_ends > 1:
-            self._problem("guest-ends-early", Severity.WARNING, times=self._early_ends, wait=round(wait))
+            self._problem("guest-ends-early", times=self._early_ends, wait=round(wait))
 
     def _watch_login(self) -> None:
         """A guest that speaks and cannot log in: the project is down, or the network is."""
@@ -268,12 +283,12 @@ class VmKeeper:
         if self._offline_since is None:
             self._parts.board.settle("project-offline", about=self._vm_id)
         elif now - self._offline_since > OFFLINE_LIMIT_S and not self._told_offline:
-            self._problem("project-offline", Severity.WARNING)
+            self._problem("project-offline")
         self._told_offline = self._offline_since is not None and now - self._offline_since > OFFLINE_LIMIT_S
 
-    def _problem(self, code: str, severity: Severity, **fields: object) -> None:
+    def _problem(self, code: str, **fields: object) -> None:
         said = fill(code, fields)
-        self._parts.board.raise_problem(code, self._vm_id, said.text, said.doing, severity)
+        self._parts.board.raise_problem(code, self._vm_id, said.text, said.doing, said.severity)
         logger("core").warning("%s %s", said.text, said.doing)
 
     async def _draw(self) -> None:

@@ -1,5 +1,6 @@
 """Error code -> sentences, for every face: what happened, and what is being done or can be done."""
 
+import errno
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,6 +27,9 @@ SENTENCES: Final[dict[str, Sentence]] = {
         "There is not enough disk space in {folder}: {needed_mb} MB are needed, {free_mb} MB are free.",
         "Free some space; work goes on by itself then.",
         Severity.ERROR,
+    ),
+    "no-space": Sentence(
+        "There is no space left on the disk.", "Free some space; work goes on by itself then.", Severity.ERROR
     ),
     "already-running": Sentence(
         "Volunteer Cloud already runs in {base_folder}.", "Use that window, or quit it first.", Severity.ERROR
@@ -131,8 +135,17 @@ SENTENCES: Final[dict[str, Sentence]] = {
 }
 
 
+def code_of(error: BaseException) -> str:
+    """The stable code of any error; a full disk has its own whoever met it."""
+    if isinstance(error, ClientError):
+        return error.code
+    return "disk-full" if _is_full(error) else "internal"
+
+
 def sentence(error: BaseException) -> Sentence:
     """Both sentences with the error's fields filled in; works for every error, known or not."""
+    if isinstance(error, OSError) and _is_full(error):
+        return SENTENCES["no-space"]
     if not isinstance(error, ClientError):
         known = SENTENCES["internal"]
         said = _whole(known.text.format(said=error or type(error).__name__))
@@ -150,6 +163,10 @@ def fill(code: str, fields: dict[str, Any]) -> Sentence:
 def _whole(text: str) -> str:
     """The text with a full stop: what ends it is often another program's words."""
     return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _is_full(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
 class _Fields(dict[str, Any]):

@@ -86,6 +86,7 @@ class Observed:
         can_save: the driver can save states.
         remedy: what the guest's silence calls for.
         waits: a back-off is running: nothing that may fail again is begun.
+        executes: a process of the VM is there, whatever state it is in.
     """
 
     state: VmState
@@ -95,6 +96,7 @@ class Observed:
     can_save: bool = True
     remedy: Remedy = Remedy.NONE
     waits: bool = False
+    executes: bool = False
 
 
 def obey(intent: Intent, command: Start | Pause | Resume | Finish | Stop | Quit) -> Intent:
@@ -144,8 +146,12 @@ def wanted(intent: Intent) -> Wanted:
 
 def next_step(want: Want, seen: Observed) -> Step:
     """The next step from what is seen towards what is wanted."""
-    if seen.state in {VmState.SAVING, VmState.UNKNOWN}:
+    if seen.state is VmState.SAVING:
         return Step.NOTHING
+    if seen.state is VmState.UNKNOWN:
+        # Not understood, so left alone; but nothing may go on executing when nothing should.
+        resting = want in {Want.SAVED, Want.OFF}
+        return Step.POWER_OFF if resting and seen.executes and not seen.waits else Step.NOTHING
     match want:
         case Want.RUN:
             return _towards_running(seen)
@@ -154,12 +160,12 @@ def next_step(want: Want, seen: Observed) -> Step:
         case Want.SAVED:
             return _towards_saved(seen)
         case Want.OFF:
-            return Step.SHUT_DOWN if _is_up(seen.state) else Step.NOTHING
+            return _towards_off(seen)
 
 
-def settled(want: Want, state: VmState) -> bool:
-    """Whether the wish is fulfilled, so that the program may end."""
-    return want in {Want.SAVED, Want.OFF} and not _is_up(state) and state is not VmState.SAVING
+def settled(want: Want, state: VmState, executes: bool = False) -> bool:
+    """Whether the wish is fulfilled, so that the program may end: nothing of the VM executes any more."""
+    return want in {Want.SAVED, Want.OFF} and not executes and not _is_up(state) and state is not VmState.SAVING
 
 
 def _is_up(state: VmState) -> bool:
@@ -173,16 +179,24 @@ def _towards_running(seen: Observed) -> Step:
         return Step.RESUME
     if seen.waits:
         return Step.NOTHING
-    if seen.state is VmState.FAILED:
+    if seen.state is VmState.FAILED and seen.executes:
         return Step.POWER_OFF
-    if seen.state is VmState.SAVED:
-        return Step.RESTORE if seen.state_usable else Step.DISCARD
-    return Step.BOOT if seen.appliance_ready else Step.FETCH
+    if seen.state is VmState.SAVED and not seen.state_usable:
+        return Step.DISCARD
+    if not seen.appliance_ready:
+        return Step.FETCH
+    return Step.RESTORE if seen.state is VmState.SAVED else Step.BOOT
+
+
+def _towards_off(seen: Observed) -> Step:
+    if _is_up(seen.state):
+        return Step.SHUT_DOWN
+    return Step.POWER_OFF if seen.executes and not seen.waits else Step.NOTHING
 
 
 def _towards_saved(seen: Observed) -> Step:
     if not _is_up(seen.state):
-        return Step.NOTHING
+        return _towards_off(seen)
     if not seen.worth_saving:
         return Step.POWER_OFF
     if not seen.can_save:

@@ -39,3 +39,29 @@ async def supervise(
             logger("core").exception("%s failed", name)
             on_failure(name, error)
         await asyncio.sleep(back_off_s(failures))
+
+
+async def attempt(name: str, task: Callable[[], Awaitable[None]]) -> Exception | None:
+    """Run `task` once; returns what it failed with, so that the caller can show it and try again later.
+
+    Args:
+        name: for the log, when the failure is none that this program raises on purpose.
+    """
+    try:
+        await task()
+    except (ClientError, OSError) as error:
+        return error
+    except Exception as error:
+        logger("core").exception("%s failed", name)
+        return error
+    return None
+
+
+def guard(name: str, call: Callable[[], None]) -> bool:
+    """Call once; a failure is logged and is none of the caller's. Returns whether it went well."""
+    try:
+        call()
+    except Exception:
+        logger("core").exception("%s failed", name)
+        return False
+    return True

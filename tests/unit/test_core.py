@@ -1,6 +1,7 @@
 """The core on the fake driver: from Start to a finished job, and back from every interruption."""
 
 import asyncio
+import errno
 from asyncio import StreamReader, StreamWriter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -250,3 +251,30 @@ async def test_an_unreadable_intent_means_stopped(rig: Rig) -> None:
     async with rig.running():
         seen = await rig.until(lambda s: s.allowed.start)
         assert seen.activity is Activity.STOPPED
+
+
+async def test_a_journal_that_cannot_be_written_is_told_and_work_goes_on_later(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig.running() as core:
+        begin, fails = core._journal.begin, [OSError(errno.ENOSPC, "No space left on device")]
+
+        def full_at_first(step: str, about: str, now: datetime) -> int:
+            if fails:
+                raise fails.pop()
+            return begin(step, about, now)
+
+        monkeypatch.setattr(core._journal, "begin", full_at_first)
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        assert "disk-full" in rig.told
+
+
+async def test_a_failure_that_nobody_foresaw_is_told_and_tried_again(rig: Rig) -> None:
+    rig.token_error = ValueError("not a header")
+    async with rig.running() as core:
+        await core.handle(Start())
+        seen = await rig.until(lambda s: "internal" in codes(s))
+        assert "not a header" in seen.problems[0].text
+        rig.token_error = None
+        await rig.until(lambda s: s.activity is Activity.WORKING and not s.problems)

@@ -46,25 +46,48 @@ REACHED = {
 RESTING = st.sampled_from([s for s in VmState if s not in {VmState.SAVING, VmState.UNKNOWN}])
 
 
-@given(st.sampled_from(Want), RESTING, st.booleans(), st.booleans(), st.booleans(), st.booleans())
+UP = {VmState.STARTING, VmState.RUNNING, VmState.PAUSED}
+
+
+@given(st.sampled_from(Want), RESTING, st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.booleans())
 def test_every_wish_is_reached_in_a_few_steps(
-    want: Want, state: VmState, ready: bool, usable: bool, worth: bool, can_save: bool
+    want: Want, state: VmState, ready: bool, usable: bool, worth: bool, can_save: bool, hangs_on: bool
 ) -> None:
-    seen = Observed(state, ready, usable, worth, can_save)
+    executes = state in UP or (state is VmState.FAILED and hangs_on)
+    seen = Observed(state, ready, usable, worth, can_save, executes=executes)
     for _ in range(6):
         if seen.state is VmState.STARTING and want is Want.HOLD:
             seen = replace(seen, state=VmState.RUNNING)
         step = next_step(want, seen)
         if step is Step.NOTHING:
             break
-        seen = replace(seen, appliance_ready=True) if step is Step.FETCH else replace(seen, state=EFFECT[step])
+        if step is Step.FETCH:
+            seen = replace(seen, appliance_ready=True)
+            continue
+        seen = replace(seen, state=EFFECT[step], executes=EFFECT[step] in UP)
     assert seen.state in REACHED[want] | ({VmState.STARTING} if want is Want.RUN else set())
+    assert settled(want, seen.state, seen.executes) is (want in {Want.SAVED, Want.OFF})
 
 
 @given(st.sampled_from(Want))
 def test_nothing_is_done_to_a_vm_that_saves_or_is_not_understood(want: Want) -> None:
     assert next_step(want, Observed(VmState.SAVING)) is Step.NOTHING
     assert next_step(want, Observed(VmState.UNKNOWN)) is Step.NOTHING
+
+
+@pytest.mark.parametrize("state", [VmState.FAILED, VmState.UNKNOWN])
+@pytest.mark.parametrize("want", [Want.SAVED, Want.OFF])
+def test_nothing_goes_on_executing_when_nothing_should(want: Want, state: VmState) -> None:
+    assert not settled(want, state, executes=True)
+    assert next_step(want, Observed(state, executes=True)) is Step.POWER_OFF
+
+
+def test_a_saved_guest_waits_for_the_files_that_it_needs() -> None:
+    assert next_step(Want.RUN, Observed(VmState.SAVED, appliance_ready=False)) is Step.FETCH
+
+
+def test_a_half_made_vm_is_made_anew() -> None:
+    assert next_step(Want.RUN, Observed(VmState.FAILED)) is Step.BOOT
 
 
 @pytest.mark.parametrize("state", [VmState.ABSENT, VmState.DEFINED, VmState.SAVED, VmState.FAILED])

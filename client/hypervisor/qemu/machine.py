@@ -192,8 +192,11 @@ class Machine:
                 return self._info_without_process(self.folder.record())
             return self._info(VmState.FAILED, record, who, cause=f"its process does not answer ({error.said})")
         state = _STATES.get(word, VmState.UNKNOWN)
-        if self.verb == SAVING or record.phase == SAVING:
+        if self.verb == SAVING:
             state = VmState.SAVING
+        elif record.phase == SAVING:
+            # The client that saved it was killed: it is held, and both `resume` and `save` go on from there.
+            state = VmState.PAUSED
         elif record.phase == RESTORING or (state is VmState.RUNNING and not self._is_proven(record)):
             state = VmState.STARTING
         cause = f"QEMU says: {word}" if state is VmState.FAILED else ""

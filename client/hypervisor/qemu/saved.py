@@ -20,7 +20,8 @@ from client.hypervisor.qemu.find import Qemu
 from client.hypervisor.qemu.folder import VmFolder, disk_full_or, free_bytes, sync, write_whole
 from client.hypervisor.qemu.qmp import Monitor, MonitorGone, MonitorRefused
 
-SAVE_LIMIT_S: Final = 180.0
+#: less than what the client gives a save when it leaves
+SAVE_LIMIT_S: Final = 60.0
 LOAD_LIMIT_S: Final = 120.0
 _POLL_S: Final = 0.01
 _CHUNK_BYTES: Final = 1 << 20
