@@ -32,7 +32,7 @@ class Judge:
     limits: Limits
 
     def judge(self, claim: Claim) -> Verdict:
-        """Deal with one jobDone.
+        """Deal with one jobDone, of an agent that had the job: that is the desk's to see to.
 
         Raises:
             OSError: the disk fails; what was taken is dealt with at the next start.

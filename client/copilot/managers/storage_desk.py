@@ -1,11 +1,13 @@
 """What a storage manager says to whom: want_getJobOutputDir, getJobOutputDir, jobDone.
 
 Pure but for the queue and the shelf. Outputs themselves are judged elsewhere (`client.copilot.managers.judge`): a
-jobDone is only put on the list of claims.
+jobDone is only put on the list of claims. Only an agent that had a job, however long ago, may hand its output in: any
+agent may learn a job's id.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from client.copilot.managers.judge import Verdict
 from client.copilot.managers.reply import Reply
@@ -25,6 +27,9 @@ from client.log import logger
 
 log = logger("site")
 
+#: Strangers remembered, so that one that goes on does not fill the log.
+MAX_STRANGERS: Final = 1000
+
 
 @dataclass
 class StorageDesk:
@@ -39,6 +44,7 @@ class StorageDesk:
     shelf: Shelf
     chirp: str
     on_done: Callable[[Claim], None]
+    _strangers: set[tuple[str, str]] = field(default_factory=set)
 
     def handle(self, sender: str, command: Command, now: float) -> list[Reply]:
         """Replies to one command of `sender` (full JID); commands for others get none."""
@@ -47,7 +53,7 @@ class StorageDesk:
                 return self._on_want(sender, command.job_id)
             case GetJobOutputDir():
                 return self._on_get(sender, command.job_id, now)
-            case JobDone():
+            case JobDone() if self._had(sender, command.job_id):
                 # The lease must not end while the output waits to be judged.
                 self.queue.confirm(command.job_id, sender, now)
                 self.on_done(Claim(command.job_id, sender, command.exit_code, command.validate_exit_code))
@@ -76,6 +82,8 @@ class StorageDesk:
         if job is None:
             log.warning("%s has output of a job that is not ours", sender)
             return [Reply(sender, LeaseLost(job_id, _not_needed(None)))]
+        if not self._had(sender, job_id):
+            return []
         self.queue.confirm(job_id, sender, now)
         try:
             self.shelf.open_folder(job_id)
@@ -83,6 +91,18 @@ class StorageDesk:
             log.error("no folder for the output of %s: %s", job_id, error)
             return []
         return [Reply(sender, StoreJobOutputDir(job_id, job_id, self.chirp))]
+
+    def _had(self, sender: str, job_id: str) -> bool:
+        """Whether the job was ever handed to the sender's account, or claimed by it."""
+        if self.queue.has_lease(job_id, sender) is not None:
+            return True
+        stranger = (sender.partition("/")[0], job_id)
+        if stranger not in self._strangers:
+            if len(self._strangers) >= MAX_STRANGERS:
+                self._strangers.clear()
+            self._strangers.add(stranger)
+            log.warning("%s never had job %s: what it says of its output is dropped", *stranger)
+        return False
 
 
 def _not_needed(job: Job | None) -> str:

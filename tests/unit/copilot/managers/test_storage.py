@@ -8,7 +8,7 @@ import pytest
 
 from client.copilot.managers.judge import Judge, Verdict
 from client.copilot.managers.shelf import Claim, Shelf
-from client.copilot.managers.storage_desk import StorageDesk
+from client.copilot.managers.storage_desk import MAX_STRANGERS, StorageDesk
 from client.copilot.managers.sweep import sweep
 from client.copilot.managers.unpack import Limits
 from client.copilot.messages import (
@@ -81,6 +81,38 @@ def test_an_agent_gets_a_folder_of_its_own_and_its_place(storage: Storage) -> No
     assert (storage.chirp / "one" / ".__acl").read_text() == "address:* rwld\n"
     storage.desk.handle(AGENT, JobDone("one", exit_code=256, validate_exit_code=1), 1)
     assert storage.claims == [Claim("one", AGENT, 256, 1)]
+
+
+def test_an_agent_that_never_had_the_job_can_neither_finish_nor_spoil_it(
+    storage: Storage, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage.lease()
+    before = storage.queue.get("one")
+    for stranger in ("evil@x/1", "evil@x/2", "evil@x/2"):
+        assert storage.desk.handle(stranger, GetJobOutputDir("one"), 50) == []
+        assert storage.desk.handle(stranger, JobDone("one"), 50) == []
+    assert storage.desk.handle("evil@x/1", JobDone("none"), 50) == []
+    assert storage.claims == []
+    assert (storage.queue.get("one"), list(storage.chirp.iterdir())) == (before, [])
+    assert [record.args for record in caplog.records] == [("evil@x", "one"), ("evil@x", "none")]
+
+
+def test_agents_that_had_the_job_may_finish_it_late_rebooted_or_with_another_resource(storage: Storage) -> None:
+    storage.lease()
+    storage.queue.expire(200)
+    lease = storage.queue.hand_out("b@x/1", 201, extends=True)
+    assert lease
+    storage.queue.claim("one", lease.lease_id, "new@x/7", 202)
+    for agent in (AGENT, "a@x/random", "new@x/7"):
+        assert len(storage.desk.handle(agent, GetJobOutputDir("one"), 203)) == 1
+        storage.desk.handle(agent, JobDone("one"), 203)
+    assert [claim.sender for claim in storage.claims] == [AGENT, "a@x/random", "new@x/7"]
+
+
+def test_strangers_do_not_fill_the_memory(storage: Storage) -> None:
+    for number in range(MAX_STRANGERS + 2):
+        storage.desk.handle("evil@x/1", JobDone(f"job-{number}"), 0)
+    assert len(storage.desk._strangers) == 2
 
 
 def test_output_of_unknown_and_finished_jobs_is_not_wanted(storage: Storage) -> None:
