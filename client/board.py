@@ -12,6 +12,7 @@ from typing import Final
 
 import client
 from client.clock import Clock
+from client.log import logger
 from client.snapshot import (
     Activity,
     Allowed,
@@ -71,9 +72,12 @@ class Board:
         return self._transfers
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Have each snapshot given to `subscriber` in the event loop; returns what ends that."""
+        """Have each snapshot given to `subscriber` in the event loop; returns what ends that (idempotent).
+
+        One that raises is logged and gets no more: a face that fails must not take the others along.
+        """
         self._subscribers.append(subscriber)
-        return lambda: self._subscribers.remove(subscriber)
+        return lambda: self._drop(subscriber)
 
     def changed(self) -> None:
         """Say that facts have changed; a snapshot follows soon."""
@@ -137,7 +141,19 @@ class Board:
         self._changed.clear()
         snapshot = self.snapshot()
         for subscriber in tuple(self._subscribers):
+            self._give(subscriber, snapshot)
+
+    def _give(self, subscriber: Subscriber, snapshot: ClientSnapshot) -> None:
+        try:
             subscriber(snapshot)
+        except Exception:
+            # As the supervisor does for tasks: no failure of one face, of whatever kind, may end it for the others.
+            logger("core").exception("A face failed to take the state, and gets no more: %r", subscriber)
+            self._drop(subscriber)
+
+    def _drop(self, subscriber: Subscriber) -> None:
+        if subscriber in self._subscribers:
+            self._subscribers.remove(subscriber)
 
 
 def without_log(snapshot: ClientSnapshot) -> ClientSnapshot:

@@ -55,13 +55,3 @@ async def attempt(name: str, task: Callable[[], Awaitable[None]]) -> Exception |
         logger("core").exception("%s failed", name)
         return error
     return None
-
-
-def guard(name: str, call: Callable[[], None]) -> bool:
-    """Call once; a failure is logged and is none of the caller's. Returns whether it went well."""
-    try:
-        call()
-    except Exception:
-        logger("core").exception("%s failed", name)
-        return False
-    return True

@@ -4,37 +4,32 @@ import asyncio
 import json
 import signal
 import sys
-from typing import Final, Protocol
+from typing import Final
 
 from client.board import without_log
 from client.commands import Command, Quit, WhatOfWork
 from client.paths import Paths
 from client.service.control import InstanceLock
+from client.service.printer import Outlet, Printer, Show
 from client.service.session import Options, Outcome, run
 from client.snapshot import ClientSnapshot
-
-
-class Show(Protocol):
-    """Draws snapshots on a terminal."""
-
-    def show(self, snapshot: ClientSnapshot) -> None:
-        """Draw the state."""
-
-    def close(self) -> None:
-        """Leave the terminal tidy."""
 
 
 class JsonLines:
     """One snapshot a line on standard output, log lines left to the log file."""
 
+    backlog = 64
+
+    def __init__(self, outlet: Outlet | None = None) -> None:
+        self.outlet = outlet or Outlet()
+
     def show(self, snapshot: ClientSnapshot) -> None:
         """Print it; a reader that went away ends the printing, not the work."""
+        if self.outlet.over:
+            return
         said = without_log(snapshot).to_json()
         del said["log"]
-        try:
-            print(json.dumps(said), flush=True)
-        except BrokenPipeError:
-            sys.stdout = open("/dev/null", "w")  # noqa: PTH123, SIM115
+        self.outlet.write(json.dumps(said) + "\n")
 
     def close(self) -> None:
         """Nothing to tidy."""
@@ -44,13 +39,17 @@ class TerminalPort:
     """The border between the core and a terminal."""
 
     def __init__(self, show: Show) -> None:
-        self._show = show
+        self._printer = Printer(show)
         self._commands: asyncio.Queue[Command] = asyncio.Queue()
         self._left = False
 
     def publish(self, snapshot: ClientSnapshot) -> None:
-        """Draw it."""
-        self._show.show(snapshot)
+        """Have it drawn beside the loop; a slow reader misses some."""
+        self._printer.put(snapshot)
+
+    async def close(self) -> None:
+        """Draw the last state, for a moment at most."""
+        await self._printer.close()
 
     def show_window(self) -> bool:
         """A terminal has no window."""
@@ -94,4 +93,7 @@ async def _run(options: Options, port: TerminalPort) -> Outcome:
     for name in LEAVE_SIGNALS:
         if hasattr(signal, name) and sys.platform != "win32":
             loop.add_signal_handler(getattr(signal, name), port.leave)
-    return await run(options, port)
+    try:
+        return await run(options, port)
+    finally:
+        await port.close()

@@ -1,7 +1,7 @@
 """Progress on a terminal: bars where there is a person, plain lines where there is a pipe."""
 
 import sys
-from typing import Final
+from typing import Final, TextIO, cast
 
 from rich.console import Console
 from rich.live import Live
@@ -9,6 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from client.service.printer import Outlet
 from client.snapshot import Activity, ClientSnapshot, LogLine, VmView
 
 LOG_LINES: Final = 8
@@ -41,7 +42,10 @@ def progress_of(snapshot: ClientSnapshot) -> tuple[str, float | None]:
 class PlainLines:
     """One line for each thing that changes; fit for logs."""
 
-    def __init__(self) -> None:
+    backlog = 1
+
+    def __init__(self, outlet: Outlet | None = None) -> None:
+        self.outlet = outlet or Outlet()
         self._headline = ""
         self._step = -1
         self._seen: LogLine | None = None
@@ -62,7 +66,7 @@ class PlainLines:
         lines += [f"  ! {words}" for words in problems - self._problems]
         self._problems = problems
         if lines:
-            print("\n".join(lines), flush=True)
+            self.outlet.write("\n".join(lines) + "\n")
 
     def close(self) -> None:
         """Nothing to tidy."""
@@ -71,8 +75,11 @@ class PlainLines:
 class Bars:
     """A live display: headline, bar, problems, the last log lines."""
 
+    backlog = 1
+
     def __init__(self) -> None:
-        self._live = Live(console=Console(), auto_refresh=False, transient=False)
+        self.outlet = Outlet()
+        self._live = Live(console=Console(file=cast(TextIO, self.outlet)), auto_refresh=False, transient=False)
         self._live.start()
 
     def show(self, snapshot: ClientSnapshot) -> None:

@@ -70,3 +70,25 @@ async def test_changes_are_published_and_a_subscriber_can_leave() -> None:
     one.publish_now()
     assert len(seen) == 2
     publisher.cancel()
+
+
+async def test_a_subscriber_that_fails_is_dropped_and_the_others_go_on() -> None:
+    one = board()
+    seen: list[ClientSnapshot] = []
+    asked: list[int] = []
+
+    def fail(snapshot: ClientSnapshot) -> None:
+        asked.append(snapshot.seq)
+        raise BrokenPipeError("nobody reads")
+
+    end = one.subscribe(fail)
+    one.subscribe(seen.append)
+    publisher = asyncio.create_task(one.publish())
+    async with asyncio.timeout(5):
+        while len(seen) < 3:
+            one.changed()
+            await asyncio.sleep(0.01)
+    assert not publisher.done()
+    assert len(asked) == 1
+    end()
+    publisher.cancel()
