@@ -11,13 +11,19 @@ from typing import Any, Final
 
 #: Ids of jobs and leases; they become names of directories.
 ID_PATTERN: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
-_JID_PATTERN: Final = re.compile(r"[^\s@/<>'\"&]{1,255}(@[^\s@/<>'\"&]{1,255})?(/[^\x00-\x1f]{1,255})?")
+_JID_PATTERN: Final = re.compile(
+    r"[^\s\x00-\x1f\x7f-\x9f@/<>'\"&]{1,255}(@[^\s\x00-\x1f\x7f-\x9f@/<>'\"&]{1,255})?(/[^\x00-\x1f\x7f-\x9f]{1,255})?"
+)
 _SERVER_PATTERN: Final = re.compile(r"[A-Za-z0-9._\-\[\]:]{1,255}")
 MAX_INPUT_FILES: Final = 1000
 MAX_PATH: Final = 1000
 MAX_JOB_TEXT: Final = 64 * 1024
 MAX_DATA_PAIRS: Final = 100
 _PAIR_END = "####"
+#: Control characters: C0, DEL and C1. Terminals obey them.
+_CONTROLS: Final = (*range(0x20), *range(0x7F, 0xA0))
+_IN_A_LINE: Final = dict.fromkeys(_CONTROLS, "?") | dict.fromkeys(map(ord, "\t\n\r\v\f\x85"), " ")
+_IN_LINES: Final = {code: sign for code, sign in _IN_A_LINE.items() if code not in map(ord, "\t\n")}
 
 
 @dataclass(frozen=True)
@@ -66,14 +72,25 @@ def nested(name: str, kind: type[Any]) -> Mapping[str, Wire]:
     return {"wire": Wire(name, None, required=True, nested=kind)}
 
 
-def text(limit: int) -> Codec:
-    """Text for people and logs: bytes that are not UTF-8 become question marks."""
+def text(limit: int, *, lines: bool = False) -> Codec:
+    """Text for people and logs, see `printable`. lines: it may have several, and tabs."""
 
     def parse(value: str) -> str:
         _limit(value, limit)
-        return value.encode("utf-8", "replace").decode()
+        return printable(value, lines=lines)
 
     return Codec(parse)
+
+
+def printable(value: str, *, lines: bool = False) -> str:
+    """Text that does nothing to a terminal but show itself.
+
+    Bytes that are not UTF-8 and control characters become question marks, those that only move on become blanks.
+
+    Args:
+        lines: keep line feeds and tabs.
+    """
+    return value.encode("utf-8", "replace").decode().translate(_IN_LINES if lines else _IN_A_LINE)
 
 
 def exact(limit: int, *, filled: bool = False) -> Codec:

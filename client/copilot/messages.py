@@ -51,7 +51,7 @@ class WantGetJob:
     """Agent to all job managers: is there work? jdl: what the computer is."""
 
     command: ClassVar[str] = "want_getJob"
-    jdl: str = usual("jdl", wire.text(16_000))
+    jdl: str = usual("jdl", wire.text(16_000, lines=True))
     agent_host: str = usual("agentHost", wire.HOST)
     extensions: frozenset[str] = optional("extensions", wire.WORDS, frozenset())
 
@@ -69,7 +69,7 @@ class GetJob:
     """Agent to the manager that answered: give me a job."""
 
     command: ClassVar[str] = "getJob"
-    jdl: str = usual("jdl", wire.text(16_000))
+    jdl: str = usual("jdl", wire.text(16_000, lines=True))
     agent_host: str = usual("agentHost", wire.HOST)
     extensions: frozenset[str] = optional("extensions", wire.WORDS, frozenset())
 

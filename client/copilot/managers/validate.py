@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from client.copilot.fields import printable
 from client.copilot.managers.errors import OutputRefused
 
 Validator = Callable[[Path, Mapping[str, Any]], None]
@@ -121,7 +122,7 @@ def _number(summary: Mapping[str, Any], key: str) -> float:
 
 def _same(what: str, found: object, expected: object) -> None:
     if found != expected:
-        raise OutputRefused(f"{what} is {str(found)[:80]}, not {str(expected)[:80]}")
+        raise OutputRefused(f"{what} is {printable(str(found)[:80])}, not {str(expected)[:80]}")
 
 
 def _within(what: str, value: float, low: float, high: float) -> None:

@@ -1,6 +1,7 @@
 """Commands to maps and back; hostile values are refused."""
 
 import contextlib
+import unicodedata
 from typing import Any, get_args
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from client.copilot import messages as m
 from client.copilot.errors import BadStanza
-from client.copilot.fields import build_map, check_id, check_path, parse_map
+from client.copilot.fields import build_map, check_id, check_path, parse_map, printable
 
 IDS = st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}", fullmatch=True)
 TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=50)
@@ -131,6 +132,8 @@ def run_job(**job: str) -> m.Info:
         ({"command": "jobDone", "jobID": "j", "exitCode": {"a": "b"}}, "exitCode"),
         ({"command": "storeJobOutputDir", "jobID": "j", "outputChirpUrl": "a b"}, "outputChirpUrl"),
         ({"command": "redirect", "referral": "a@b c", "info": {}}, "referral"),
+        ({"command": "redirect", "referral": "a@b\x1b[2J", "info": {}}, "referral"),
+        ({"command": "redirect", "referral": "a@b/c\x9b2J", "info": {}}, "referral"),
         ({"command": "jobVerdict", "jobID": "j", "accepted": "yes"}, "accepted"),
         ({"command": "want_getJob", "jdl": "x" * 20000}, "jdl"),
     ],
@@ -162,6 +165,43 @@ def test_bytes_that_are_no_text_stay_in_job_text_and_vanish_elsewhere() -> None:
     assert isinstance(run, m.RunJob)
     assert run.job.arguments == strange
     assert run.job_data == {"a": "?"}
+
+
+HOSTILE = "\x1b[2J\x9b31m\x07\b\x7f\x00"
+
+
+@pytest.mark.parametrize(
+    ("info", "field"),
+    [
+        ({"command": "jobFailed", "jobID": "j", "leaseID": "l", "cause": HOSTILE}, "cause"),
+        ({"command": "leaseLost", "jobID": "j", "reason": HOSTILE}, "reason"),
+        ({"command": "jobVerdict", "jobID": "j", "accepted": "0", "reason": HOSTILE}, "reason"),
+        ({"command": "error", "errorString": HOSTILE}, "text"),
+        ({"command": "jobDone", "jobID": "j", "exitCode": "0", "state": HOSTILE}, "state"),
+        ({"command": "jobDone", "jobID": "j", "exitCode": "0", "agentHost": HOSTILE}, "agent_host"),
+        ({"command": "getJob", "jdl": HOSTILE}, "jdl"),
+    ],
+)
+def test_no_text_of_a_peer_gives_orders_to_a_terminal(info: m.Info, field: str) -> None:
+    assert getattr(m.parse_info(info), field) == "?[2J?31m????"
+
+
+def test_titles_do_not_either_and_lines_stay_where_they_are_expected() -> None:
+    run = m.parse_info(run_job(title="a\r\nb\tc\x1b"))
+    assert isinstance(run, m.RunJob)
+    assert run.job.title == "a  b c?"
+    want = m.parse_info({"command": "want_getJob", "jdl": "[\n\tA=1;\r\n]\n"})
+    assert isinstance(want, m.WantGetJob)
+    assert want.jdl == "[\n\tA=1; \n]\n"
+
+
+@given(st.text(st.characters()), st.booleans())
+def test_printable_text_is_as_long_has_no_control_and_stays_as_it_is(value: str, lines: bool) -> None:
+    said = printable(value, lines=lines)
+    allowed = "\t\n" if lines else ""
+    assert not any(unicodedata.category(sign) in {"Cc", "Cs"} for sign in said if sign not in allowed)
+    assert len(said) == len(value)
+    assert printable(said, lines=lines) == said
 
 
 @given(st.text())

@@ -75,6 +75,11 @@ def test_a_claimed_error_as_large_as_the_value_is_refused(tmp_path: Path) -> Non
         check(tmp_path, summary(sigma_mb=1.0, sigma_error_mb=1000.0), EXPECTED | {"reference": REFERENCE})
 
 
+def test_what_the_output_says_is_repeated_without_orders_to_a_terminal(tmp_path: Path) -> None:
+    with pytest.raises(OutputRefused, match=r"histograms is \?\[2J, not"):
+        check(tmp_path, summary() | {"histograms_sha256": "\x1b[2J"})
+
+
 @pytest.mark.parametrize(("status", "said"), [(768, "exit code 3"), (9, "signal 9"), (32512, "exit code 127")])
 def test_a_job_that_failed_is_refused_with_its_cause(tmp_path: Path, status: int, said: str) -> None:
     with pytest.raises(OutputRefused, match=said):
