@@ -74,7 +74,8 @@ class SqliteQueue(QueueFile):
             if row["state"] != JobState.LEASED:
                 return self._renew(row, lease_id, agent, now)
             if now - row["leased_at"] > self._terms.hold_limit_s:
-                db.execute("DELETE FROM leases WHERE lease_id = ?", (lease_id,))
+                # No agent can name it any more, ids have no blanks; that the agent had the job stays known.
+                db.execute("UPDATE leases SET lease_id = 'ended ' || lease_id WHERE lease_id = ?", (lease_id,))
                 self._return(row, agent, "held for too long", now)
                 return Lost("the job was held for too long")
             lease_s = self._terms.lease_s

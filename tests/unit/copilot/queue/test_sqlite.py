@@ -122,6 +122,18 @@ def test_a_job_that_another_agent_has_is_not_claimed(queue: SqliteQueue) -> None
     assert queue.extend("one", old.lease_id, A, 502) == Lost("another computer does the job")
 
 
+def test_a_job_held_for_too_long_is_taken_away_but_a_late_result_is_still_known_as_its_agents(
+    queue: SqliteQueue,
+) -> None:
+    queue.submit([new_job("one")], 0)
+    lease = hand_out(queue)
+    for now in range(90, 5000, 90):
+        assert isinstance(queue.extend("one", lease.lease_id, A, now), Lease)
+    assert queue.extend("one", lease.lease_id, A, 5030) == Lost("the job was held for too long")
+    assert queue.claim("one", lease.lease_id, A, 5031) == Lost("there is no such lease")
+    assert (state(queue, "one"), queue.has_lease("one", A)) == (JobState.WAITING, True)
+
+
 @pytest.mark.parametrize("lease_id", ["", "made-up"])
 def test_an_unknown_lease_is_lost(queue: SqliteQueue, lease_id: str) -> None:
     queue.submit([new_job("one")], 0)
