@@ -203,7 +203,7 @@ async def test_killed_while_saving(
             await asyncio.sleep(0.01)
     await driver.close()
     second = another(driver, tmp_path)
-    assert (await second.info("one")).state is VmState.SAVING
+    assert (await second.info("one")).state is VmState.PAUSED
     await getattr(second, then)("one")
     now = (await second.info("one")).state
     expected = {"save": VmState.SAVED, "power_off": VmState.DEFINED, "destroy": VmState.ABSENT}
