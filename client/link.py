@@ -10,10 +10,12 @@ kind and `b` its fields. Messages of RELIABLE kinds are numbered, kept by the se
 the receiver in order only: one that comes after a gap is dropped, and a `hello` asks for all that is kept. The others
 (heartbeats, pings) are neither numbered nor kept. A new `i` means that the peer began anew, with number 1.
 Whatever does not parse, is too long or has a kind or field out of `KINDS` is counted and dropped: the peer is hostile
-until proven otherwise. Standard library only: the same file is packed into the agent.
+until proven otherwise. Texts arrive without control characters, as they may be shown on a terminal. Standard library
+only: the same file is packed into the agent.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -23,6 +25,8 @@ VERSION: Final = 1
 MAX_LINE_BYTES: Final = 32 * 1024
 #: Most unacknowledged messages kept for sending again; the oldest log lines go first.
 MAX_KEPT: Final = 512
+#: C0, DEL and C1 (escape sequences of terminals), line and paragraph separators, bidirectional overrides, surrogates
+_UNFIT: Final = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
 
 _Check = Callable[[Any], bool]
 
@@ -125,7 +129,8 @@ class LinkEnd:
         self._last_received = 0
         self._asked_again_at = -1
         self._kept: dict[int, tuple[str, Mapping[str, Any]]] = {}
-        self._replies = bytearray()
+        self._is_asked = False
+        self._has_gap = False
 
     @property
     def unacknowledged(self) -> int:
@@ -146,10 +151,19 @@ class LinkEnd:
         """What to write at each (re)connection: who speaks, then all that is unconfirmed."""
         return self._line(0, "hello", fields) + self._all_kept()
 
-    def replies(self) -> bytes:
-        """What `receive` found due: write it after each call of that; often empty."""
-        due = bytes(self._replies)
-        self._replies.clear()
+    def replies(self, *, resend: bool = True) -> bytes:
+        """What `receive` found due: write it after each call of that; often empty.
+
+        However often the peer asked since the last call, it gets one answer.
+
+        Args:
+            resend: whether all that is unconfirmed may go out if the peer asked; if not, it stays due.
+        """
+        due = self._line(0, "hello", {}) if self._has_gap else b""
+        self._has_gap = False
+        if self._is_asked and resend:
+            self._is_asked = False
+            due += self._all_kept()
         return due
 
     def acknowledge(self) -> bytes:
@@ -204,7 +218,7 @@ class LinkEnd:
         for kept in [n for n in self._kept if n <= confirmed]:
             del self._kept[kept]
         if kind == "hello":
-            self._replies += self._all_kept()
+            self._is_asked = True
         return Message(kind, _checked(kind, body), number) if self._is_due(number, oldest) else None
 
     def _is_due(self, number: int, oldest: int) -> bool:
@@ -216,7 +230,7 @@ class LinkEnd:
         if number != max(self._last_received + 1, oldest):
             if self._asked_again_at != self._last_received:
                 self._asked_again_at = self._last_received
-                self._replies += self._line(0, "hello", {})
+                self._has_gap = True
             return False
         self._last_received = number
         return True
@@ -224,4 +238,9 @@ class LinkEnd:
 
 def _checked(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
     checks = KINDS[kind]
-    return {name: value for name, value in body.items() if name in checks and checks[name](value)}
+    fit = {name: value for name, value in body.items() if name in checks and checks[name](value)}
+    return {name: _clean(value) if isinstance(value, str) else value for name, value in fit.items()}
+
+
+def _clean(text: str) -> str:
+    return _UNFIT.sub(lambda found: " " if found[0] in "\t\n\r" else "\ufffd", text)

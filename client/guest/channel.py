@@ -1,11 +1,10 @@
 """The host's end of the guest link: keeps a stream to the guest open, and turns bytes into messages and back.
 
 The guest is untrusted: its bytes pass `client.link`'s checks, and are taken at a bounded rate, so that a guest that
-writes garbage costs it time and not the volunteer.
+writes garbage costs it time and not the volunteer. What is written to it is bounded too: answers wait until it reads.
 """
 
 import asyncio
-import contextlib
 import os
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
@@ -24,8 +23,13 @@ RATE_BYTES_PER_S: Final = 4_000_000
 #: after its words have cost so much time the guest has to wait REST times as long, so it has a tenth of the loop
 TURN_S: Final = 0.005
 REST: Final = 9.0
-#: unwritten bytes towards a guest that does not read, after which pings are left out
+#: unwritten bytes towards a guest that does not read, after which nothing is added: reliable messages are kept anyhow
 BACKLOG_BYTES: Final = 65536
+#: a guest that asks and does not read the answers for so long is cut off
+DRAIN_LIMIT_S: Final = 10.0
+#: a guest gets all that it has not confirmed at most so often
+RESEND_INTERVAL_S: Final = 1.0
+CLOSE_LIMIT_S: Final = 1.0
 
 OpenLink = Callable[[], Awaitable[tuple[StreamReader, StreamWriter]]]
 
@@ -48,6 +52,7 @@ class LinkChannel:
         self._end = LinkEnd(os.urandom(8).hex())
         self._writer: StreamWriter | None = None
         self._reported_noise = 0
+        self._resent_at = float("-inf")
         self._tell_resumed = False
 
     @property
@@ -78,7 +83,7 @@ class LinkChannel:
     def send(self, kind: str, **fields: Any) -> None:
         """Send, or keep until the guest can be reached if the kind is a reliable one."""
         line = self._end.send(kind, **fields)
-        if self._writer is not None:
+        if self._writer is not None and _has_room(self._writer):
             self._writer.write(line)
 
     async def run(self) -> None:
@@ -95,13 +100,12 @@ class LinkChannel:
                 pass
             finally:
                 self._writer = None
-                writer.close()
-                with contextlib.suppress(OSError):
-                    await writer.wait_closed()
+                await _close(writer)
             await asyncio.sleep(RETRY_S)
 
     async def _converse(self, reader: StreamReader, writer: StreamWriter) -> None:
         self._writer = writer
+        self._resent_at = self._clock.monotonic()
         writer.write(self._end.hello(peer="host", wall_clock=self._clock.now().timestamp()))
         if self._tell_resumed:
             self._say_resumed(writer)
@@ -109,10 +113,25 @@ class LinkChannel:
         try:
             while data := await reader.read(CHUNK_BYTES):
                 await self._take(data)
-                writer.write(self._end.replies())
+                await self._reply(writer)
                 await asyncio.sleep(len(data) / RATE_BYTES_PER_S)
         finally:
             pings.cancel()
+
+    async def _reply(self, writer: StreamWriter) -> None:
+        """Answer, and hear nothing more until the guest has read; TimeoutError (an OSError) when it does not."""
+        self._answer(writer)
+        async with asyncio.timeout(DRAIN_LIMIT_S):
+            await writer.drain()
+
+    def _answer(self, writer: StreamWriter) -> None:
+        now = self._clock.monotonic()
+        may_resend = now - self._resent_at >= RESEND_INTERVAL_S
+        due = self._end.replies(resend=may_resend)
+        if due:
+            writer.write(due)
+        if may_resend and len(due) > 0:
+            self._resent_at = now
 
     def _say_resumed(self, writer: StreamWriter) -> None:
         self._tell_resumed = False
@@ -145,8 +164,28 @@ class LinkChannel:
         self.heard_at = now
 
     async def _ping(self) -> None:
+        """Pings, and what a guest asked for too soon after the last time."""
+        pinged_at = self._clock.monotonic()
         while True:
-            await asyncio.sleep(PING_INTERVAL_S)
-            writer = self._writer
-            if writer is not None and writer.transport.get_write_buffer_size() < BACKLOG_BYTES:
+            await asyncio.sleep(RESEND_INTERVAL_S)
+            writer, now = self._writer, self._clock.monotonic()
+            if writer is None or not _has_room(writer):
+                continue
+            self._answer(writer)
+            if now - pinged_at >= PING_INTERVAL_S:
+                pinged_at = now
                 self.send("ping", wall_clock=self._clock.now().timestamp())
+
+
+def _has_room(writer: StreamWriter) -> bool:
+    return writer.transport.get_write_buffer_size() < BACKLOG_BYTES
+
+
+async def _close(writer: StreamWriter) -> None:
+    """Close, and give what is unwritten a moment: a guest that does not read must not hold the end up."""
+    writer.close()
+    try:
+        async with asyncio.timeout(CLOSE_LIMIT_S):
+            await writer.wait_closed()
+    except OSError:
+        writer.transport.abort()

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,6 +104,39 @@ def test_fields_that_do_not_fit_are_left_out() -> None:
     body = {"uptime_s": -5, "load_1min": "much", "evil": 1, "xmpp": True}
     (message,) = host.receive(json.dumps(line(k="heartbeat", b=body)).encode() + b"\n")
     assert message.fields == {"xmpp": True}
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        ("\x1b]52;c;aGVsbG8=\x07", "\ufffd]52;c;aGVsbG8=\ufffd"),
+        ("\x9b31mred\x7f", "\ufffd31mred\ufffd"),
+        ("two\r\nlines\t.", "two  lines ."),
+        ("lone \ud800", "lone \ufffd"),
+        ("\u202egnp.exe", "\ufffdgnp.exe"),
+        ("Zoë, 日本 🙂", "Zoë, 日本 🙂"),
+    ],
+)
+def test_texts_cannot_steer_a_terminal(said: str, heard: str) -> None:
+    guest, host = ends()
+    (message,) = host.receive(guest.send("log", text=said))
+    assert message.fields["text"] == heard
+
+
+def test_many_questions_get_one_answer() -> None:
+    guest, host = ends()
+    host.send("finish")
+    list(host.receive(b"".join(guest.hello() for _ in range(100))))
+    assert kinds(guest, host.replies()) == ["finish"]
+    assert host.replies() == b""
+
+
+def test_an_answer_that_is_put_off_stays_due() -> None:
+    guest, host = ends()
+    host.send("finish")
+    list(host.receive(guest.hello()))
+    assert host.replies(resend=False) == b""
+    assert kinds(guest, host.replies()) == ["finish"]
 
 
 def test_unknown_kinds_and_versions_are_counted() -> None:

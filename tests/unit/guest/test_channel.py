@@ -1,13 +1,17 @@
 """The host's end of the link over a real stream pair."""
 
 import asyncio
+import socket
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
+import pytest
+
+from client.guest import channel as channel_module
 from client.guest.channel import LinkChannel
 from client.hypervisor.errors import LinkUnavailable
-from client.link import LinkEnd, Message
+from client.link import MAX_KEPT, LinkEnd, Message
 from tests.helpers.clock import FakeClock
 
 
@@ -107,3 +111,60 @@ async def test_after_a_pause_the_guest_is_told_and_silence_counts_anew() -> None
         (resumed,) = [m for m in guest.heard if m.kind == "resumed"]
         assert resumed.fields["wall_clock"] == clock.now().timestamp()
         assert len(str(resumed.fields["entropy"])) == 64
+
+
+async def test_a_guest_that_asks_and_never_reads_costs_bounded_memory_and_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(channel_module, "DRAIN_LIMIT_S", 0.2)
+    monkeypatch.setattr(channel_module, "CLOSE_LIMIT_S", 0.1)
+    clock, guest, most = FakeClock(), LinkEnd("guest"), 0
+    theirs: list[socket.socket] = []
+    writers: list[StreamWriter] = []
+
+    async def open_link() -> tuple[StreamReader, StreamWriter]:
+        ours, other = socket.socketpair()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        other.setblocking(False)
+        theirs.append(other)
+        reader, writer = await asyncio.open_connection(sock=ours)
+        writers.append(writer)
+        return reader, writer
+
+    channel = LinkChannel(open_link, lambda message: None, clock)
+    for _ in range(MAX_KEPT):
+        channel.send("shutdown", reason="x" * 200)
+    once = len(channel._end.hello())
+    task = asyncio.create_task(channel.run())
+    async with asyncio.timeout(10):
+        while len(theirs) < 2:
+            clock.advance(1)
+            if theirs:
+                with suppress(OSError):
+                    theirs[0].send(guest.hello())
+            await asyncio.sleep(0.005)
+            most = max([most, *(writer.transport.get_write_buffer_size() for writer in writers)])
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    for other in theirs:
+        other.close()
+    assert most < 2.5 * once
+
+
+async def test_a_guest_that_asks_all_the_time_is_answered_once_a_second() -> None:
+    guest = Guest()
+    async with talking(guest) as (channel, heard, clock):
+        await until(lambda: channel.connected and guest.writer and heard)
+        channel.send("finish", undo=False)
+        await until(lambda: any(m.kind == "finish" for m in guest.heard))
+        # As a guest that confirms nothing.
+        guest.end = LinkEnd("deaf")
+        assert guest.writer is not None
+        for _ in range(20):
+            before = len(heard)
+            guest.writer.write(LinkEnd("forgetful").hello())
+            await until(lambda before=before: len(heard) > before)
+        assert guest.end.dropped.repeated == 0
+        assert [m.kind for m in guest.heard if m.kind == "finish"] == ["finish"]
+        clock.advance(2)
+        await until(lambda: [m.kind for m in guest.heard].count("finish") == 2)
