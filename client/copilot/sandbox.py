@@ -44,8 +44,6 @@ def confine(how: Confinement) -> Callable[[], None]:
         limits.append((resource.RLIMIT_AS, how.memory_limit_mib * 1024 * 1024))
     if how.uid is not None:
         limits.append((resource.RLIMIT_NPROC, how.process_limit))
-    # A small guest has hard limits of its own that may be lower, and cannot be raised.
-    limits = [(kind, _within(value, resource.getrlimit(kind)[1])) for kind, value in limits]
     # A small guest's own limit may be lower than ours, and a job's user may not raise it.
     limits = [(kind, _at_most(kind, value)) for kind, value in limits]
     spaces = _CLONE_NEWIPC | _CLONE_NEWUTS | (0 if how.network else _CLONE_NEWNET)
@@ -63,10 +61,6 @@ def confine(how: Confinement) -> Callable[[], None]:
         os.umask(0o022)
 
     return apply
-
-
-def _within(value: int, hard: int) -> int:
-    return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
 
 def _at_most(kind: int, value: int) -> int:
