@@ -8,6 +8,7 @@ from client.copilot.managers.errors import OutputRefused
 from client.copilot.managers.shelf import Claim, Parcel, Shelf
 from client.copilot.managers.unpack import Limits, Unpacked, unpack
 from client.copilot.managers.validate import VALIDATORS, check_output
+from client.copilot.queue.errors import QueueError
 from client.copilot.queue.queue import Job, JobQueue, JobState, Taken
 from client.log import logger
 
@@ -48,22 +49,42 @@ class Judge:
         return self._judge(job, parcel)
 
     def judge_left(self) -> list[tuple[Claim, Verdict]]:
-        """Deal with what an earlier run left half done."""
+        """Deal with what an earlier run left half done. What fails is logged and stays for the next start.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
         verdicts = []
         for parcel in self.shelf.left():
-            job = self.queue.get(parcel.claim.job_id)
-            if job is None or job.cancelled or job.state is JobState.DONE:
-                self.shelf.drop(parcel)
+            try:
+                verdict = self._judge_again(parcel)
+            except (OSError, QueueError) as error:
+                log.error("output of job %s left for the next start: %s", parcel.claim.job_id, error)
                 continue
-            verdicts.append((parcel.claim, self._judge(job, parcel)))
+            if verdict is not None:
+                verdicts.append((parcel.claim, verdict))
         return verdicts
 
     def take_up_results(self) -> None:
-        """Note results in the queue that were kept just before an earlier run was killed."""
+        """Note results in the queue that were kept just before an earlier run was killed; failures as above.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
         for job_id in self.shelf.kept():
-            job = self.queue.get(job_id)
-            self.queue.accept(job_id, job.agent if job else "", "kept by an earlier run", time.time())
-            self.shelf.settle(job_id)
+            try:
+                job = self.queue.get(job_id)
+                self.queue.accept(job_id, job.agent if job else "", "kept by an earlier run", time.time())
+                self.shelf.settle(job_id)
+            except (OSError, QueueError) as error:
+                log.error("result of job %s not noted in the queue: %s", job_id, error)
+
+    def _judge_again(self, parcel: Parcel) -> Verdict | None:
+        job = self.queue.get(parcel.claim.job_id)
+        if job is None or job.cancelled or job.state is JobState.DONE:
+            self.shelf.drop(parcel)
+            return None
+        return self._judge(job, parcel)
 
     def _judge(self, job: Job, parcel: Parcel) -> Verdict:
         claim = parcel.claim

@@ -1,10 +1,11 @@
 """`main.py storage-manager`: takes and judges outputs. Any number of instances may share one queue and one bare JID."""
 
 import asyncio
+import contextlib
 from typing import Final
 
 from client.copilot.managers.config import Config, read_process_settings
-from client.copilot.managers.judge import Judge
+from client.copilot.managers.judge import Judge, Verdict
 from client.copilot.managers.process import ManagerProcess, read_arguments, run_until_signal
 from client.copilot.managers.shelf import Claim, Shelf
 from client.copilot.managers.storage_desk import StorageDesk
@@ -46,7 +47,7 @@ class StorageService:
     """A storage manager: its desk, and the judging that goes on beside it, one output after the other."""
 
     def __init__(self, config: Config) -> None:
-        path = config.file("queue", "path")
+        path = self._queue_path = config.file("queue", "path")
         self._claims: asyncio.Queue[Claim] = asyncio.Queue(MAX_CLAIMS)
         self._process = ManagerProcess(config.account(), read_process_settings(config))
         instance = config.text("xmpp", "resource")
@@ -82,24 +83,50 @@ class StorageService:
         self._claims.put_nowait(claim)
 
     async def _judge_all(self) -> None:
-        await asyncio.to_thread(self._judge.take_up_results)
-        for claim, verdict in await asyncio.to_thread(self._judge.judge_left):
-            await self._process.send(self._desk.announce(claim.sender, verdict))
+        for claim, verdict in await asyncio.to_thread(self._judge_earlier):
+            await self._announce(claim, verdict)
         while True:
             claim = await self._claims.get()
             try:
                 verdict = await asyncio.to_thread(self._judge.judge, claim)
-                await self._process.send(self._desk.announce(claim.sender, verdict))
             except (OSError, QueueError) as error:
                 # A full disk: the job returns to the queue when its lease ends.
                 log.error("output of job %s not judged: %s", claim.job_id, error)
+            else:
+                await self._announce(claim, verdict)
+
+    def _judge_earlier(self) -> list[tuple[Claim, Verdict]]:
+        try:
+            self._judge.take_up_results()
+            return self._judge.judge_left()
+        except OSError as error:
+            log.error("what an earlier run left cannot be read: %s", error)
+            return []
+
+    async def _announce(self, claim: Claim, verdict: Verdict) -> None:
+        try:
+            replies = self._desk.announce(claim.sender, verdict)
+        except QueueError as error:
+            # It is only told once; what counts is that the queue has it.
+            log.error("verdict on job %s not told: %s", claim.job_id, error)
+        else:
+            await self._process.send(replies)
 
     async def _sweep(self) -> None:
         while True:
-            removed = await asyncio.to_thread(sweep, self._judge_queue, self._shelf)
-            if removed:
-                log.info("%d upload folders of finished jobs removed", removed)
+            try:
+                removed = await asyncio.to_thread(self._sweep_once)
+            except (OSError, QueueError) as error:
+                log.error("upload folders of finished jobs not removed: %s", error)
+            else:
+                if removed:
+                    log.info("%d upload folders of finished jobs removed", removed)
             await asyncio.sleep(SWEEP_INTERVAL_S)
+
+    def _sweep_once(self) -> int:
+        # In a thread too, so with a queue of its own.
+        with contextlib.closing(SqliteQueue(self._queue_path)) as queue:
+            return sweep(queue, self._shelf)
 
 
 def _limits(config: Config) -> Limits:

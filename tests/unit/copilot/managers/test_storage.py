@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from client.copilot.managers.judge import Judge, Verdict
-from client.copilot.managers.shelf import Claim, Shelf
+from client.copilot.managers.shelf import Claim, Parcel, Shelf
 from client.copilot.managers.storage_desk import MAX_STRANGERS, StorageDesk
 from client.copilot.managers.sweep import sweep
 from client.copilot.managers.unpack import Limits
@@ -20,7 +20,8 @@ from client.copilot.messages import (
     StoreJobOutputDir,
     WantGetJobOutputDir,
 )
-from client.copilot.queue.queue import JobState, Terms
+from client.copilot.queue.errors import QueueUnusable
+from client.copilot.queue.queue import JobState, Taken, Terms
 from client.copilot.queue.sqlite import SqliteQueue
 from tests.unit.copilot.managers.archives import pack, summary
 from tests.unit.copilot.queue.jobs import new_job
@@ -232,6 +233,43 @@ def test_a_result_kept_when_killed_before_the_queue_knew_is_noted_at_the_next_st
     assert storage.left_in_intake() == 1
     storage.judge.take_up_results()
     assert (storage.state, storage.left_in_intake()) == (JobState.DONE, 0)
+
+
+@pytest.mark.parametrize("broken", ["keep", "accept"])
+def test_an_output_of_an_earlier_run_that_cannot_be_judged_does_not_hold_up_the_others(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: str
+) -> None:
+    parcels = []
+    for job_id in ("one", "two"):
+        storage.queue.submit([new_job(job_id)], 0)
+        storage.shelf.open_folder(job_id)
+        (storage.chirp / job_id / f"{job_id}.tgz").write_bytes(pack({"stdout": b"x"}))
+        parcels.append(storage.shelf.fetch(Claim(job_id, AGENT, 0, None)))
+    if broken == "keep":
+        disk = storage.shelf.keep
+
+        def keep(parcel: Parcel, facts: dict[str, Any], *, accepted: bool) -> None:
+            if parcel.claim.job_id == "one":
+                raise OSError(28, "No space left on device")
+            disk(parcel, facts, accepted=accepted)
+
+        monkeypatch.setattr(storage.shelf, "keep", keep)
+        assert storage.judge.judge_left() == [(Claim("two", AGENT, 0, None), Verdict("two", True, ""))]
+        assert storage.left_in_intake() == 1
+    else:
+        for parcel in parcels:
+            storage.shelf.keep(parcel, {}, accepted=True)
+        accept = storage.queue.accept
+
+        def refuse_one(job_id: str, *others: Any) -> Taken:
+            if job_id == "one":
+                raise QueueUnusable("queue.sqlite", "database is locked")
+            return accept(job_id, *others)
+
+        monkeypatch.setattr(storage.queue, "accept", refuse_one)
+        storage.judge.take_up_results()
+        assert storage.shelf.kept() == ["one"]
+    assert "job one" in caplog.text
 
 
 def test_rubbish_in_the_intake_is_removed(storage: Storage) -> None:

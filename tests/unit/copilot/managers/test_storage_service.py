@@ -1,0 +1,101 @@
+"""The storage manager's process when its disk or its queue fails. It has no session here."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client.copilot.managers import storage
+from client.copilot.managers.config import Config
+from client.copilot.managers.shelf import Claim, Shelf
+from client.copilot.managers.storage import StorageService
+from client.copilot.queue.queue import JobState
+from client.copilot.queue.sqlite import SqliteQueue
+from tests.unit.copilot.managers.archives import pack
+from tests.unit.copilot.queue.jobs import new_job
+
+CONFIG = """
+[xmpp]
+jid = "jm@localhost"
+password = "x"
+host = "127.0.0.1"
+port = 1
+resource = "storage-1"
+[queue]
+path = "queue.sqlite"
+[storage]
+chirp = "127.0.0.1:9094"
+chirp_root = "chirp"
+folder = "storage"
+"""
+WITHIN_S = 10.0
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[StorageService]:
+    (tmp_path / "chirp").mkdir()
+    (tmp_path / "config.toml").write_text(CONFIG)
+    service = StorageService(Config(tmp_path / "config.toml"))
+    yield service
+    service.close()
+
+
+@asynccontextmanager
+async def running(duty: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(duty)
+    yield task
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def lasts_until(task: asyncio.Task[None], seen: Callable[[], object]) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while not seen() and not task.done():
+            await asyncio.sleep(0.01)
+    assert not task.done(), task.exception()
+
+
+async def test_a_sweep_that_fails_is_not_the_end_and_is_tried_again(
+    service: StorageService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(storage, "SWEEP_INTERVAL_S", 0.01)
+    (tmp_path / "chirp").rmdir()
+    async with running(service._sweep()) as task:
+        await lasts_until(task, lambda: len(caplog.records) >= 2)
+    assert "not removed" in caplog.text
+
+
+async def test_a_sweep_does_not_touch_the_judges_queue(
+    service: StorageService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept: list[SqliteQueue] = []
+
+    def sweep(queue: SqliteQueue, shelf: Shelf) -> int:
+        swept.append(queue)
+        return 0
+
+    monkeypatch.setattr(storage, "sweep", sweep)
+    async with running(service._sweep()) as task:
+        await lasts_until(task, lambda: swept)
+    assert swept[0] not in (service._queue, service._judge_queue)
+
+
+async def test_outputs_are_judged_though_those_of_an_earlier_run_cannot_be_read(
+    service: StorageService, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue = SqliteQueue(tmp_path / "queue.sqlite")
+    queue.submit([new_job("one")], 0)
+    assert queue.hand_out("a@x/1", 0, extends=False)
+    intake = tmp_path / "storage" / "intake" / "storage-1"
+    intake.rmdir()
+    async with running(service._judge_all()) as task:
+        await lasts_until(task, lambda: "cannot be read" in caplog.text)
+        intake.mkdir()
+        Shelf(tmp_path / "chirp", tmp_path / "storage", "storage-1").open_folder("one")
+        (tmp_path / "chirp" / "one" / "one.tgz").write_bytes(pack({"stdout": b"x"}))
+        service._note(Claim("one", "a@x/1", 0, None))
+        await lasts_until(task, lambda: queue.counts()[JobState.DONE])
+    queue.close()
