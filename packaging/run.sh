@@ -8,6 +8,10 @@ site=$base/site
 jobs=${JOBS:-}
 events=${EVENTS:-200}
 
+case "$jobs" in *[!0-9]* | 0) echo "run: JOBS=$jobs is not a number of jobs; try JOBS=1" >&2; exit 2 ;; esac
+case "$events" in "" | *[!0-9]* | 0) echo "run: EVENTS=$events is not a number of collisions; try EVENTS=200" >&2; exit 2 ;; esac
+[ -n "$jobs" ] || echo "run: goes on until you end it; Ctrl+C, or Quit in the window, saves the work"
+
 mkdir -p "$base"
 "$python" main.py site up --folder "$site" --appliance build/appliance &
 site_pid=$!
@@ -19,7 +23,9 @@ for _ in $(seq 150); do
     sleep 0.2
 done
 
-"$python" main.py submit --site "$site" --events "$events" --number "${jobs:-3}"
+# The queue keeps jobs of earlier runs, and equal ones go in the order of submission. What was asked for now goes first:
+# the priority is the time.
+"$python" main.py submit --site "$site" --events "$events" --number "${jobs:-3}" --priority "$(date +%s)"
 face=headless
 [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] || face=gui
 status=0
