@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client.copilot.managers.errors import OutputRefused
@@ -99,6 +99,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)  # It writes to the disk.
 @given(st.dictionaries(st.sampled_from([*sorted(summary()), "eta", "pt", "charged_multiplicity"]), JSON))
 def test_any_json_is_refused_not_stumbled_over(tmp_path_factory: pytest.TempPathFactory, said: dict[str, Any]) -> None:
     with pytest.raises(OutputRefused):
