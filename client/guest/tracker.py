@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from client.link import Message
+from client.log import logger
 from client.snapshot import GuestView, JobState, JobView
 
 #: boot step -> its words and the share of the boot that is behind it
@@ -20,6 +21,9 @@ BOOT_STEPS: Final = {
 RATE_WINDOW_S: Final = 30.0
 #: ended jobs that are remembered until their verdict comes
 UNJUDGED: Final = 50
+#: ends, and verdicts, that are recorded in ENDS_WINDOW_S: each costs the host a write to its disk
+MOST_ENDS: Final = 20
+ENDS_WINDOW_S: Final = 60.0
 _ENDED: Final = frozenset({JobState.DONE, JobState.FAILED})
 
 
@@ -40,6 +44,7 @@ class GuestTracker:
         online: whether the agent is logged in now.
         booted: whether it has been logged in since it booted.
         bye: why the guest went off; empty while it has not said so.
+        dropped_ends: ended and judged jobs that were not recorded because they came too fast.
     """
 
     def __init__(self) -> None:
@@ -54,6 +59,8 @@ class GuestTracker:
         self._samples: deque[tuple[float, int]] = deque()
         self._ended: list[Ended] = []
         self._unjudged: dict[str, Ended] = {}
+        self.dropped_ends = 0
+        self._recorded: dict[str, deque[float]] = {kind: deque(maxlen=MOST_ENDS) for kind in ("job", "verdict")}
 
     def boot(self) -> None:
         """The guest was started afresh."""
@@ -84,7 +91,7 @@ class GuestTracker:
             case "job":
                 self._take_job(said, now, monotonic)
             case "verdict":
-                self._take_verdict(said)
+                self._take_verdict(said, monotonic)
             case "bye":
                 self.bye = str(said.get("reason", "")) or "no reason given"
 
@@ -143,23 +150,37 @@ class GuestTracker:
             cause=str(said.get("cause", old.cause)),
         )
         if state in _ENDED:
-            self._ends(Ended(self.job, self._cpu_s))
+            self._ends("job", Ended(self.job, self._cpu_s), monotonic)
 
-    def _take_verdict(self, said: Any) -> None:
+    def _take_verdict(self, said: Any, monotonic: float) -> None:
         job_id, accepted = str(said.get("job_id", "")), bool(said.get("accepted", False))
         known = self._unjudged.get(job_id) or Ended(JobView(job_id, JobState.DONE), 0.0)
         cause = known.job.cause if accepted else str(said.get("reason", "")) or "no reason given"
         judged = replace(known.job, accepted=accepted, cause=cause)
         if self.job is not None and self.job.job_id == job_id:
             self.job = judged
-        self._ends(Ended(judged, known.cpu_s))
+        self._ends("verdict", Ended(judged, known.cpu_s), monotonic)
 
-    def _ends(self, ended: Ended) -> None:
+    def _ends(self, kind: str, ended: Ended, monotonic: float) -> None:
+        if self._unjudged.get(ended.job.job_id) == ended:
+            # Said again, so it is recorded already.
+            return
         # The verdict often comes when the agent has the next job already.
         self._unjudged[ended.job.job_id] = ended
         if len(self._unjudged) > UNJUDGED:
             del self._unjudged[next(iter(self._unjudged))]
-        self._ended.append(ended)
+        if self._may_record(kind, monotonic):
+            self._ended.append(ended)
+
+    def _may_record(self, kind: str, monotonic: float) -> bool:
+        times = self._recorded[kind]
+        if len(times) == MOST_ENDS and monotonic - times[0] < ENDS_WINDOW_S:
+            if not self.dropped_ends:
+                logger("guest").warning("The guest ends more than %d jobs a minute; not all are recorded", MOST_ENDS)
+            self.dropped_ends += 1
+            return False
+        times.append(monotonic)
+        return True
 
     def _rate(self, monotonic: float, done: int) -> float | None:
         samples = self._samples

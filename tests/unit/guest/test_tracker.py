@@ -2,8 +2,9 @@
 
 from datetime import UTC, datetime
 
-from client.guest.tracker import GuestTracker
+from client.guest.tracker import MOST_ENDS, GuestTracker
 from client.link import Message
+from client.log import remove, to_listener
 from client.snapshot import JobState
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -89,3 +90,29 @@ def test_a_fresh_boot_forgets_the_last_guest() -> None:
     tell(tracker, "bye", reason="finished")
     tracker.boot()
     assert (tracker.guest, tracker.online, tracker.bye, tracker.boot_fraction) == (None, False, "", 0.0)
+
+
+def test_a_flood_of_ended_jobs_is_recorded_in_part_and_warned_of_once() -> None:
+    tracker = GuestTracker()
+    warned: list[str] = []
+    tap = to_listener(lambda at, level, area, text: warned.append(text))
+    for number in range(500):
+        tell(tracker, "job", number / 100, job_id=f"j{number}", state="done")
+        tell(tracker, "verdict", number / 100, job_id=f"j{number}", accepted=True)
+    remove(tap)
+    ended = tracker.drain_ended()
+    assert len({e.job.job_id for e in ended}) == MOST_ENDS
+    assert len(ended) == 2 * MOST_ENDS
+    assert tracker.dropped_ends == 2 * (500 - MOST_ENDS)
+    assert len(warned) == 1
+    tell(tracker, "job", 61.0, job_id="later", state="done")
+    assert [e.job.job_id for e in tracker.drain_ended()] == ["later"]
+
+
+def test_an_end_that_is_said_again_is_recorded_once() -> None:
+    tracker = GuestTracker()
+    for _ in range(3):
+        tell(tracker, "job", job_id="j1", state="done", done=10, total=10, cpu_s=4.0)
+    assert len(tracker.drain_ended()) == 1
+    tell(tracker, "job", job_id="j1", state="failed", cause="disk full")
+    assert [e.job.cause for e in tracker.drain_ended()] == ["disk full"]
