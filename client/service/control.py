@@ -14,7 +14,7 @@ import json
 import secrets
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from filelock import FileLock, Timeout
@@ -50,6 +50,14 @@ class InstanceLock:
         self._lock.release()
 
 
+def _parse_moment(text: str) -> datetime:
+    """ValueError for a time without a zone: it could not be compared with the clock."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return moment.astimezone(UTC)
+
+
 def parse_command(word: str, given: dict[str, Any]) -> Command:
     """The command that a face asked for by name.
 
@@ -63,12 +71,12 @@ def parse_command(word: str, given: dict[str, Any]) -> Command:
         match word:
             case "pause":
                 until = given.get("until")
-                return Pause(datetime.fromisoformat(until) if until else None)
+                return Pause(_parse_moment(until) if until else None)
             case "finish":
                 return Finish(bool(given.get("undo", False)))
             case "quit":
                 return Quit(WhatOfWork(given.get("work", "save")))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise BadInput(word, str(error), "see main.py ctl --help") from error
     raise BadInput("command", f"there is no command {word!r}", f"known are {', '.join(COMMANDS)}")
 

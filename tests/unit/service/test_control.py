@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,9 +61,18 @@ def test_words_become_commands(word: str, given: dict[str, object], expected: Co
 
 
 @pytest.mark.parametrize(
-    ("word", "given"), [("dance", {}), ("pause", {"until": "tomorrow"}), ("quit", {"work": "burn"})]
+    ("word", "given"),
+    [
+        ("dance", {}),
+        ("pause", {"until": "tomorrow"}),
+        ("pause", {"until": "2026-11-20T18:00:00"}),
+        ("pause", {"until": "0001-01-01T00:00:00+14:00"}),
+        ("pause", {"until": 5}),
+        ("pause", ["until"]),
+        ("quit", {"work": "burn"}),
+    ],
 )
-def test_words_that_do_not_fit(word: str, given: dict[str, object]) -> None:
+def test_words_that_do_not_fit(word: str, given: Any) -> None:
     with pytest.raises(BadInput):
         parse_command(word, given)
 
