@@ -2,13 +2,14 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from client import __version__
-from client.errors import ClientError
+from client.errors import BadInput, ClientError
 from client.messages import sentence
 from client.paths import Paths, default_base
 
@@ -46,13 +47,21 @@ def main(argv: list[str]) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # The reader of our output went away; Python must not complain about it once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 def _face(argv: list[str]) -> int:
     from client.service.session import Options, attach
 
     given = _parser().parse_args(argv)
+    if given.file is not None and given.face != "attach":
+        raise BadInput(str(given.file), f"{given.face} takes no file", "see main.py --help")
     if given.face == "attach":
+        if given.file is None:
+            raise BadInput("attach", "no project file was named", "write main.py attach PROJECT-FILE")
         attach(Paths(given.basedir), given.file)
         print(f"Attached to the project of {given.file}.")
         return 0
@@ -64,6 +73,12 @@ def _face(argv: list[str]) -> int:
     from ui import launch
 
     return launch.main(options, theme=given.theme, minimized=given.minimized, report=given.ui_report)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of jobs")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--theme", choices=("system", "light", "dark"), default="system", help="gui: colours")
     parser.add_argument("--ui-report", type=Path, help="gui: keep a file on widgets and UI times (for tests)")
     parser.add_argument("--json", action="store_true", help="headless: one JSON line for each state")
-    parser.add_argument("--jobs", type=int, default=0, help="leave after so many finished jobs")
+    parser.add_argument("--jobs", type=_count, default=0, help="leave after so many finished jobs")
     parser.add_argument("--version", action="version", version=f"Volunteer Cloud {__version__}, Python {sys.version}")
     return parser
 

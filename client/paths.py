@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from client import filenames
+from client.errors import BadInput
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,19 @@ class Paths:
         return self.base / filenames.CONTEXTS / f"{vm_id}.iso"
 
     def make(self) -> None:
-        """Make the folders; private to the user."""
-        for folder in (self.base, self.appliances, self.vms, self.base / filenames.CONTEXTS):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """Make the folders; private to the user.
+
+        Raises:
+            BadInput: they cannot be made or written.
+        """
+        try:
+            for folder in (self.base, self.appliances, self.vms, self.base / filenames.CONTEXTS):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with tempfile.TemporaryFile(dir=self.base):
+                pass
+        except OSError as error:
+            what = f"this folder cannot be used ({error.strerror or error})"
+            raise BadInput(str(self.base), what, "choose another one with --basedir") from error
 
 
 def default_base() -> Path:

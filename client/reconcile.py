@@ -135,7 +135,7 @@ def wanted(intent: Intent) -> Wanted:
     if intent.leaving is WhatOfWork.SAVE:
         return Wanted(Want.SAVED, Reason("leaving", "The program is ending; the work is being saved."))
     if not intent.working:
-        return Wanted(Want.SAVED, Reason("stopped-by-user", "Stopped by you. Press Start to go on."))
+        return Wanted(Want.SAVED, Reason("stopped-by-user", "Nothing runs until you press Start."))
     if intent.paused:
         text = "Paused by you until you resume."
         if intent.paused_until is not None:

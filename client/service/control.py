@@ -24,10 +24,12 @@ from client.commands import Command, Finish, Pause, Quit, Resume, Start, Stop, W
 from client.errors import AlreadyRunning, BadInput, NotRunning
 from client.log import logger
 from client.paths import Paths, write_atomic
-from client.snapshot import ClientSnapshot
+from client.snapshot import Activity, ClientSnapshot
 
 LINE_LIMIT: Final = 65536
 TIMEOUT_S: Final = 10.0
+#: commands that need something that runs
+MEANINGLESS_AT_REST: Final = frozenset({"pause", "resume", "finish"})
 COMMANDS: Final = ("status", "start", "pause", "resume", "finish", "stop", "quit")
 
 
@@ -39,7 +41,7 @@ class InstanceLock:
         self._lock = FileLock(paths.lock, timeout=0)
 
     def __enter__(self) -> "InstanceLock":
-        self._paths.base.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._paths.make()
         try:
             self._lock.acquire()
         except Timeout as error:
@@ -132,6 +134,10 @@ class ControlServer:
         try:
             if word == "show":
                 await _write(writer, {"ok": self._show(), "error": "no-window", "text": "This instance has no window."})
+                return
+            if word in MEANINGLESS_AT_REST and self._board.snapshot().activity is Activity.STOPPED:
+                text = f"Nothing runs, so there is nothing to {word}."
+                await _write(writer, {"ok": False, "error": "nothing-runs", "text": text, "doing": "Start first."})
                 return
             if word != "status":
                 await self._handle(parse_command(word, given))

@@ -5,11 +5,21 @@ import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from client.errors import BadInput
 from client.paths import Paths, default_base
 from client.service.control import COMMANDS, ask
+
+#: what a command that was taken sets going; how far it is, `status` tells
+TAKEN: Final = {
+    "start": "Starting.",
+    "pause": "Pausing.",
+    "resume": "Going on.",
+    "finish": "The current job will be the last one.",
+    "stop": "Saving the work and stopping.",
+    "quit": "Ending.",
+}
 
 
 def main(argv: list[str]) -> int:
@@ -31,7 +41,7 @@ def main(argv: list[str]) -> int:
     if given.json:
         print(json.dumps(reply, indent=1))
     elif reply["ok"]:
-        print(in_words(reply["snapshot"]))
+        print(TAKEN.get(given.command) or in_words(reply["snapshot"]))
     else:
         print(f"{reply['text']} {reply.get('doing', '')}")
     return 0 if reply["ok"] else 1
@@ -39,6 +49,8 @@ def main(argv: list[str]) -> int:
 
 def arguments_of(given: argparse.Namespace) -> dict[str, Any]:
     """What goes with the command, as plain JSON data."""
+    if given.minutes is not None and given.command != "pause":
+        raise BadInput("--for", f"it does not go with {given.command}", "use it with pause only")
     match given.command:
         case "pause" if given.minutes is not None:
             if not 0 < given.minutes <= 60 * 24 * 365:

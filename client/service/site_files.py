@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from client import filenames
 from client.copilot.managers.prosody import ProsodySettings, build_config
+from client.errors import BadInput
 from client.paths import write_atomic
 from client.service.site_certificate import Certificates
 from client.service.site_folder import SiteFolder
@@ -107,7 +108,10 @@ def write_project(folder: SiteFolder, plan: SitePlan, terms: SiteTerms, applianc
         },
     }
     if appliance is not None:
-        digest = hashlib.sha256((appliance / filenames.MANIFEST).read_bytes()).hexdigest()
+        try:
+            digest = hashlib.sha256((appliance / filenames.MANIFEST).read_bytes()).hexdigest()
+        except OSError as error:
+            raise BadInput(str(appliance), "there is no appliance in it", "build one: make appliance") from error
         sections["appliance"] = {"url": f"{key}/appliance/{filenames.MANIFEST}", "sha256": digest}
     _write(folder.project, sections)
 

@@ -17,6 +17,7 @@ from client.paths import Paths
 from client.service.control import ControlServer, InstanceLock, ask, parse_command, watch
 from client.service.ctl import in_words
 from client.service.ctl import main as ctl
+from client.snapshot import Activity
 from tests.helpers.clock import FakeClock
 
 
@@ -78,12 +79,21 @@ def test_words_that_do_not_fit(word: str, given: Any) -> None:
 
 
 async def test_status_and_commands(tmp_path: Path) -> None:
-    async with serving(tmp_path) as (paths, _, taken):
+    async with serving(tmp_path) as (paths, board, taken):
         assert (await ask(paths, "status"))["snapshot"]["activity"] == "stopped"
+        board.facts.activity = Activity.WORKING
         assert (await ask(paths, "pause"))["ok"]
         refused = await ask(paths, "dance")
         assert (refused["ok"], refused["error"]) == (False, "bad-input")
         assert taken == [Pause()]
+
+
+@pytest.mark.parametrize("word", ["pause", "resume", "finish"])
+async def test_what_needs_work_is_refused_at_rest(tmp_path: Path, word: str) -> None:
+    async with serving(tmp_path) as (paths, _, taken):
+        refused = await ask(paths, word)
+        assert (refused["ok"], refused["text"]) == (False, f"Nothing runs, so there is nothing to {word}.")
+        assert taken == []
 
 
 async def test_without_the_token_nothing_is_done(tmp_path: Path) -> None:
