@@ -5,6 +5,8 @@
 ROUTES is the allow-list, one line per route: name, host, port and limit in bytes a second each way (`-` for none),
 between tabs. It is read at each start, so targets can change while the VM runs. A name that is not in it is refused.
 TRAFFIC is a folder: this process keeps the file `<pid>-<start>` in it, "<bytes sent by the guest> <bytes received>".
+When MOST_RELAYS others that live have theirs there, this one ends at once, before it connects: a guest that opens
+connections without end gets them closed, and costs the host a bounded number of processes.
 PIDFILE names the VM's process: when that is gone, this one ends.
 
 The hypervisor starts one of these for each connection that a guest makes, so it must start fast: it imports nothing
@@ -23,6 +25,8 @@ from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, poll
 CHUNK_BYTES = 65536
 #: Most bytes held for a side that does not take them.
 MOST_HELD_BYTES = 4 * CHUNK_BYTES
+#: Most connections of a guest at a time; an agent has a handful.
+MOST_RELAYS = 32
 CONNECT_LIMIT_S = 10.0
 COUNT_INTERVAL_S = 1.0
 THROTTLED_WAIT_S = 0.02
@@ -119,7 +123,7 @@ def move(up: Way, down: Way) -> None:
 
 
 def is_running(pid: int) -> bool:
-    """Whether the VM's process is there."""
+    """Whether a process is there."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -127,6 +131,18 @@ def is_running(pid: int) -> bool:
     except OSError:
         return True
     return True
+
+
+def has_place(traffic: str) -> bool:
+    """Whether no more than MOST_RELAYS relays live, this one included; its own file is in the folder already.
+
+    Files of relays that ended stay there a while, so each one's process is looked for.
+    """
+    living = 0
+    for name in os.listdir(traffic):  # noqa: PTH208 - pathlib takes 5 ms to import
+        pid = name.partition("-")[0]
+        living += pid.isdecimal() and is_running(int(pid))
+    return living <= MOST_RELAYS
 
 
 def relay(guest: socket, target: socket, limit_bytes_s: int | None, counter: int, vm_pid: int) -> None:
@@ -172,7 +188,12 @@ def main(arguments: list[str]) -> int:
         vm_pid = int(file.read())
     with open(routes, encoding="utf-8") as file:  # noqa: PTH123
         host, port, limit_bytes_s = parse_route(file.read(), name)
-    counter = os.open(f"{traffic}/{os.getpid()}-{time.time_ns()}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    mine = f"{traffic}/{os.getpid()}-{time.time_ns()}"
+    # The file comes first: of many that start at once none overlooks the others.
+    counter = os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    if not has_place(traffic):
+        os.unlink(mine)  # noqa: PTH108
+        return 1
     try:
         relay(guest, connect(host, port), limit_bytes_s, counter, vm_pid)
     except OSError:

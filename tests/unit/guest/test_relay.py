@@ -6,7 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -118,6 +118,25 @@ async def test_it_ends_with_the_vm(tmp_path: Path) -> None:
         await vm.wait()
         async with asyncio.timeout(6):
             assert await child.wait() == 0
+
+
+@pytest.mark.parametrize(("living", "answer"), [(relay.MOST_RELAYS, b""), (relay.MOST_RELAYS - 1, b"HELLO")])
+async def test_a_guest_has_only_so_many_connections(tmp_path: Path, living: int, answer: bytes) -> None:
+    folder = tmp_path / "traffic"
+    folder.mkdir()
+    others = [folder / f"{os.getpid()}-{number}" for number in range(living)]
+    gone = [folder / f"{2**22 + 1 + number}-1" for number in range(50)]
+    for file in [*others, *gone, folder / "total.json"]:
+        file.write_text("0 0")
+    async with serving(shout_back) as port, relayed(tmp_path, port) as (reader, writer, child):
+        async with asyncio.timeout(10):
+            with suppress(ConnectionError):
+                writer.write(b"hello")
+                writer.write_eof()
+                assert await reader.read() == answer
+            assert await child.wait() == (0 if answer else 1)
+    # One that was refused leaves no file.
+    assert len(list(folder.iterdir())) == living + 51 + bool(answer)
 
 
 @pytest.mark.parametrize("way", ["up", "down"])
