@@ -1,6 +1,7 @@
 """Joins the window to a run of the program: the lock, the core's coroutine, the exit code."""
 
 import asyncio
+import os
 from pathlib import Path
 
 from client import filenames
@@ -10,6 +11,7 @@ from client.service.control import InstanceLock, ask
 from client.service.session import Options, Outcome, run
 from ui.application import run as run_window
 from ui.bridge import CorePort
+from ui.display import need_display
 
 
 def main(options: Options, *, theme: str, minimized: bool, report: Path | None = None) -> int:
@@ -17,6 +19,7 @@ def main(options: Options, *, theme: str, minimized: bool, report: Path | None =
 
     Raises:
         AlreadyRunning: another instance holds the base folder and has no window to show.
+        BadInput: there is no display to open a window on.
     """
     paths = Paths(options.base)
     try:
@@ -29,6 +32,7 @@ def main(options: Options, *, theme: str, minimized: bool, report: Path | None =
 
 
 def _run(options: Options, theme: str, minimized: bool, report: Path | None) -> int:
+    need_display(os.environ)
     outcome = Outcome()
 
     async def core(port: CorePort) -> None:
