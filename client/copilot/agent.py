@@ -86,7 +86,9 @@ class Agent:
         self._talk = Conversation(transport, settings.job_manager, self._on_unasked)
         self._checkpoint = Checkpoint(settings.state_dir, durable=settings.durable)
         timers = settings.timers
-        self._intake = Intake(self._talk, settings.job_manager, settings.agent_host, settings.state_dir, timers)
+        self._intake = Intake(
+            self._talk, settings.job_manager, settings.agent_host, settings.state_dir, timers, lambda: not self._over()
+        )
         self._handover = Handover(self._talk, settings.job_manager, settings.agent_host, files, runner, timers)
         self._files = files
         self._work: _Work | None = None
@@ -109,8 +111,10 @@ class Agent:
         await self._talk.deliver(incoming)
 
     def on_state(self, connected: bool) -> None:
-        """For the transport: the session began or ended."""
+        """For the transport: the session began or ended. In a new one, what waits for an answer is asked at once."""
         self._report.xmpp(connected)
+        if connected:
+            self._talk.session_began()
 
     def on_bounce(self, message_id: str) -> None:
         """For the transport: a message found nobody."""
@@ -137,7 +141,10 @@ class Agent:
             self._save(self._work.record)
 
     def resumed(self) -> None:
-        """Time has passed without us: a new session, and the job is claimed before its output is handed in."""
+        """Time has passed without us: the job is claimed before its output is handed in.
+
+        The connection is of no use any more; questions are asked again as soon as there is a new session.
+        """
         self._transport.reset()
         if self._work:
             self._work.lease.claim()
@@ -174,15 +181,17 @@ class Agent:
             if self._intake.awaits_job:
                 # A manager may have handed the job out already: better to give it back than to leave it to its lease.
                 await asyncio.wait([asking], timeout=self._settings.timers.store_answer_s)
-            if not asking.done():
+            answer = asking.result() if asking.done() else None
+            if answer is not None and self._over():
+                self._refuse(answer)
                 return None
-            if self._over():
-                self._refuse(asking.result())
-                return None
-            return record_of(asking.result())
+            return record_of(answer) if answer is not None else None
         finally:
             for task in (asking, *ends):
                 task.cancel()
+            for slot in ("want", "get"):
+                # Not said again in the next session, when nobody would hear the answer.
+                self._talk.settle(slot)
 
     async def _do(self, record: JobRecord, *, claim: bool) -> None:
         self._jobs += 1

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 from client.copilot.errors import BadStanza
 from client.copilot.messages import Command, GetJob, Info, Redirect, build_info, parse_info
+from client.copilot.timers import doubling
 
 log = logging.getLogger("agent.talk")
 
@@ -101,6 +102,33 @@ class Conversation:
         self._expected: list[_Expectation] = []
         self._slots: dict[str, _Posted] = {}
         self._background: set[asyncio.Task[None]] = set()
+        self._sessions = 0
+        self._pausing: set[asyncio.Future[None]] = set()
+
+    def session_began(self) -> None:
+        """For the transport's owner: ends all pauses, and the series of `waits` begin anew."""
+        self._sessions += 1
+        for pause in self._pausing:
+            if not pause.done():
+                pause.set_result(None)
+
+    def waits(self, first_s: float, last_s: float) -> Iterator[float]:
+        """Seconds to wait for answers to a question asked again and again: doubling, from the first in each session."""
+        while True:
+            session = self._sessions
+            for wait_s in doubling(first_s, last_s):
+                yield wait_s
+                if session != self._sessions:
+                    break
+
+    async def pause(self, limit_s: float, *ends: "asyncio.Future[Any]") -> None:
+        """Waits for one of the futures, at most `limit_s`, and at most until the next session begins."""
+        began: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pausing.add(began)
+        try:
+            await asyncio.wait([began, *ends], timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._pausing.discard(began)
 
     async def post(self, slot: str, to: str, command: Command) -> None:
         """Sends a command; an unconfirmed earlier one of the same slot is not sent again any more."""
@@ -140,12 +168,26 @@ class Conversation:
             wish.future.cancel()
 
     async def ask(
-        self, slot: str, to: str, command: Command, *kinds: type[Any], timeout_s: float, job_id: str = ""
+        self,
+        slot: str,
+        to: str,
+        command: Command,
+        *kinds: type[Any],
+        timeout_s: float,
+        job_id: str = "",
+        one_session: bool = False,
     ) -> Answer | None:
-        """Sends a command and waits for one of the answers; None when none came in time."""
+        """Sends a command and waits for one of the answers; None when none came in time.
+
+        Args:
+            one_session: gives up when a new session begins; for questions that may be asked any number of times.
+        """
         with self.expecting(*kinds, job_id=job_id) as future:
             await self.post(slot, to, command)
-            await asyncio.wait([future], timeout=timeout_s)
+            if one_session:
+                await self.pause(timeout_s, future)
+            else:
+                await asyncio.wait([future], timeout=timeout_s)
             if not future.done():
                 return None
             self.settle(slot)

@@ -174,6 +174,8 @@ class Guest:
         if connected:
             self._step("xmpp")
         self._link.xmpp(connected)
+        if self._agent is not None:
+            self._agent.on_state(connected)
 
     async def _suspend(self, work: "asyncio.Task[None]") -> None:
         """The job saves itself and stays on the scratch disk."""

@@ -108,9 +108,11 @@ class Handover:
     async def _find_place(self, record: JobRecord) -> Answer:
         """Asks until a storage manager names a place."""
         job_id = record.job.id
-        for wait_s in doubling(self._timers.place_first_s, self._timers.place_last_s):
+        for wait_s in self._talk.waits(self._timers.place_first_s, self._timers.place_last_s):
             want = WantGetJobOutputDir(job_id, self._agent_host, record.job_data)
-            have = await self._talk.ask("place", self._manager, want, HaveGetJobOutputDir, timeout_s=wait_s)
+            have = await self._talk.ask(
+                "place", self._manager, want, HaveGetJobOutputDir, timeout_s=wait_s, one_session=True
+            )
             if have is None:
                 continue
             get = GetJobOutputDir(job_id, self._agent_host, record.job_data)

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 from client.copilot.checkpoint import JobRecord
 from client.copilot.conversation import Answer, Conversation
 from client.copilot.jdl import describe_host
 from client.copilot.messages import EXTENSIONS, Error, GetJob, HaveGetJob, RunJob, Sleep, WantGetJob
-from client.copilot.timers import Timers, doubling
+from client.copilot.timers import Timers
 
 log = logging.getLogger("agent")
 
@@ -21,19 +22,29 @@ class Intake:
         manager: bare JID of all managers.
         agent_host: this computer's name.
         disk: a folder on the file system of the jobs, for the description of this computer.
+        may_ask: whether the agent still wants a job.
     """
 
-    def __init__(self, talk: Conversation, manager: str, agent_host: str, disk: Path, timers: Timers) -> None:
+    def __init__(
+        self,
+        talk: Conversation,
+        manager: str,
+        agent_host: str,
+        disk: Path,
+        timers: Timers,
+        may_ask: Callable[[], bool],
+    ) -> None:
         self._talk = talk
         self._manager = manager
         self._agent_host = agent_host
         self._disk = disk
         self._timers = timers
+        self._may_ask = may_ask
         self.awaits_job = False
 
-    async def obtain(self) -> Answer:
-        """Asks until a job comes; the answer's command is a RunJob."""
-        while True:
+    async def obtain(self) -> Answer | None:
+        """Asks until a job comes; the answer's command is a RunJob. None when the agent wants none any more."""
+        while self._may_ask():
             answer = await self._want()
             if isinstance(answer.command, HaveGetJob):
                 got = await self._get(answer.sender)
@@ -43,14 +54,15 @@ class Intake:
             if isinstance(answer.command, RunJob):
                 return answer
             await self._stay_away(answer)
+        return None
 
     async def _want(self) -> Answer:
         """Repeats the question; the first answer wins, later ones are dropped by the gate."""
         jdl = describe_host(self._agent_host, self._disk)
         command = WantGetJob(jdl, self._agent_host, EXTENSIONS)
-        for wait_s in doubling(self._timers.want_first_s, self._timers.want_last_s):
+        for wait_s in self._talk.waits(self._timers.want_first_s, self._timers.want_last_s):
             answer = await self._talk.ask(
-                "want", self._manager, command, HaveGetJob, RunJob, Sleep, Error, timeout_s=wait_s
+                "want", self._manager, command, HaveGetJob, RunJob, Sleep, Error, timeout_s=wait_s, one_session=True
             )
             if answer is None:
                 continue
@@ -58,7 +70,7 @@ class Intake:
             if not missing or await asyncio.to_thread(Path(missing).exists):
                 return answer
             log.warning("%s has work only for computers with %s", answer.sender, missing)
-            await asyncio.sleep(wait_s)
+            await self._talk.pause(wait_s)
         raise AssertionError("the waits have no end")
 
     async def _get(self, manager: str) -> Answer | None:

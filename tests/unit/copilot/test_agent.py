@@ -464,3 +464,49 @@ async def test_a_get_job_that_bounces_is_not_said_to_all(tmp_path: Path) -> None
         bench.agent.on_bounce("id-2")
         await asyncio.sleep(1)
     assert [to for to, told in managers.heard if isinstance(told, GetJob)] == [JOBS]
+
+
+@in_fast_time
+async def test_a_new_session_asks_for_a_job_at_once_and_once_and_begins_the_waits_anew(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, FakeManagers())
+    async with bench.running():
+        await asyncio.sleep(80)
+        bench.agent.on_state(False)
+        before = len(bench.managers.heard)
+        bench.agent.resumed()
+        began_at = asyncio.get_running_loop().time()
+        bench.agent.on_state(True)
+        await asyncio.sleep(50)
+    asked_at = [round(at - began_at) for at in bench.managers.heard_at[before:]]
+    assert asked_at == [0, 5, 15, 35]
+
+
+@in_fast_time
+async def test_a_new_session_asks_for_a_place_at_once_and_begins_the_waits_anew(tmp_path: Path) -> None:
+    managers = FakeManagers(describe(), lease_s=None)
+    managers.answers[WantGetJobOutputDir] = lambda to, asked: []
+    bench = Bench(tmp_path, managers, max_jobs=1)
+    task = asyncio.create_task(bench.agent.run())
+    await asyncio.sleep(80)
+    before = len(managers.commands(WantGetJobOutputDir))
+    bench.agent.on_state(False)
+    bench.agent.on_state(True)
+    await asyncio.sleep(16)
+    assert len(managers.commands(WantGetJobOutputDir)) - before == 3
+    del managers.answers[WantGetJobOutputDir]
+    bench.agent.on_state(True)
+    await asyncio.sleep(0.5)
+    assert task.done()
+    assert bench.states()[-1] == "done"
+
+
+@in_fast_time
+async def test_a_new_session_does_not_end_the_pause_that_a_manager_asked_for(tmp_path: Path) -> None:
+    managers = FakeManagers()
+    managers.answers[WantGetJob] = lambda to, asked: [(JOBS, Error("not now"))]
+    bench = Bench(tmp_path, managers)
+    async with bench.running():
+        await asyncio.sleep(10)
+        bench.agent.on_state(True)
+        await asyncio.sleep(10)
+        assert len(managers.commands(WantGetJob)) == 1

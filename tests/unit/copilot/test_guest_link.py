@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from client.copilot.guest import Guest, Places
 from client.copilot.guest_link import MAX_LOG_RATE, MAX_UNSENT_BYTES, GuestLink, open_device
 from client.link import LinkEnd, Message
 
@@ -54,6 +55,24 @@ async def test_it_greets_and_reports() -> None:
         kinds = [message.kind for message in messages if message.number]
         assert kinds == ["job", "verdict", "log"]
         assert messages[-1].fields["text"] == "hello ?"
+
+
+async def test_the_agent_of_a_guest_is_told_of_sessions() -> None:
+    class FakeAgent:
+        def __init__(self) -> None:
+            self.sessions: list[bool] = []
+
+        def on_state(self, connected: bool) -> None:
+            self.sessions.append(connected)
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        guest = Guest(Places(), {}, ours.fileno())
+        guest._on_session(True)
+        guest._agent = agent = FakeAgent()  # type: ignore[assignment]
+        guest._on_session(False)
+        guest._on_session(True)
+    assert agent.sessions == [False, True]
 
 
 async def test_it_hears_the_host() -> None:
