@@ -66,7 +66,7 @@ def headline_of(
             errors = [problem.text for problem in problems if problem.severity is Severity.ERROR]
             return errors[-1].rstrip(".") if errors else "Cannot go on"
         case Activity.FINISHING:
-            return f"Finishing: {_of_job(vm)}"
+            return _finishing(vm)
         case Activity.WORKING:
             return _of_job(vm)
 
@@ -78,7 +78,19 @@ def _of_job(vm: VmView | None) -> str:
     return _computing(job) if job.state is JobState.EXECUTING else _STEPS[job.state]
 
 
+def _finishing(vm: VmView | None) -> str:
+    job = vm.job if vm is not None else None
+    if job is not None and job.state is JobState.EXECUTING:
+        return _with_units("Finishing the last job", job)
+    step = _of_job(vm)
+    return f"Finishing: {step[0].lower()}{step[1:]}"
+
+
 def _computing(job: JobView) -> str:
+    return _with_units(_STEPS[JobState.EXECUTING], job)
+
+
+def _with_units(said: str, job: JobView) -> str:
     if not job.total_units:
-        return _STEPS[JobState.EXECUTING]
-    return f"{_STEPS[JobState.EXECUTING]}: {job.done_units:,} of {job.total_units:,} {job.unit}".rstrip()
+        return said
+    return f"{said}: {job.done_units:,} of {job.total_units:,} {job.unit}".rstrip()

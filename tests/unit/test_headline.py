@@ -41,7 +41,9 @@ def test_headlines() -> None:
     job = JobView("j", JobState.EXECUTING, done_units=1200, total_units=5000, unit="events")
     running = vm(VmState.RUNNING, job=job)
     assert headline_of(Activity.WORKING, running, (), ()) == "Computing: 1,200 of 5,000 events"
-    assert headline_of(Activity.FINISHING, running, (), ()).startswith("Finishing: Computing")
+    assert headline_of(Activity.FINISHING, running, (), ()) == "Finishing the last job: 1,200 of 5,000 events"
+    uploading = vm(VmState.RUNNING, job=JobView("j", JobState.PUTTING_OUTPUT))
+    assert headline_of(Activity.FINISHING, uploading, (), ()) == "Finishing: uploading the output"
     assert headline_of(Activity.WORKING, vm(VmState.RUNNING), (), ()) == "Waiting for a job from the project"
     transfer = TransferView("appliance", "downloading", 1, 2, 1.0, None)
     assert headline_of(Activity.PREPARING, None, (transfer,), ()) == "Fetching the appliance"
