@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from client.snapshot import ClientSnapshot, Totals, TransferView, VmState, VmView
 from ui.job_view import Figure, Progress
+from ui.trace import cpu_percent
 from ui.words import UNKNOWN, bytes_text, count_text, duration_text, memory_text, time_left_text
 
 VM_WORDS: dict[VmState, str] = {
@@ -60,10 +61,11 @@ def machine_card(vm: VmView | None) -> MachineCard:
     """The card for a VM; a quiet one when there is none yet."""
     if vm is None:
         return MachineCard("None yet", NO_MACHINE, _gauge("Processor", None, 100), _gauge("Memory", None, 64), ())
+    cpu = cpu_percent(vm)
     return MachineCard(
         state=vm_words(vm),
         note=vm.cause if vm.state is VmState.FAILED and vm.cause else vm.note,
-        cpu=_gauge("Processor", None if vm.cpu_percent is None else f"{vm.cpu_percent:.0f}\u00a0%", 100),
+        cpu=_gauge("Processor", None if cpu is None else f"{cpu:.0f}\u00a0%", 100),
         memory=_gauge("Memory", None if vm.memory_mib is None else memory_text(vm.memory_mib), 64),
         rows=_rows(vm),
     )

@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from client.snapshot import ClientSnapshot, VmView
+from client.snapshot import ClientSnapshot, VmState, VmView
 
 #: Points kept per chart and the least time between two.
 POINTS = 120
@@ -49,5 +49,10 @@ class Trace:
         return tuple(sample.memory_mib for sample in self._samples)
 
 
+def cpu_percent(vm: VmView) -> float | None:
+    """Percent of one core now. A held guest takes none, though the measured mean of the last seconds says otherwise."""
+    return 0.0 if vm.state in (VmState.PAUSED, VmState.SAVED) else vm.cpu_percent
+
+
 def _sample(at: datetime, vm: VmView) -> Sample:
-    return Sample(at, vm.cpu_percent or 0.0, vm.memory_mib or 0.0)
+    return Sample(at, cpu_percent(vm) or 0.0, vm.memory_mib or 0.0)

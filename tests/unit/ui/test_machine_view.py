@@ -15,6 +15,7 @@ from ui.machine_view import (
     transfer_progress,
     vm_words,
 )
+from ui.trace import Trace
 
 
 @pytest.mark.parametrize("state", list(VmState))
@@ -36,6 +37,15 @@ def test_figures() -> None:
     assert rows["Memory used inside"] == "143 MiB of 486 MiB"
     assert rows["Received"] == "1.3 MB"
     assert rows["Project"] == "connected"
+
+
+@pytest.mark.parametrize("state", [VmState.PAUSED, VmState.SAVED])
+def test_a_held_machine_takes_no_processor_time(state: VmState) -> None:
+    held = replace(samples.VM, state=state, cpu_percent=97.0)
+    assert machine_card(held).cpu.value == "0\u00a0%"
+    trace = Trace()
+    trace.add(replace(samples.BASE, vms=(held,)))
+    assert trace.cpu_percent == (0.0,)
 
 
 def test_a_failed_machine_says_its_cause() -> None:
