@@ -1,6 +1,6 @@
 """The job as shown: steps on a line, progress, figures. Pure functions, no toolkit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from client.snapshot import Activity, JobState, JobView
@@ -64,13 +64,14 @@ class JobCard:
 
 #: state -> (active station, caption). The number of stations before it are done.
 _PLACES: dict[JobState, tuple[int, str]] = {
-    JobState.WANTING: (0, "The agent asks the project for a job."),
     JobState.GETTING_INPUT: (0, "The agent fetches the job's input files."),
     JobState.EXECUTING: (1, "The job is being computed."),
     JobState.VALIDATING: (2, "The agent checks the result before it is sent."),
     JobState.WANTING_OUTPUT_PLACE: (2, "The agent asks where the output may go."),
     JobState.PUTTING_OUTPUT: (2, "The agent sends the output."),
 }
+#: Told by the agent or not known at all, it is the same to the reader: there is no job.
+_JOBLESS = (JobState.IDLE, JobState.WANTING)
 _NO_JOB: dict[Activity, str] = {
     Activity.STOPPED: "Nothing runs. Press Start to do a job for science.",
     Activity.PREPARING: "The job follows when the virtual machine is ready.",
@@ -92,16 +93,18 @@ _HELD: dict[Activity, str] = {
 
 def job_card(job: JobView | None, activity: Activity) -> JobCard:
     """The card for the agent's current or last job; an idle one when there is none."""
-    if job is None or job.state is JobState.IDLE:
-        caption = _NO_JOB.get(activity, "The agent has no job at the moment and will ask again.")
+    if job is None or job.state in _JOBLESS:
+        caption = _NO_JOB.get(activity, "The agent waits for a job from the project.")
         return JobCard("No job yet", caption, _steps(-1, 0.0), None, ())
     held = "" if job.state in (JobState.DONE, JobState.FAILED) else _HELD.get(activity, "")
+    # While it is held the figures stay as dashes: a card that shrinks would move all that is below it.
+    figures = job_figures(job)
     return JobCard(
         title=job.title or f"Job {job.job_id}",
         caption=held or job_caption(job),
         steps=job_steps(job),
         progress=job_progress(job),
-        figures=() if held else job_figures(job),
+        figures=tuple(replace(figure, value=UNKNOWN) for figure in figures) if held else figures,
         failed=job.state is JobState.FAILED or job.accepted is False,
     )
 
@@ -150,7 +153,7 @@ def job_steps(job: JobView) -> tuple[StepRow, ...]:
 
 def job_progress(job: JobView) -> Progress | None:
     """The bar; None before the job runs."""
-    if job.state in (JobState.WANTING, JobState.IDLE):
+    if job.state in _JOBLESS:
         return None
     fraction = job_fraction(job)
     if job.state is JobState.GETTING_INPUT:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from client.snapshot import Activity, JobState, JobView
 from tests.unit.ui.samples import JOB
 from ui.job_view import STEP_LABELS, StepState, job_card, job_steps
+from ui.words import UNKNOWN
 
 W, A, D, F = StepState.WAITING, StepState.ACTIVE, StepState.DONE, StepState.FAILED
 
@@ -16,7 +17,7 @@ W, A, D, F = StepState.WAITING, StepState.ACTIVE, StepState.DONE, StepState.FAIL
 @pytest.mark.parametrize(
     ("state", "accepted", "states"),
     [
-        (JobState.WANTING, None, (A, W, W, W)),
+        (JobState.WANTING, None, (W, W, W, W)),
         (JobState.GETTING_INPUT, None, (A, W, W, W)),
         (JobState.EXECUTING, None, (D, A, W, W)),
         (JobState.VALIDATING, None, (D, D, A, W)),
@@ -55,8 +56,15 @@ def test_a_held_job_does_not_claim_to_go_on(activity: Activity) -> None:
     card = job_card(JOB, activity)
     assert card.caption.startswith("The job ")
     assert "computed" not in card.caption
-    assert card.figures == ()
+    assert [(figure.value, figure.caption) for figure in card.figures] == [(UNKNOWN, "rate"), (UNKNOWN, "time left")]
     assert card.progress is not None
+
+
+@pytest.mark.parametrize("activity", list(Activity))
+def test_waiting_for_a_job_looks_the_same_whether_the_agent_told_it_or_not(activity: Activity) -> None:
+    card = job_card(JobView("", JobState.WANTING), activity)
+    assert card == job_card(None, activity) == job_card(JobView("", JobState.IDLE), activity)
+    assert card.title == "No job yet"
 
 
 def test_an_ended_job_keeps_its_verdict_while_nothing_runs() -> None:

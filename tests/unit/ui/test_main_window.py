@@ -340,6 +340,16 @@ def test_no_text_is_cut_with_text_of_double_size(qapp: QApplication, open_window
     assert outside(window) == []
 
 
+@pytest.mark.parametrize("size", [(480, 900), (1000, 900)])
+def test_the_job_keeps_its_height_when_it_is_held(open_window: Open, size: tuple[int, int]) -> None:
+    window = open_window(samples.WORKING, size=size)
+    page = window.page
+    before = page.job.sizeHint().height(), page.job.progress.y(), page.job.figures.height()
+    window.show_snapshot(replace(samples.PAUSED, reason=None))
+    settle()
+    assert (page.job.sizeHint().height(), page.job.progress.y(), page.job.figures.height()) == before
+
+
 def test_narrow_is_one_column_and_wide_two(open_window: Open) -> None:
     window = open_window(samples.WORKING, size=(480, 560))
     page = window.page
