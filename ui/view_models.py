@@ -178,6 +178,8 @@ def actions(snapshot: ClientSnapshot) -> tuple[Action, ...]:
     """The four buttons, enabled by `snapshot.allowed` and nothing else."""
     allowed = snapshot.allowed
     finishing = snapshot.activity is Activity.FINISHING
+    # Without a project Start can only say again what is missing.
+    start_helps = not allowed.resume and all(problem.code != "no-project" for problem in snapshot.problems)
     hold = Action("pause", "&Pause", allowed.pause, Pause(), "Hold the work in memory (Ctrl+P)")
     if allowed.resume:
         hold = Action("pause", "&Resume", True, Resume(), "Go on with the work (Ctrl+P)", primary=True)
@@ -187,7 +189,7 @@ def actions(snapshot: ClientSnapshot) -> tuple[Action, ...]:
             "finish", "&Keep working", allowed.finish, Finish(undo=True), "Do not stop after this job", primary=True
         )
     return (
-        Action("start", "&Start", allowed.start, Start(), "Start to work (Ctrl+Return)", primary=not allowed.resume),
+        Action("start", "&Start", allowed.start, Start(), "Start to work (Ctrl+Return)", primary=start_helps),
         hold,
         finish,
         Action("stop", "S&top", allowed.stop, Stop(), "Save the work and run nothing until Start"),

@@ -51,6 +51,13 @@ def test_pause_becomes_resume() -> None:
     assert isinstance(by_name(samples.PAUSED)["pause"].command, Resume)
 
 
+def test_start_is_not_urged_without_a_project() -> None:
+    missing = replace(samples.NO_QEMU, code="no-project")
+    assert by_name(samples.STOPPED)["start"].primary
+    start = by_name(replace(samples.STOPPED, problems=(missing,)))["start"]
+    assert (start.primary, start.enabled) == (False, True)
+
+
 def test_finish_becomes_its_undo() -> None:
     assert by_name(samples.WORKING)["finish"].command == Finish()
     assert by_name(samples.FINISHING)["finish"].command == Finish(undo=True)
