@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QByteArray, QEvent, QSettings, Qt, QTimer, Signal
+from PySide6.QtCore import QByteArray, QEvent, QSettings, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QCloseEvent, QKeySequence, QShowEvent
 from PySide6.QtWidgets import QMainWindow, QMenu, QWidget
 
@@ -11,6 +11,7 @@ from client.commands import Quit
 from client.snapshot import ClientSnapshot
 from ui.icons import Emblem, program_icon
 from ui.pages.home import HomePage
+from ui.placement import cut, moved_into
 from ui.trace import Trace
 from ui.view_models import NO_TRAY_TEXT, PROGRAM_NAME, home_view, pause_choices
 from ui.widgets.button import Button
@@ -18,6 +19,7 @@ from ui.widgets.button import Button
 _LEAST = (480, 560)
 _USUAL = (1000, 800)
 _GEOMETRY = "window/geometry"
+_FILLS_SCREEN = Qt.WindowState.WindowMaximized | Qt.WindowState.WindowFullScreen
 
 
 class MainWindow(QMainWindow):
@@ -47,7 +49,6 @@ class MainWindow(QMainWindow):
         self.may_close = False
         self.setWindowTitle(PROGRAM_NAME)
         self.setWindowIcon(program_icon())
-        self.setMinimumSize(*_LEAST)
         self.page = HomePage()
         self.page.asked.connect(self.asked)
         self.setCentralWidget(self.page)
@@ -77,10 +78,20 @@ class MainWindow(QMainWindow):
         self._draw()
 
     def _place(self) -> None:
-        self.resize(*_USUAL)
+        self._fit(QSize(*_USUAL))
         kept = self._settings.value(_GEOMETRY) if self._settings is not None else None
-        if isinstance(kept, QByteArray):
-            self.restoreGeometry(kept)
+        if isinstance(kept, QByteArray) and self.restoreGeometry(kept):
+            # Kept on another screen, or at another scale, it may be too large for this one.
+            self._fit(self.size())
+            if not self.windowState() & _FILLS_SCREEN:
+                self.setGeometry(moved_into(self.geometry(), self.screen().availableGeometry()))
+
+    def _fit(self, size: QSize) -> None:
+        """Take this size as far as the screen allows it; what does not fit is scrolled."""
+        available = self.screen().availableGeometry()
+        self.setMinimumSize(cut(QSize(*_LEAST), available))
+        if not self.windowState() & _FILLS_SCREEN:
+            self.resize(cut(size, available))
 
     def keep_place(self) -> None:
         """Write the window's place down for the next start."""

@@ -16,6 +16,7 @@ from client.snapshot import ClientSnapshot, JobView, LogLine, Problem, Reason, V
 from tests.unit.ui import samples
 from tests.unit.ui.conftest import OFFSCREEN_LACKS
 from ui.main_window import MainWindow
+from ui.placement import room_in
 from ui.trace import Trace
 
 pytestmark = pytest.mark.qt_log_ignore(*OFFSCREEN_LACKS)
@@ -113,6 +114,53 @@ def test_keys_ask(qtbot: QtBot, open_window: Open) -> None:
     qtbot.keyClick(window, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
     qtbot.keyClick(window, Qt.Key.Key_Q, Qt.KeyboardModifier.ControlModifier)
     assert asked == [Start(), Quit()]
+
+
+def focused(window: MainWindow) -> str:
+    widget = window.focusWidget()
+    return "" if widget is None else widget.objectName()
+
+
+@pytest.mark.parametrize(
+    ("before", "pressed", "between", "after", "expected"),
+    [
+        (samples.WORKING, "stop", samples.STOPPING, samples.STOPPED, "start"),
+        (samples.STOPPED, "start", samples.PREPARING, samples.WORKING, "pause"),
+        (samples.STOPPED, "start", samples.PREPARING, samples.BLOCKED, "start"),
+        (samples.FINISHING, "finish", samples.STOPPING, samples.STOPPED, "start"),
+        (samples.WORKING, "pause", samples.PAUSED, samples.WORKING, "pause"),
+    ],
+)
+def test_focus_goes_to_what_can_be_done_next(
+    open_window: Open,
+    before: ClientSnapshot,
+    pressed: str,
+    between: ClientSnapshot,
+    after: ClientSnapshot,
+    expected: str,
+) -> None:
+    window = open_window(before)
+    window.page.headline.buttons.buttons[pressed].setFocus()
+    window.show_snapshot(between)
+    assert focused(window) in ("", expected)
+    window.show_snapshot(after)
+    assert focused(window) == expected
+
+
+def test_focus_that_the_reader_moved_stays(open_window: Open) -> None:
+    window = open_window(samples.WORKING)
+    window.page.headline.buttons.buttons["stop"].setFocus()
+    window.show_snapshot(samples.STOPPING)
+    window.more.setFocus()
+    window.show_snapshot(samples.STOPPED)
+    assert focused(window) == "more"
+
+
+def test_no_button_takes_a_focus_that_none_had(open_window: Open) -> None:
+    window = open_window(samples.WORKING)
+    window.show_snapshot(samples.STOPPING)
+    window.show_snapshot(samples.STOPPED)
+    assert focused(window) == ""
 
 
 def test_the_page_scrolls_by_key(qtbot: QtBot, open_window: Open) -> None:
@@ -233,6 +281,22 @@ def test_place_is_kept(qtbot: QtBot, tmp_path: Path) -> None:
     qtbot.addWidget(second)
     second.may_close = True
     assert (second.width(), second.height()) == (640, 700)
+
+
+def test_a_window_larger_than_the_screen_is_cut(qtbot: QtBot, tmp_path: Path) -> None:
+    settings = QSettings(str(tmp_path / "window.ini"), QSettings.Format.IniFormat)
+    available = QGuiApplication.primaryScreen().availableGeometry()
+    first = MainWindow(SystemClock(), Trace(), settings)
+    qtbot.addWidget(first)
+    first.may_close = True
+    assert available.width() >= first.width()
+    assert available.height() > first.height()
+    first.setGeometry(300, -200, 3000, 2000)
+    first.close()
+    second = MainWindow(SystemClock(), Trace(), settings)
+    qtbot.addWidget(second)
+    second.may_close = True
+    assert room_in(available).contains(second.geometry())
 
 
 def test_window_is_built_in_steps(qtbot: QtBot) -> None:
