@@ -35,6 +35,7 @@ class Outlet(io.TextIOBase):
         """Args: file: standard output when left out."""
         self._file = file or sys.stdout
         self._over = False
+        self._terminal = _open_terminal(self._file)
 
     @property
     def over(self) -> bool:
@@ -53,6 +54,9 @@ class Outlet(io.TextIOBase):
     def write(self, text: str) -> int:
         """Write and flush; a reader that is gone is no error."""
         data = text.encode(self.encoding, "replace")
+        if self._terminal is not None:
+            self._write_terminal(self._terminal, data)
+            return len(text)
         for start in range(0, len(data), PIECE_BYTES):
             try:
                 if not self._await_room():
@@ -80,6 +84,16 @@ class Outlet(io.TextIOBase):
             binary.write(piece)
         self._file.flush()
 
+    def _write_terminal(self, number: int, data: bytes) -> None:
+        while data and self._await_room():
+            try:
+                data = data[os.write(number, data) :]
+            except BlockingIOError:
+                # Ready for less than the next character needs: look again later.
+                select.poll().poll(LOOK_INTERVAL_S * 1000)
+            except OSError:
+                self._over = True
+
     def _await_room(self) -> bool:
         while not self._over:
             if self._has_room():
@@ -103,6 +117,20 @@ class Outlet(io.TextIOBase):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._file.fileno())
             os.close(nowhere)
+
+
+def _open_terminal(file: TextIO) -> int | None:
+    """A terminal anew, for writes that never wait; None for what is none.
+
+    A terminal with a little room lets a longer write wait, and to make the standard output itself non-blocking would
+    make it so for the shell too, which shares it.
+    """
+    if not hasattr(os, "ttyname") or not file.isatty():
+        return None
+    try:
+        return os.open(os.ttyname(file.fileno()), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError:
+        return None
 
 
 class Show(Protocol):

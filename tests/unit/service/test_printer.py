@@ -120,3 +120,16 @@ async def test_a_face_that_fails_says_so_to_the_board() -> None:
             while True:
                 await asyncio.sleep(0.01)
                 one.put(snapshot())
+
+
+async def test_a_terminal_that_is_held_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(printer, "LAST_WORDS_S", 0.2)
+    person, number = os.openpty()
+    with os.fdopen(number, "w") as terminal:
+        port = TerminalPort(PlainLines(Outlet(terminal)))
+        port.publish(snapshot("x" * 200_000))
+        async with asyncio.timeout(5):
+            await port.close()
+            await asyncio.get_running_loop().shutdown_default_executor()
+        assert os.read(person, 100).startswith(b"  ! x")
+    os.close(person)
