@@ -163,6 +163,11 @@ class Conversation:
         self._expected.append(wish)
         try:
             yield wish.future
+        except asyncio.CancelledError:
+            if wish.future.done() and not wish.future.cancelled():
+                # It came in the moment in which its asker was stopped: a job in it must be given back.
+                self._on_unasked(wish.future.result())
+            raise
         finally:
             self._expected.remove(wish)
             wish.future.cancel()

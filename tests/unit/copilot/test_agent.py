@@ -510,3 +510,50 @@ async def test_a_new_session_does_not_end_the_pause_that_a_manager_asked_for(tmp
         bench.agent.on_state(True)
         await asyncio.sleep(10)
         assert len(managers.commands(WantGetJob)) == 1
+
+
+@in_fast_time
+async def test_an_agent_that_is_to_finish_wants_no_job_after_its_last(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, FakeManagers(describe("a"), describe("b")))
+    bench.runner.runs_s = 10
+    task = asyncio.create_task(bench.agent.run())
+    await asyncio.sleep(3)
+    bench.agent.finish()
+    bench.agent.on_state(True)
+    await task
+    kinds = [type(told) for _, told in bench.managers.heard]
+    assert kinds[-1] is JobDone
+    assert kinds.count(WantGetJob) == 1
+
+
+@in_fast_time
+async def test_an_agent_that_is_to_finish_while_it_waits_for_its_job_does_not_ask_anew(tmp_path: Path) -> None:
+    managers = FakeManagers(describe())
+    managers.answers[GetJob] = lambda to, asked: []
+    bench = Bench(tmp_path, managers)
+    task = asyncio.create_task(bench.agent.run())
+    await asyncio.sleep(8)
+    bench.agent.finish()
+    await task
+    assert [type(told) for _, told in managers.heard] == [WantGetJob, GetJob]
+    assert "id-2" in managers.forgotten, "getJob is not sent again when nobody waits for the job"
+
+
+@pytest.mark.parametrize("lead", range(-6, 7))
+@in_fast_time
+async def test_a_job_that_meets_a_finish_is_done_or_given_back(tmp_path: Path, lead: int) -> None:
+    bench = Bench(tmp_path, FakeManagers())
+    task = asyncio.create_task(bench.agent.run())
+    await asyncio.sleep(2)
+    if lead > 0:
+        bench.agent.finish()
+    for _ in range(lead):
+        await asyncio.sleep(0)
+    bench.managers.say(JOBS, RunJob(describe("late"), {}, 30, "lease-9"))
+    for _ in range(-lead):
+        await asyncio.sleep(0)
+    bench.agent.finish()
+    await task
+    await asyncio.sleep(1)
+    back = [told.job_id for told in bench.managers.commands(JobFailedReport)]
+    assert (back == ["late"]) != (bench.states("late")[-1:] == ["done"])
