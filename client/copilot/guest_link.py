@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from client.copilot.report import DONE, FAILED
 from client.link import LinkEnd, Message
 
 PORT_NAME: Final = "org.volunteercloud.link"
@@ -74,6 +75,8 @@ class GuestLink:
         self._writing = False
         self._task: asyncio.Task[None] | None = None
         self._log_credit = float(MAX_LOG_RATE)
+        #: all that was said of the job in hand, for a host that began anew; empty after its end, which is said once
+        self._job: dict[str, Any] = {}
 
     def start(self) -> None:
         """Greets the host, now or as soon as there is one, and listens. Needs a running loop."""
@@ -102,6 +105,8 @@ class GuestLink:
 
     def job(self, job_id: str, state: str, **more: Any) -> None:
         """See Report."""
+        known = self._job if self._job.get("job_id") == job_id else {}
+        self._job = {} if state in {DONE, FAILED} else {**known, "job_id": job_id, "state": state, **more}
         self.send("job", job_id=job_id, state=state, **more)
 
     def log(self, source: str, level: str, text: str) -> None:
@@ -147,9 +152,16 @@ class GuestLink:
             self._unsent.clear()
             self._write(self._end.hello(**self._greeting))
         if data:
-            for message in self._end.receive(data):
-                self._on_message(message)
-            self._write(self._end.replies())
+            self._hear(data)
+
+    def _hear(self, data: bytes) -> None:
+        known_host = self._end.peer_boot_id
+        for message in self._end.receive(data):
+            self._on_message(message)
+        self._write(self._end.replies())
+        if known_host not in {"", self._end.peer_boot_id} and self._job:
+            # A client that was restarted: its forerunner has confirmed what was said of the job and took it along.
+            self.send("job", **self._job)
 
     def _write(self, data: bytes) -> None:
         if len(self._unsent) + len(data) > MAX_UNSENT_BYTES:

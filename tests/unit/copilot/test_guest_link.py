@@ -57,6 +57,44 @@ async def test_it_greets_and_reports() -> None:
         assert messages[-1].fields["text"] == "hello ?"
 
 
+async def greeted(name: str, device: socket.socket) -> list[Message]:
+    """What a guest says of jobs to a host that begins under this name, hears it and confirms."""
+    host = LinkEnd(name)
+    device.send(host.hello())
+    found = await said(host, device)
+    device.send(host.acknowledge())
+    return [message for message in found + await said(host, device) if message.kind == "job"]
+
+
+async def test_a_host_that_began_anew_is_told_the_whole_state_of_the_job() -> None:
+    async with link() as (guest, device, _):
+        guest.start()
+        guest.job("job-0", "executing", done=9)
+        guest.job("job-1", "getting input", title="run.sh")
+        guest.job("job-1", "executing", done=1, total=5, unit="events")
+        guest.job("job-1", "executing", done=2)
+        await greeted("first", device)
+        assert await greeted("first", device) == []
+        (told,) = await greeted("second", device)
+        assert told.fields == {
+            "job_id": "job-1",
+            "state": "executing",
+            "title": "run.sh",
+            "done": 2,
+            "total": 5,
+            "unit": "events",
+        }
+
+
+async def test_the_end_of_a_job_is_not_said_again_to_be_counted_twice() -> None:
+    async with link() as (guest, device, _):
+        guest.start()
+        guest.job("job-1", "executing", title="run.sh")
+        guest.job("job-1", "done")
+        assert len(await greeted("first", device)) > 0
+        assert await greeted("second", device) == []
+
+
 async def test_the_agent_of_a_guest_is_told_of_sessions() -> None:
     class FakeAgent:
         def __init__(self) -> None:
