@@ -8,6 +8,7 @@ between trials. A peer that says nothing to two pings 10 s apart is gone.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import random
@@ -39,6 +40,8 @@ SESSION_LIMIT_S: Final = 60.0
 FIRST_RESEND_S: Final = 10.0
 LONGEST_RESEND_S: Final = 60.0
 LONGEST_BACKOFF_S: Final = 30.0
+#: between the end of a session and the next one; a server that ends each at once is not asked in a rush
+SHORTEST_BACKOFF_S: Final = 0.2
 MAX_INBOX: Final = 1000
 MAX_REMEMBERED: Final = 20_000
 MAX_UNCONFIRMED: Final = 1000
@@ -156,6 +159,7 @@ class XmppTransport:
         self._stream: _Stream | None = None
         self._connected = asyncio.Event()
         self._ended = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._inbox: asyncio.Queue[Incoming] = asyncio.Queue(MAX_INBOX)
         self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._unconfirmed: dict[str, _Unconfirmed] = {}
@@ -225,6 +229,7 @@ class XmppTransport:
         if self._stream is not None:
             self._stream.abort()
         self._ended.set()
+        self._hurry.set()
 
     async def wait_closed(self) -> None:
         """Returns when the transport was closed; raises what ended it if something unexpected did."""
@@ -262,11 +267,14 @@ class XmppTransport:
         context = _tls_context(self._account.ca_pem)
         trial = 0
         while True:
+            self._hurry.clear()
             lasted = await self._one_session(context)
             trial = 0 if lasted else trial + 1
-            if not lasted:
-                delay_s = min(LONGEST_BACKOFF_S, 2.0 ** min(trial - 1, 10))
-                await asyncio.sleep(delay_s * random.uniform(1.0, 1.5))
+            delay_s = min(LONGEST_BACKOFF_S, 2.0 ** min(trial - 1, 10)) if trial else SHORTEST_BACKOFF_S
+            # `reset` does not wait for the end of a pause that was meant for a server that is down.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay_s * random.uniform(1.0, 1.5)):
+                    await self._hurry.wait()
 
     async def _one_session(self, context: ssl.SSLContext) -> bool:
         """Opens a stream and stays with it to its end; tells whether it became a session."""
