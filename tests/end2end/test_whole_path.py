@@ -96,6 +96,7 @@ def work_through(screen: Screen, window: Window, client: Client, site: Site, job
     assert client.job()["job_id"] == job_id
     window.click("pause")
     wait_for("the pause", lambda: client.vm()["state"] == "paused", 10)
+    wait_for("the window to say so", lambda: window.text("headline").startswith("Paused"), 10)
     screen.picture(PICTURES / "4-paused.png")
     done = client.job()["done_units"]
     window.click("pause")
