@@ -73,7 +73,7 @@ _PLACES: dict[JobState, tuple[int, str]] = {
 #: Told by the agent or not known at all, it is the same to the reader: there is no job.
 _JOBLESS = (JobState.IDLE, JobState.WANTING)
 _NO_JOB: dict[Activity, str] = {
-    Activity.STOPPED: "Nothing runs. Press Start to do a job for science.",
+    Activity.STOPPED: "Nothing runs now. Work begins with Start.",
     Activity.PREPARING: "The job follows when the virtual machine is ready.",
     Activity.BOOTING: "The job follows when the virtual machine is up.",
     Activity.PAUSED: "The work is held.",
