@@ -82,6 +82,9 @@ def test_a_process_that_hangs_or_dies_is_replaced(tmp_path: Path, site: Site) ->
             said = wait_problem(client, "vm-failed", 60)
             assert "does not answer" in said and "its job goes on from its last checkpoint" in said
             wait_for("another process", lambda: client.qemus() not in ([hung], []), 60)
+        # While it starts, QEMU is two processes: itself and the one that it was started as.
+        wait_for("one process", lambda: client.vm()["state"] == "running" and len(client.qemus()) == 1, 60)
+        wait_for("the new guest's word", lambda: "vm-failed" not in client.problems(), 60)
         wait_for("the job", lambda: client.job()["job_id"] == job_id and client.job()["done_units"], 60)
         assert client.job()["done_units"] >= done - 25
         (killed,) = client.qemus()

@@ -225,12 +225,13 @@ def processes_of(folder: Path) -> list[str]:
 
 
 def qemus_of(folder: Path) -> list[int]:
-    """Processes of hypervisors that work in a folder."""
-    found = []
+    """Processes of hypervisors that work in a folder, without their forks that are about to become a relay."""
+    found: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             with contextlib.suppress(OSError):
                 words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
                 if "qemu-system" in words[0] and any(str(folder) in word for word in words):
-                    found.append(int(entry.name))
-    return sorted(found)
+                    parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                    found[int(entry.name)] = parent
+    return sorted(pid for pid, parent in found.items() if parent not in found)
