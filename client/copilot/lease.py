@@ -12,6 +12,7 @@ from typing import Any, Final
 from client.copilot.checkpoint import JobRecord
 from client.copilot.conversation import Answer, Conversation
 from client.copilot.messages import ClaimJob, ExtendLease, JobClaimed, LeaseExtended, LeaseLost
+from client.copilot.timers import doubling
 
 _ANSWER_LIMIT_S: Final = 20.0
 _SHORTEST_TURN_S: Final = 1.0
@@ -79,11 +80,9 @@ class LeaseKeeper:
 
     async def _claim(self) -> None:
         job_id = self._record.job.id
-        for wait_s in self._talk.waits(5.0, 60.0):
+        for wait_s in doubling(5.0, 60.0):
             command = ClaimJob(job_id, self._record.lease_id)
-            answer = await self._talk.ask(
-                "lease", self._manager, command, JobClaimed, timeout_s=wait_s, job_id=job_id, one_session=True
-            )
+            answer = await self._talk.ask("lease", self._manager, command, JobClaimed, timeout_s=wait_s, job_id=job_id)
             if answer:
                 self._record.lease_id = answer.command.lease_id
                 self._take(answer)
