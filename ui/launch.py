@@ -8,7 +8,8 @@ from client import filenames
 from client.errors import AlreadyRunning, NotRunning
 from client.paths import Paths
 from client.service.control import InstanceLock, ask
-from client.service.session import Options, Outcome, run
+from client.service.quota import Outcome
+from client.service.session import Options, run
 from ui.application import run as run_window
 from ui.bridge import CorePort
 from ui.display import need_display

@@ -31,8 +31,10 @@ from client.copilot.timers import Timers
 
 log = logging.getLogger("agent")
 
-#: How long `run` waits at its end for confirmations and the verdict on the last job.
+#: How long `run` waits at its end for confirmations.
 LAST_WORDS_S: Final = 10.0
+#: How long it then waits for the verdict on the last job.
+VERDICT_PATIENCE_S: Final = 60.0
 #: How often a job left behind is taken up again without having been suspended on purpose.
 MAX_STARTS: Final = 3
 
@@ -163,8 +165,8 @@ class Agent:
             if record is not None:
                 await self._do(record, claim=False)
         if not self._suspending.is_set():
-            self._report.job("", states.IDLE)
             await self._last_words()
+            self._report.job("", states.IDLE)
         await self._files.close()
 
     def _over(self) -> bool:
@@ -316,11 +318,12 @@ class Agent:
 
     async def _last_words(self) -> None:
         """Gives confirmations and the last verdict a moment to arrive."""
-
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_S):
                 await self._transport.drained()
-                if self._last_job:
+        if self._last_job:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(VERDICT_PATIENCE_S):
                     await self._judged.wait()
 
     # -- what nobody asked for

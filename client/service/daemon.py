@@ -11,7 +11,8 @@ from client.commands import Command, Quit, WhatOfWork
 from client.paths import Paths
 from client.service.control import InstanceLock
 from client.service.printer import Outlet, Printer, Show
-from client.service.session import Options, Outcome, run
+from client.service.quota import Outcome
+from client.service.session import Options, run
 from client.snapshot import ClientSnapshot
 
 

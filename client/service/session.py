@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Protocol
 
 from client import log
-from client.commands import Command, Quit, Start, WhatOfWork
+from client.commands import Command, Start
 from client.core import Core, Make
 from client.hypervisor.driver import Driver, DriverReport
 from client.paths import Paths
 from client.preferences.store import Preferences, load
 from client.service.control import ControlServer
+from client.service.quota import Outcome, Quota
 from client.service.relay_command import relay_command
 from client.snapshot import ClientSnapshot
 
@@ -33,18 +34,6 @@ class Options:
     start: bool = False
     project: Path | None = None
     jobs: int = 0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Jobs that ended in a run: accepted by the project, or failed and refused."""
-
-    accepted: int = 0
-    failed: int = 0
-
-    def exit_code(self, jobs: int) -> int:
-        """0 if all jobs that were asked for were accepted; a run without a number of jobs ends well."""
-        return 0 if not jobs or (self.accepted >= jobs and not self.failed) else 1
 
 
 class Port(Protocol):
@@ -75,7 +64,7 @@ async def run(options: Options, port: Port) -> Outcome:
     core = Core(paths, preferences, Make(driver=find_driver))
     core.load()
     end = core.board.subscribe(port.publish)
-    quota = _Quota(core, options.jobs)
+    quota = Quota(core, options.jobs)
     control = ControlServer(paths, core.board, core.handle, port.show_window)
     commands = asyncio.create_task(_obey(port, core.handle))
     try:
@@ -89,27 +78,6 @@ async def run(options: Options, port: Port) -> Outcome:
         await control.close()
         end()
         log.remove(file)
-
-
-class _Quota:
-    """Counts the jobs that end, and leaves when enough have."""
-
-    def __init__(self, core: Core, jobs: int) -> None:
-        self.outcome = Outcome()
-        self._core = core
-        self._jobs = jobs
-        self._first = core.board.facts.totals
-        self._leaving: asyncio.Task[None] | None = None
-        core.board.subscribe(self._count)
-
-    def _count(self, snapshot: ClientSnapshot) -> None:
-        now, first = snapshot.totals, self._first
-        # A job that failed before and is accepted now leaves one count for the other.
-        failed = max(0, now.jobs_failed - first.jobs_failed)
-        self.outcome = Outcome(now.jobs_accepted - first.jobs_accepted, failed)
-        ended = self.outcome.accepted + self.outcome.failed
-        if self._jobs and ended >= self._jobs and self._leaving is None:
-            self._leaving = asyncio.ensure_future(self._core.handle(Quit(WhatOfWork.STOP)))
 
 
 def attach(paths: Paths, project: Path) -> None:
