@@ -20,7 +20,7 @@ from client.reconcile import Step
 from client.snapshot import VmState
 from client.vm_record import VmRecord
 
-#: the guest's own virtual network, as QEMU's user network lays it out
+#: where the guest finds them, unless the hypervisor has its own idea; the network is QEMU's user network
 GUEST_ADDRESS: Final = "10.0.2.15/24"
 XMPP_ADDRESS: Final = ("10.0.2.100", 5222)
 CHIRP_ADDRESS: Final = ("10.0.2.101", 9094)
@@ -64,14 +64,14 @@ class Actions:
                 await self._boot()
             case Step.RESTORE:
                 await self._verified()
-                await driver.set_routes(vm_id, self._routes())
+                await driver.set_routes(vm_id, await self._routes())
                 await driver.start(vm_id)
                 self._resumed()
             case Step.PAUSE:
                 await driver.pause(vm_id)
                 self._tracker.held()
             case Step.RESUME:
-                await driver.set_routes(vm_id, self._routes())
+                await driver.set_routes(vm_id, await self._routes())
                 await driver.resume(vm_id)
                 self._resumed()
             case Step.SAVE:
@@ -112,9 +112,10 @@ class Actions:
         parts = self._parts
         appliance = await self._verified()
         token = await asyncio.to_thread(parts.fetch_token, parts.project, self._vm_id)
-        settings = self._settings(token.jid, token.password)
+        routes = await self._routes()
+        settings = self._settings(token.jid, token.password, routes)
         await asyncio.to_thread(self._write_medium, settings)
-        spec = self._spec(appliance)
+        spec = self._spec(appliance, routes)
         await parts.driver.define(spec)
         await parts.driver.set_routes(self._vm_id, spec.routes)
         self._channel.expect_boot()
@@ -132,19 +133,20 @@ class Actions:
     def _write_medium(self, settings: ContextSettings) -> None:
         build_context_medium(self._parts.paths.context(self._vm_id), settings.to_json(), _agent())
 
-    def _settings(self, jid: str, password: str) -> ContextSettings:
+    def _settings(self, jid: str, password: str, routes: tuple[Route, ...]) -> ContextSettings:
+        xmpp, files = routes
         project = self._parts.project
         chirp = f"{project.chirp_host}:{project.chirp_port}"
         return ContextSettings(
             vm_id=self._vm_id,
             jid=jid,
             password=password,
-            host=XMPP_ADDRESS[0],
-            port=XMPP_ADDRESS[1],
+            host=xmpp.guest_host,
+            port=xmpp.guest_port,
             domain=project.domain,
             job_manager=project.job_manager,
             ca_pem=project.ca_pem,
-            transfer={chirp: f"{CHIRP_ADDRESS[0]}:{CHIRP_ADDRESS[1]}"},
+            transfer={chirp: f"{files.guest_host}:{files.guest_port}"},
             needs_network=self._internet(),
             time_limit_s=project.needs.time_limit_s,
             output_limit_mib=project.needs.output_limit_mib,
@@ -152,7 +154,7 @@ class Actions:
             wall_clock=self._parts.clock.now().timestamp(),
         )
 
-    def _spec(self, appliance: Appliance) -> VmSpec:
+    def _spec(self, appliance: Appliance, routes: tuple[Route, ...]) -> VmSpec:
         parts = self._parts
         needs, preferences = parts.project.needs, parts.preferences
         return VmSpec(
@@ -162,7 +164,7 @@ class Actions:
             memory_mib=min(needs.memory_mib, preferences.number("guest.memory_mib")),
             media=self._media(appliance),
             direct_boot=self._direct_boot(appliance),
-            routes=self._routes(),
+            routes=routes,
             internet=self._internet(),
             accelerator=preferences.text("hypervisor.accelerator"),
         )
@@ -185,13 +187,15 @@ class Actions:
     def _internet(self) -> bool:
         return self._parts.project.needs.network and self._parts.preferences.flag("network.internet")
 
-    def _routes(self) -> tuple[Route, ...]:
+    async def _routes(self) -> tuple[Route, ...]:
+        """To the XMPP server and the file server, at the addresses that the hypervisor gives them in the guest."""
         project = self._parts.project
         limit = self._parts.preferences.number("network.limit_kib_per_s") * 1024 or None
-        return (
+        wanted = (
             Route("xmpp", *XMPP_ADDRESS, project.xmpp_host, project.xmpp_port, limit),
             Route("chirp", *CHIRP_ADDRESS, project.chirp_host, project.chirp_port, limit),
         )
+        return await self._parts.driver.plan_routes(self._vm_id, wanted)
 
     async def _shut_down(self) -> None:
         driver, vm_id = self._parts.driver, self._vm_id

@@ -62,6 +62,9 @@ SENTENCES: Final[dict[str, Sentence]] = {
         Severity.ERROR,
     ),
     "download-failed": Sentence("The appliance could not be fetched: {said}", _RETRY),
+    "no-such-snapshot": Sentence(
+        "The virtual machine {vm_id} has no snapshot {name}.", "Choose another.", Severity.ERROR
+    ),
     "no-such-vm": Sentence("The virtual machine {vm_id} is gone.", "Making it anew."),
     "invalid-vm-state": Sentence("The virtual machine {vm_id} is {state} and cannot {verb} now.", _RETRY),
     "medium-missing": Sentence("A disk of the virtual machine is missing: {path}.", _AGAIN),

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
+from client.errors import ClientError
 from client.snapshot import VmState
 
 
@@ -76,6 +77,8 @@ class VmSpec:
         internet: whether outbound connections other than `routes` are possible.
         link_device: `auto` (the best the hypervisor has), `uart`, or `virtio`.
         accelerator: `auto` (the fastest that proves itself) or one by name.
+        network: whether the network card's cable is in at the start; see `LiveControl.set_network`.
+        exchange_mib: size of the way for large files (`Exchange`); 0: the VM has none.
         extra_arguments: for tests and diagnosis only.
     """
 
@@ -89,6 +92,8 @@ class VmSpec:
     internet: bool = False
     link_device: str = "auto"
     accelerator: str = "auto"
+    network: bool = True
+    exchange_mib: int = 0
     extra_arguments: tuple[str, ...] = ()
 
 
@@ -131,6 +136,8 @@ class Feature(StrEnum):
     ROUTES = "routes"
     LIVE_ROUTES = "live-routes"
     TRAFFIC_LIMIT = "traffic-limit"
+    #: a guest reaches nothing but its routes, whatever it tries
+    CONFINED_NETWORK = "confined-network"
 
 
 @dataclass(frozen=True)
@@ -138,8 +145,10 @@ class DriverReport:
     """Whether a driver can work on this computer.
 
     Attributes:
-        speed: rank for choosing, higher is faster; 0 when unavailable.
+        speed: how fast a guest runs in percent of the computer's own processor, roughly; the fastest driver is chosen;
+            0 when unavailable.
         problem: why not, as an error code of `client.messages`; empty when available.
+        reasons: all that stands in its way or slows it down, the worst first.
     """
 
     name: str
@@ -149,13 +158,7 @@ class DriverReport:
     speed: int = 0
     problem: str = ""
     features: frozenset[Feature] = field(default_factory=frozenset)
-
-
-@dataclass(frozen=True)
-class SignsOfLife:
-    """Told by the core to the driver, so that an accelerator can be judged by proof: the guest spoke on the link."""
-
-    vm_id: str
+    reasons: tuple[ClientError, ...] = ()
 
 
 class Lifecycle(Protocol):
@@ -244,13 +247,108 @@ class ResourceControl(Protocol):
         """Bytes through its routes so far."""
 
 
+class Snapshots(Protocol):
+    """Named points of a VM's life to come back to: its disks, and its memory if it ran or was saved."""
+
+    async def take(self, vm_id: str, name: str) -> None:
+        """Keep a point; the VM goes on as before. A point of that name is replaced.
+
+        Raises:
+            BadInput: the name is not one of lower-case letters, digits and dashes.
+            DiskFull, SaveFailed: nothing half-made stays.
+        """
+
+    async def restore(self, vm_id: str, name: str) -> None:
+        """Bring a VM that does not run back to a point: it is SAVED if the point has memory, else DEFINED.
+
+        Raises:
+            NoSuchSnapshot: there is none of that name.
+            InvalidVmState: it runs.
+        """
+
+    async def delete(self, vm_id: str, name: str) -> None:
+        """Forget a point; one that is not there is success."""
+
+    async def names(self, vm_id: str) -> tuple[str, ...]:
+        """The points there are, oldest first."""
+
+
+class LiveControl(Protocol):
+    """What can be changed while a VM runs, and holds for its next starts too."""
+
+    async def set_network(self, vm_id: str, connected: bool) -> None:
+        """Plug the network card's cable in or out."""
+
+    async def set_cpu_cap(self, vm_id: str, percent: int) -> None:
+        """Ask that the VM uses at most so much of each of its processors (1..100).
+
+        Not every hypervisor keeps it: a governor measures.
+
+        Raises:
+            NotSupportedByDriver: there is no such setting.
+        """
+
+    async def set_memory(self, vm_id: str, memory_mib: int) -> None:
+        """Ask the guest to give memory back, down to `memory_mib` (a balloon); takes effect if the guest helps.
+
+        Raises:
+            NotSupportedByDriver: there is no such setting.
+        """
+
+
+#: The outbox begins with a header, which the driver writes when the VM is defined: OUTBOX_MARK and zeros.
+OUTBOX_HEADER_BYTES: Final = 4096
+OUTBOX_MARK: Final = b"VOLUNTEER-CLOUD-OUTBOX\n"
+#: Files for the inbox are a multiple of this long.
+INBOX_BLOCK_BYTES: Final = 2048
+
+
+class Exchange(Protocol):
+    """The way for large files of a VM whose spec has `exchange_mib`: a medium put in, a raw disk read out.
+
+    The guest knows the inbox by content (its first bytes are the sender's matter) on a CD drive, or by the serial
+    number `inbox` of a disk; the outbox by OUTBOX_MARK at its beginning, or by the serial number `outbox`.
+    """
+
+    async def insert(self, vm_id: str, path: Path | None) -> None:
+        """Let a running VM read a file from its inbox, at most `exchange_mib` long; None: take it out.
+
+        The file must stay as it is until it is taken out.
+
+        Raises:
+            InvalidVmState: it does not run, or has no exchange.
+            MediumMissing: the file is not there.
+            BadInput: it is longer than the inbox, or no multiple of INBOX_BLOCK_BYTES.
+        """
+
+    async def outbox(self, vm_id: str) -> Path:
+        """The raw file that holds what the guest wrote to its outbox, header first. To be read only.
+
+        Raises:
+            InvalidVmState: it has no exchange.
+        """
+
+
 class Driver(Lifecycle, GuestChannel, ResourceControl, Protocol):
-    """A hypervisor."""
+    """A hypervisor.
+
+    Attributes:
+        snapshots, live, exchange: optional powers; None where the hypervisor has them not.
+    """
 
     name: str
+    snapshots: Snapshots | None
+    live: LiveControl | None
+    exchange: Exchange | None
 
     async def probe(self) -> DriverReport:
         """Look for the hypervisor and what it can do; cheap, repeatable, never raises for absence."""
+
+    async def plan_routes(self, vm_id: str, routes: tuple[Route, ...]) -> tuple[Route, ...]:
+        """The routes with the guest addresses under which this driver offers them; the same at each call for a VM.
+
+        To be called before the guest is told where to connect; a hypervisor that can give any address changes nothing.
+        """
 
     async def close(self) -> None:
         """Let go of connections and tasks. VMs keep running."""

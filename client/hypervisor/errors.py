@@ -30,6 +30,15 @@ class NoSuchVm(HypervisorError):
 
 
 @dataclass(eq=False)
+class NoSuchSnapshot(HypervisorError):
+    """The VM has no snapshot of that name."""
+
+    code: ClassVar[str] = "no-such-snapshot"
+    vm_id: str
+    name: str
+
+
+@dataclass(eq=False)
 class InvalidVmState(HypervisorError):
     """The verb makes no sense in the VM's present state."""
 

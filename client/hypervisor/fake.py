@@ -16,7 +16,17 @@ from client import filenames
 from client.clock import Clock, SystemClock
 from client.errors import BadInput, ClientError
 from client.hypervisor.demo_guest import demo_guest
-from client.hypervisor.driver import DriverReport, Feature, Route, Traffic, VmInfo, VmSpec
+from client.hypervisor.driver import (
+    DriverReport,
+    Exchange,
+    Feature,
+    LiveControl,
+    Route,
+    Snapshots,
+    Traffic,
+    VmInfo,
+    VmSpec,
+)
 from client.hypervisor.errors import InvalidVmState, LinkUnavailable, MediumMissing, NoSuchVm
 from client.hypervisor.fake_link import FakeGuest, Guest
 from client.hypervisor.spec_file import build_spec_text, is_valid_vm_id, parse_spec, without_targets
@@ -60,6 +70,9 @@ class FakeDriver:
     """
 
     name = "fake"
+    snapshots: Snapshots | None = None
+    live: LiveControl | None = None
+    exchange: Exchange | None = None
 
     def __init__(self, folder: Path, guest: Guest | None = None, *, clock: Clock | None = None) -> None:
         self.failures: dict[str, ClientError] = {}
@@ -178,6 +191,10 @@ class FakeDriver:
         """See `Lifecycle.list_vms`."""
         names = sorted(path.name for path in self._folder.iterdir() if path.is_dir()) if self._folder.is_dir() else []
         return tuple([await self.info(name) for name in names if is_valid_vm_id(name)])
+
+    async def plan_routes(self, vm_id: str, routes: tuple[Route, ...]) -> tuple[Route, ...]:
+        """Any guest address can be had; see `Driver.plan_routes`."""
+        return routes
 
     def on_change(self, callback: Callable[[str], None]) -> None:
         """See `Lifecycle.on_change`."""

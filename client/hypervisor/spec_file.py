@@ -58,5 +58,7 @@ def _spec(plain: dict[str, Any]) -> VmSpec:
         internet=bool(plain["internet"]),
         link_device=str(plain["link_device"]),
         accelerator=str(plain["accelerator"]),
+        network=bool(plain.get("network", True)),
+        exchange_mib=int(plain.get("exchange_mib", 0)),
         extra_arguments=tuple(str(one) for one in plain["extra_arguments"]),
     )

@@ -20,7 +20,17 @@ from pathlib import Path
 from client import filenames
 from client.clock import Clock, SystemClock
 from client.errors import BadInput, ToolMissing
-from client.hypervisor.driver import DriverReport, Feature, Route, Traffic, VmInfo, VmSpec
+from client.hypervisor.driver import (
+    DriverReport,
+    Exchange,
+    Feature,
+    LiveControl,
+    Route,
+    Snapshots,
+    Traffic,
+    VmInfo,
+    VmSpec,
+)
 from client.hypervisor.errors import InvalidVmState, LinkUnavailable, NoSuchVm
 from client.hypervisor.qemu import accel, console, saved
 from client.hypervisor.qemu.disk import check_media, make_scratch, scratch_template
@@ -50,6 +60,9 @@ class QemuDriver:
     """
 
     name = "qemu"
+    snapshots: Snapshots | None = None
+    live: LiveControl | None = None
+    exchange: Exchange | None = None
 
     def __init__(
         self,
@@ -205,6 +218,10 @@ class QemuDriver:
                 await self._find()
         names = [path.name for path in self._folder.iterdir() if path.is_dir()] if self._folder.is_dir() else []
         return tuple([await self.info(name) for name in sorted(names) if is_valid_vm_id(name)])
+
+    async def plan_routes(self, vm_id: str, routes: tuple[Route, ...]) -> tuple[Route, ...]:
+        """Any guest address can be had; see `Driver.plan_routes`."""
+        return routes
 
     def on_change(self, callback: Callable[[str], None]) -> None:
         """See `Lifecycle.on_change`."""
