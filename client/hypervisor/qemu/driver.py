@@ -41,6 +41,7 @@ from client.hypervisor.qemu.machine import Machine
 from client.hypervisor.qemu.qmp import Monitor, MonitorGone, MonitorRefused
 from client.hypervisor.qemu.traffic import read_traffic
 from client.hypervisor.spec_file import is_valid_route_name, is_valid_vm_id, without_targets
+from client.hypervisor.verdicts import Verdicts
 from client.process import wait_gone
 from client.snapshot import VmState
 
@@ -273,7 +274,7 @@ class QemuDriver:
         return self._qemu
 
     def _launcher(self, qemu: Qemu) -> Launcher:
-        verdicts = accel.Verdicts(self._folder / filenames.ACCELERATORS, self._clock)
+        verdicts = Verdicts(self._folder / filenames.ACCELERATORS, self._clock)
         present = self._accelerators if self._accelerators is not None else accel.present()
         return Launcher(qemu, self._relay_command, verdicts, present, self._life_limit_s)
 

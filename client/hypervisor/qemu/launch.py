@@ -14,6 +14,7 @@ from client.hypervisor.qemu.find import Qemu
 from client.hypervisor.qemu.folder import RESTORING, RUNNING, STARTING, VmFolder
 from client.hypervisor.qemu.machine import Machine
 from client.hypervisor.qemu.qmp import Monitor, MonitorGone, MonitorRefused
+from client.hypervisor.verdicts import Verdicts, host_identity
 
 START_LIMIT_S: Final = 30.0
 _WATCH_INTERVAL_S: Final = 0.25
@@ -35,7 +36,7 @@ class Launcher:
         self,
         qemu: Qemu,
         relay_command: tuple[str, ...],
-        verdicts: accel.Verdicts,
+        verdicts: Verdicts,
         present: tuple[str, ...],
         life_limit_s: float,
     ) -> None:
@@ -44,12 +45,12 @@ class Launcher:
         self._verdicts = verdicts
         self._present = present
         self._life_limit_s = life_limit_s
-        self._host = accel.host_identity(qemu.version_text)
+        self._host = host_identity("qemu", qemu.version_text)
 
     @property
     def usable(self) -> tuple[str, ...]:
         """Accelerators that have not failed here, fastest first."""
-        return self._verdicts.usable(self._present, self._host)
+        return accel.usable(self._verdicts, self._present, self._host)
 
     async def start(self, machine: Machine, spec: VmSpec) -> None:
         """Start a VM that has no process; the caller holds its lock.
@@ -170,7 +171,7 @@ class Launcher:
             spec, record = machine.folder.spec(), machine.folder.record()
             if spec is None or record.phase != RUNNING or machine.saw_life.is_set():
                 return
-            self._verdicts.remember(record.accelerator, self._host, works=False)
+            self._verdicts.remember(record.accelerator, self._host, works=False, cause="no-sign-of-life")
             machine.verb = STARTING
             try:
                 await machine.end_process()
