@@ -8,7 +8,7 @@ BASEDIR ?= $(CURDIR)/var/run
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  JOBS=n EVENTS=n make run   stop after n finished jobs, each of n collisions"
 
 run: setup-run appliance ## set up this machine, start a local site and the program, do jobs
@@ -19,6 +19,12 @@ test: setup-test appliance ## the whole test suite, with its set-up
 
 check: setup-check ## format, lint, types, import rules, unit tests (under a minute)
 	@packaging/check.sh
+
+test-virtualbox: setup-test appliance ## the tests on a real VirtualBox, without its kernel module (15 minutes)
+	@packaging/virtualbox-test.sh lane
+
+soak: setup-test appliance ## the long ones of them: the appliance does a job under VirtualBox
+	@packaging/virtualbox-test.sh soak
 
 bench: setup-bench appliance ## measure; ONLY=word picks rows
 	@$(PYTHON_ENV) -m tests.bench $(if $(ONLY),--only "$(ONLY)")
@@ -44,4 +50,4 @@ lock: ## write requirements/*.lock anew from the .in files
 clean: ## remove what was built and the base folder of `make run`
 	rm -rf build var .venv
 
-.PHONY: help run test check bench appliance lock clean setup-run setup-appliance setup-test setup-bench setup-check
+.PHONY: help run test test-virtualbox soak check bench appliance lock clean setup-run setup-appliance setup-test setup-bench setup-check
