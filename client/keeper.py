@@ -189,12 +189,14 @@ class VmKeeper:
         if message.kind == "log":
             self._pass_on(message)
             return
+        before = self._tracker.job
         self._tracker.take(message, clock.now(), clock.monotonic())
         if not self._spoke:
             self._first_word()
         for ended in self._tracker.drain_ended():
             self._record(ended.job, ended.cpu_s)
-        if message.kind in {"job", "verdict", "bye", "boot"}:
+        # Progress alone, which may come many times a second, is drawn at the next regular turn.
+        if message.kind in {"verdict", "bye", "boot"} or _is_other(before, self._tracker.job):
             self._wake()
 
     def _first_word(self) -> None:
@@ -322,6 +324,13 @@ class VmKeeper:
             return 0.0
         age = self._parts.clock.monotonic() - self._running_since
         return max(self._tracker.boot_fraction, min(0.45, 0.45 * age / (self._usual_boot_s or 8.0)))
+
+
+def _is_other(before: JobView | None, after: JobView | None) -> bool:
+    """Whether the agent has another job, or is at another step of it."""
+    if before is None or after is None:
+        return before is not after
+    return (before.job_id, before.state) != (after.job_id, after.state)
 
 
 class UsageMeter:
