@@ -134,6 +134,104 @@ SENTENCES: Final[dict[str, Sentence]] = {
     "job-not-changed": Sentence(
         "Job {job_id} is {state} and cannot {verb}.", "main.py jobs list shows which can.", Severity.ERROR
     ),
+    "virtualbox-too-old": Sentence(
+        "VirtualBox {found} is too old; {needed} is the oldest that works here.",
+        "Install the newest version; it is found by itself then.",
+        Severity.ERROR,
+    ),
+    "virtualbox-broken": Sentence(
+        "VirtualBox is installed but cannot run: {said}", "Install it again, over the old one.", Severity.ERROR
+    ),
+    "virtualbox-silent": Sentence("VirtualBox did not answer to {command}: {said}", _RETRY),
+    "virtualbox-failed": Sentence("VirtualBox could not do {command}: {said}", _RETRY),
+    "virtualbox-option-refused": Sentence(
+        "This version of VirtualBox does not understand {command}: {said}",
+        "Install the newest version.",
+        Severity.ERROR,
+    ),
+    "no-virtualization": Sentence(
+        "VirtualBox finds neither VT-x nor AMD-V in this computer's processor.",
+        "Look for it in the firmware setup (BIOS, UEFI); on Windows switch Hyper-V off. A computer without it cannot"
+        " use VirtualBox here.",
+        Severity.ERROR,
+    ),
+    "virtualization-off": Sentence(
+        "The processor's virtualization (VT-x, AMD-V) is switched off.",
+        "Switch it on in the firmware setup (BIOS, UEFI): it is called Virtualization Technology, VT-x or SVM Mode.",
+        Severity.ERROR,
+    ),
+    "virtualization-taken": Sentence(
+        "The processor's virtualization is held by {holder}, so VirtualBox cannot use it.",
+        "End the other virtual machines, or switch {holder} off. Trying again in a moment.",
+        Severity.ERROR,
+    ),
+    "kernel-module-missing": Sentence(
+        "VirtualBox's kernel module (vboxdrv) is not installed for the system that runs.",
+        "Install the package with the module, or restart the computer after an update of the kernel.",
+        Severity.ERROR,
+    ),
+    "kernel-module-not-loaded": Sentence(
+        "VirtualBox's kernel module (vboxdrv) is installed but not loaded.",
+        "Load it as administrator: modprobe vboxdrv. A restart of the computer does it too.",
+        Severity.ERROR,
+    ),
+    "kernel-module-mismatch": Sentence(
+        "VirtualBox's kernel module belongs to another version of VirtualBox.",
+        "Restart the computer; if it is still so, install VirtualBox again.",
+        Severity.ERROR,
+    ),
+    "kernel-module-denied": Sentence(
+        "You may not use VirtualBox's kernel module (/dev/vboxdrv).",
+        "Add yourself to the group vboxusers and sign in again; if it is still so, install VirtualBox again.",
+        Severity.ERROR,
+    ),
+    "secure-boot-blocks": Sentence(
+        "Secure Boot keeps VirtualBox's kernel module from being loaded: it is not signed with a known key.",
+        "Enrol the key that your system signed it with (mokutil --import), or switch Secure Boot off in the firmware.",
+        Severity.ERROR,
+    ),
+    "mac-approval-missing": Sentence(
+        "macOS has not been allowed to load VirtualBox's system extension.",
+        "Open System Settings, Privacy & Security, allow the software of Oracle, and restart the computer.",
+        Severity.ERROR,
+    ),
+    "extension-pack-missing": Sentence(
+        "A setting of the virtual machine needs VirtualBox's extension pack.",
+        "It is not needed here: the virtual machine is made anew without that setting.",
+    ),
+    "extension-pack-licence": Sentence(
+        "The licence of VirtualBox's extension pack has not been agreed to.",
+        "The pack is not needed here; read its licence in VirtualBox if you want it.",
+    ),
+    "vboxsvc-dead": Sentence("VirtualBox's service (VBoxSVC) does not answer: {said}", _RETRY),
+    "virtualbox-session-locked": Sentence(
+        "The virtual machine {vm} is held by another session of VirtualBox.",
+        "Close its window if you opened it. " + _RETRY,
+    ),
+    "virtualbox-medium-in-use": Sentence("A disk is in use by another virtual machine: {path}.", _RETRY),
+    "virtualbox-medium-unreadable": Sentence("VirtualBox cannot read a disk: {said}", "Making it anew."),
+    "virtualbox-vm-inaccessible": Sentence(
+        "VirtualBox cannot read the settings of a virtual machine: {said}", "Making it anew."
+    ),
+    "virtualbox-object-not-found": Sentence("VirtualBox does not know {what}: {said}", "Making it anew."),
+    "virtualbox-object-exists": Sentence("VirtualBox has {what} already.", "Using it, or making room for a new one."),
+    "virtualbox-wrong-state": Sentence("A virtual machine was not in the state for that: {said}", _RETRY),
+    "virtualbox-denied": Sentence(
+        "VirtualBox may not read or write a file: {said}", "Check the rights of the folder.", Severity.ERROR
+    ),
+    "virtualbox-disk-full": Sentence(
+        "VirtualBox found no space left on the disk: {said}",
+        "Free some space; work goes on by itself then.",
+        Severity.ERROR,
+    ),
+    "virtualbox-no-memory": Sentence(
+        "There is not enough free memory for the virtual machine.",
+        "Close some programs, or give it less memory in the preferences. Trying again in a moment.",
+    ),
+    "virtualbox-saved-state-unusable": Sentence(
+        "The saved state of a virtual machine cannot be used: {said}",
+        "It is thrown away; the virtual machine boots and its job goes on from its last checkpoint.",
+    ),
     "damaged-file": Sentence("{path} was damaged and has been set aside.", "Starting with a new one."),
 }
 

@@ -70,26 +70,33 @@ async def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     check: bool = True,
+    most_bytes: int | None = None,
 ) -> Completed:
     """Run a command to its end in its own session.
 
     Args:
         env: variables that are added to this program's own; messages are asked for in English always.
         check: whether an exit code other than 0 is an error.
+        most_bytes: a command that writes more than this, on either stream, is ended; None: no limit.
 
     Raises:
         ToolMissing: there is no such program.
-        CommandFailed: it failed, or was ended at its time limit (exit code None).
+        CommandFailed: it failed, or was ended at one of its limits (exit code None).
     """
     child = await _spawn(command, env, cwd, None if input is None else subprocess.PIPE, subprocess.PIPE)
     try:
         async with asyncio.timeout(timeout_s):
-            stdout, stderr = await child.communicate(input)
+            if most_bytes is None:
+                stdout, stderr = await child.communicate(input)
+            else:
+                stdout, stderr = await _communicate(child, input, most_bytes)
     except TimeoutError:
         raise CommandFailed(tuple(command), None, f"not done within {timeout_s:g} s") from None
     finally:
         if child.returncode is None:
             await _kill_group(child)
+    if most_bytes is not None and max(len(stdout), len(stderr)) > most_bytes:
+        raise CommandFailed(tuple(command), None, f"wrote more than {most_bytes} bytes")
     exit_code = child.returncode if child.returncode is not None else -1
     if check and exit_code:
         said = (stderr or stdout).decode(errors="replace")[-_STDERR_TAIL_CHARS:].strip()
@@ -268,6 +275,30 @@ async def _spawn(
         cwd=cwd,
         start_new_session=True,
     )
+
+
+async def _communicate(child: asyncio.subprocess.Process, input: bytes | None, most_bytes: int) -> tuple[bytes, bytes]:
+    async def feed() -> None:
+        if child.stdin is not None:
+            # It need not read all, or anything, of what it is given.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                child.stdin.write(input or b"")
+                await child.stdin.drain()
+            child.stdin.close()
+
+    async def collect(stream: asyncio.StreamReader | None) -> bytes:
+        parts, size = [], 0
+        while stream is not None and (part := await stream.read(65536)):
+            parts.append(part)
+            size += len(part)
+            if size > most_bytes:
+                await _kill_group(child)
+                break
+        return b"".join(parts)
+
+    stdout, stderr, _ = await asyncio.gather(collect(child.stdout), collect(child.stderr), feed())
+    await child.wait()
+    return stdout, stderr
 
 
 async def _kill_group(child: asyncio.subprocess.Process) -> None:

@@ -1,0 +1,1 @@
+"""VirtualBox, driven by its command VBoxManage."""

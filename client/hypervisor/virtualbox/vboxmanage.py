@@ -1,0 +1,103 @@
+"""VBoxManage, called one at a time, with limits, and never believed by its exit code alone."""
+
+import asyncio
+from typing import Final
+
+from client import process
+from client.clock import Clock, SystemClock
+from client.errors import ClientError, CommandFailed
+from client.hypervisor.virtualbox.problems import (
+    ServiceDead,
+    SessionLocked,
+    VirtualBoxBroken,
+    VirtualBoxSilent,
+    VmInaccessible,
+)
+from client.hypervisor.virtualbox.verdict import classify
+
+#: What VirtualBox says while another of its processes is just opening, closing or ending something.
+_PASSING: Final = (SessionLocked, ServiceDead, VmInaccessible)
+#: A query is asked again after these pauses, seconds. Nothing else is ever tried twice.
+RETRY_PAUSES_S: Final = (0.1, 0.4, 1.0)
+#: The longest honest output is a list of media, below 1 MB with thousands of them.
+MOST_OUTPUT_BYTES: Final = 16 * 1024 * 1024
+
+
+class VBoxManage:
+    """VirtualBox's command.
+
+    Attributes:
+        calls: how many programs were started so far, for measuring.
+        busy_s: seconds for which they ran, together.
+    """
+
+    def __init__(self, program: tuple[str, ...], *, clock: Clock | None = None) -> None:
+        self.program = program
+        self.calls = 0
+        self.busy_s = 0.0
+        self._clock = clock or SystemClock()
+        self._turn = asyncio.Lock()
+
+    async def read(self, *words: str, timeout_s: float = 20.0) -> str:
+        """Ask for something that changes nothing; standard output, line ends folded.
+
+        Asked again after `RETRY_PAUSES_S` while VirtualBox is locked or not accessible.
+
+        Args:
+            timeout_s: for each try, from its turn in the queue.
+
+        Raises:
+            HypervisorError: one of `problems`.
+            ToolMissing: the program is gone.
+        """
+        for pause_s in RETRY_PAUSES_S:
+            try:
+                return await self._in_turn(words, timeout_s)
+            except _PASSING:
+                await asyncio.sleep(pause_s)
+        return await self._in_turn(words, timeout_s)
+
+    async def change(self, *words: str, timeout_s: float = 60.0) -> str:
+        """Do something, once; standard output, line ends folded.
+
+        Raises:
+            HypervisorError: one of `problems`; after `VirtualBoxSilent` it may be done nevertheless.
+            ToolMissing: the program is gone.
+        """
+        return await self._in_turn(words, timeout_s)
+
+    async def convert(self, *words: str, timeout_s: float = 600.0) -> str:
+        """Long work on files that needs no VM; other calls go on meanwhile.
+
+        Raises:
+            HypervisorError: one of `problems`.
+            ToolMissing: the program is gone.
+        """
+        return await self._call(words, timeout_s)
+
+    async def _in_turn(self, words: tuple[str, ...], timeout_s: float) -> str:
+        async with self._turn:
+            return await self._call(words, timeout_s)
+
+    async def _call(self, words: tuple[str, ...], timeout_s: float) -> str:
+        self.calls += 1
+        began = self._clock.monotonic()
+        try:
+            done = await process.run(
+                (*self.program, *words), timeout_s=timeout_s, check=False, most_bytes=MOST_OUTPUT_BYTES
+            )
+        except CommandFailed as error:
+            raise VirtualBoxSilent(words, error.stderr) from error
+        except OSError as error:
+            # Not even started: no right to run it, or no program for this system.
+            raise VirtualBoxBroken(str(error)) from error
+        finally:
+            self.busy_s += self._clock.monotonic() - began
+        problem: ClientError | None = classify(words, done.exit_code, done.text, _folded(done.stderr))
+        if problem is not None:
+            raise problem
+        return done.text
+
+
+def _folded(raw: bytes) -> str:
+    return raw.decode(errors="replace").replace("\r\n", "\n")

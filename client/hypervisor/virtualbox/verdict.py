@@ -1,0 +1,135 @@
+"""What VBoxManage said, as one named error. Pure.
+
+VirtualBox's own status codes (`VERR_...`, `VBOX_E_...`) are trusted before its sentences: those are reworded.
+Source: VirtualBox's manual, chapters "Troubleshooting" and "VBoxManage"; its SDK reference (result codes);
+the texts that the tests hold, each with its source.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from client.errors import ClientError
+from client.hypervisor.virtualbox import problems
+
+#: How much of what VBoxManage said goes into an error.
+_TAIL_CHARS: Final = 2000
+_ERROR: Final = re.compile(r"^(?:[\w.]+[\\/])*VBox(?:Manage|Headless)(?:\.exe)?: error:[ \t]*(.*)$", re.MULTILINE)
+#: Printed at each call on a computer without the kernel module, whatever the call does.
+_WARNING: Final = re.compile(r"^WARNING: .*(?:\n(?:[ \t].*|[ \t]*)$)*\n?", re.MULTILINE)
+_QUOTED: Final = re.compile(r"'([^'\n]+)'")
+#: The shell's words for "cannot be executed" and "not found".
+_CANNOT_RUN: Final = frozenset({126, 127})
+
+_Maker = Callable[[str], ClientError]
+
+
+def _named(text: str) -> str:
+    """What the message puts between quotes first."""
+    found = _QUOTED.search(text)
+    return found[1] if found else ""
+
+
+def _holder(text: str) -> str:
+    if re.search(r"KVM", text):
+        return "KVM"
+    return "Hyper-V" if re.search(r"Hyper-V|WHv|_NEM_|hypervisor partition", text) else "another hypervisor"
+
+
+def _taken(text: str) -> ClientError:
+    return problems.VirtualizationTaken(_holder(text), text)
+
+
+def _with_name(kind: Callable[[str, str], ClientError]) -> _Maker:
+    return lambda text: kind(_named(text), text)
+
+
+def _missing_module(text: str) -> ClientError:
+    # The Mac's words: "Kernel driver not installed"; what the volunteer has to do there differs.
+    if re.search(r"macOS|Darwin|System (?:Preferences|Settings)|kextload|KEXT", text):
+        return problems.MacApprovalMissing(text)
+    return problems.KernelModuleMissing(text)
+
+
+#: First match wins: causes before the consequences that VirtualBox reports with them.
+_RULES: Final[tuple[tuple[str, _Maker], ...]] = (
+    (r"error while loading shared libraries|symbol lookup error|Library not loaded", problems.VirtualBoxBroken),
+    (r"VERR_DISK_FULL|No space left on device|disk is full", problems.VirtualBoxDiskFull),
+    (r"Key was rejected by service|Required key not available|EFI Secure Boot", problems.SecureBootBlocks),
+    (r"VERR_VMX_IN_VMX_ROOT_MODE|VERR_SVM_IN_USE|used by another hypervisor", _taken),
+    (r"VERR_VMX_MSR_\w*DISABLED|VERR_VMX_MSR_LOCKING_FAILED|VERR_SVM_DISABLED", problems.VirtualizationOff),
+    (r"(?:VT-x|AMD-V) is disabled", problems.VirtualizationOff),
+    (r"VERR_VMX_NO_VMX|VERR_SVM_NO_SVM|VERR_UNSUPPORTED_CPU", problems.NoVirtualization),
+    (r"(?:VT-x|AMD-V) is not available|VERR_HM_NO_\w+", problems.NoVirtualization),
+    (r"VERR_NEM_\w+", _taken),
+    (r"VERR_VM_DRIVER_VERSION_MISMATCH|\brc=-1912\b", problems.KernelModuleMismatch),
+    (r"VERR_VM_DRIVER_NOT_ACCESSIBLE|\brc=-1909\b", problems.KernelModuleDenied),
+    (r"VERR_VM_DRIVER_(?:LOAD|OPEN)_ERROR", problems.KernelModuleNotLoaded),
+    (r"VERR_VM_DRIVER_NOT_INSTALLED|\brc=-1908\b|[Kk]ernel driver not installed", _missing_module),
+    (r"vboxdrv kernel module is not loaded|vboxdrv does not exist", _missing_module),
+    (r"[Ll]icense.*(?:accept|agree)|accept-license", problems.ExtensionPackLicence),
+    (r"[Ee]xtension [Pp]ack|VERR_EXTPACK|Implementation of the USB 2\.0", problems.ExtensionPackMissing),
+    (r"VERR_SSM_\w+|[Ss]aved state file .*(?:corrupt|invalid|missing)", problems.SavedStateUnusable),
+    (r"VERR_NO_(?:\w+_)?MEMORY|VERR_GMM_\w+|_OUT_?OF_?MEMORY", problems.NotEnoughMemory),
+    (r"Failed to create the VirtualBox object|COM server is not running", problems.ServiceDead),
+    (r"Failed to initialize COM|NS_ERROR_CALL_FAILED|NS_ERROR_ABORT|CO_E_SERVER_EXEC", problems.ServiceDead),
+    (r"0x800706[bB][aAeE]|RPC_[SE]_\w+|VBoxSVC became unavailable", problems.ServiceDead),
+    (r"REGDB_E_CLASSNOTREG|NS_ERROR_FACTORY_NOT_REGISTERED|object is not ready", problems.ServiceDead),
+    (r"already locked (?:for|by) a session", _with_name(problems.SessionLocked)),
+    (
+        r"object functionality is limited|VBOX_E_XML_ERROR|'[^'\n]*\.vbox'.*for reading",
+        _with_name(problems.VmInaccessible),
+    ),
+    (r"is locked for (?:reading|writing)", _with_name(problems.MediumInUse)),
+    (r"VBOX_E_OBJECT_IN_USE|is (?:still|already) attached to|has \d+ child", _with_name(problems.MediumInUse)),
+    (r"already exists|VERR_ALREADY_EXISTS|already registered", _with_name(problems.ObjectExists)),
+    (r"VBOX_E_INVALID_VM_STATE|VBOX_E_INVALID_SESSION_STATE|is not currently running", problems.WrongState),
+    (r"not mutable|[Ii]nvalid machine state|VBOX_E_INVALID_OBJECT_STATE", problems.WrongState),
+    (r"VBOX_E_OBJECT_NOT_FOUND|Could not find a |does not exist", _with_name(problems.ObjectNotFound)),
+    (r"Could not (?:find|open) (?:file for )?the medium|VERR_VD_\w+", _with_name(problems.MediumUnreadable)),
+    (r"VERR_(?:FILE|PATH)_NOT_FOUND|VBOX_E_FILE_ERROR", _with_name(problems.MediumUnreadable)),
+    (r"VERR_ACCESS_DENIED|VERR_WRITE_PROTECT|E_ACCESSDENIED|Permission denied", problems.VirtualBoxDenied),
+)
+#: The command line itself is at fault.
+_USAGE: Final = re.compile(
+    r"[Uu]nknown (?:option|command|subcommand)|[Ii]nvalid (?:option|parameter|command|subcommand|argument)"
+    r"|[Uu]nrecognized|[Ss]yntax error|VERR_GETOPT|[Tt]oo (?:few|many) (?:parameters|arguments)"
+)
+
+
+def classify(words: tuple[str, ...], exit_code: int, stdout: str, stderr: str) -> ClientError | None:
+    """The failure in what a call of VBoxManage said, or None when it did its work.
+
+    An error text counts whatever the exit code. On standard output, which may hold other people's words (names,
+    descriptions, what a guest wrote), it counts only when nothing stands before it.
+
+    Args:
+        words: the call without the program.
+    """
+    if exit_code in _CANNOT_RUN:
+        return problems.VirtualBoxBroken(_tail(stderr or stdout))
+    errors = _ERROR.findall(stderr)
+    if not errors and _ERROR.match(stdout.lstrip()):
+        errors = _ERROR.findall(stdout)
+    if not errors and not exit_code:
+        return None
+    said = "\n".join(errors).strip() or _WARNING.sub("", stderr).strip() or stdout.strip()
+    return name_of(_tail(said)) or _unnamed(words, exit_code, _tail(said))
+
+
+def name_of(text: str) -> ClientError | None:
+    """The known failure that a text speaks of: an error of VBoxManage or VBoxHeadless, the end of a VM's log."""
+    for pattern, make in _RULES:
+        if re.search(pattern, text):
+            return make(text)
+    return None
+
+
+def _unnamed(words: tuple[str, ...], exit_code: int, said: str) -> ClientError:
+    if _USAGE.search(said):
+        return problems.OptionRefused(words, said)
+    return problems.VirtualBoxFailed(words, exit_code, said or "nothing")
+
+
+def _tail(text: str) -> str:
+    return text[-_TAIL_CHARS:].strip()
