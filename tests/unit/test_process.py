@@ -46,6 +46,18 @@ async def test_run_without_the_program() -> None:
         await process.start(("no-such-program",))
 
 
+async def test_the_limit_of_what_it_may_write() -> None:
+    code = "import sys; sys.stderr.write('e' * 10); sys.stdout.write(sys.stdin.read() * 1000)"
+    done = await process.run((PYTHON, "-c", code), timeout_s=10, input=b"ab", most_bytes=2000)
+    assert (done.stdout, done.stderr) == (b"ab" * 1000, b"e" * 10)
+    with pytest.raises(CommandFailed) as caught:
+        await process.run((PYTHON, "-c", code), timeout_s=10, input=b"abc", most_bytes=2000)
+    assert caught.value.stderr == "wrote more than 2000 bytes"
+    endless = "import sys, itertools; [sys.stderr.write('x' * 1000) for _ in itertools.count()]"
+    with pytest.raises(CommandFailed):
+        await process.run((PYTHON, "-c", endless), timeout_s=60, most_bytes=100_000)
+
+
 async def test_the_limit_ends_the_whole_family(tmp_path: Path) -> None:
     pidfile = tmp_path / "pid"
     code = f"""
