@@ -6,6 +6,7 @@
   project.toml                    the project attached to
   appliances/<name>-<version>/    verified files; a download in progress ends in PART_SUFFIX
   vms/<vm_id>/                    owned by the hypervisor driver
+  errands/<vm_id>/                what is to be done in a guest and has been done for nobody who waited; messages
   context/<vm_id>.iso             contextualization media, mode 0600
 """
 
@@ -23,9 +24,15 @@ PROJECT: Final = "project.toml"
 APPLIANCES: Final = "appliances"
 VMS: Final = "vms"
 CONTEXTS: Final = "context"
+ERRANDS: Final = "errands"
 MANIFEST: Final = "manifest.json"
 #: a file that is not whole or not verified yet
 PART_SUFFIX: Final = ".part"
+
+# Inside errands/<vm_id>/
+INBOX_MEDIUM: Final = "inbox.img"
+MAIL_OUT: Final = "mail-out.json"
+MAIL_IN: Final = "mail-in.jsonl"
 
 # Inside vms/ and vms/<vm_id>/
 ACCELERATORS: Final = "accelerators.json"
@@ -40,3 +47,6 @@ VM_LINK_SOCKET: Final = "link.sock"
 VM_CONSOLE: Final = "console.log"
 VM_ROUTES: Final = "routes.tsv"
 VM_TRAFFIC: Final = "traffic"
+VM_SNAPSHOTS: Final = "snapshots"
+VM_INBOX: Final = "inbox.raw"
+VM_OUTBOX: Final = "outbox.raw"

@@ -4,17 +4,15 @@ It passes the same contract test as the others. `--driver fake` runs the demo gu
 """
 
 import asyncio
-import json
 import shutil
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
 
-from client import filenames
 from client.clock import Clock, SystemClock
 from client.errors import BadInput, ClientError
+from client.hypervisor import fake_live
 from client.hypervisor.demo_guest import demo_guest
 from client.hypervisor.driver import (
     DriverReport,
@@ -27,23 +25,14 @@ from client.hypervisor.driver import (
     VmInfo,
     VmSpec,
 )
-from client.hypervisor.errors import InvalidVmState, LinkUnavailable, MediumMissing, NoSuchVm
+from client.hypervisor.errors import InvalidVmState, LinkUnavailable, MediumMissing
+from client.hypervisor.fake_exchange import FakeExchange, make_exchange
 from client.hypervisor.fake_link import FakeGuest, Guest
-from client.hypervisor.spec_file import build_spec_text, is_valid_vm_id, parse_spec, without_targets
-from client.paths import write_atomic
+from client.hypervisor.fake_live import FakeLiveControl
+from client.hypervisor.fake_shelf import RUNS, FakeShelf
+from client.hypervisor.fake_snapshots import FakeSnapshots
+from client.hypervisor.spec_file import is_valid_vm_id, without_targets
 from client.snapshot import VmState
-
-_RUNS: Final = (VmState.STARTING, VmState.RUNNING, VmState.PAUSED)
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """What stands in the folder beside the spec."""
-
-    state: VmState = VmState.DEFINED
-    cause: str = ""
-    note: str = ""
-    guest_resets: int = 0
 
 
 @dataclass
@@ -70,18 +59,18 @@ class FakeDriver:
     """
 
     name = "fake"
-    snapshots: Snapshots | None = None
-    live: LiveControl | None = None
-    exchange: Exchange | None = None
 
     def __init__(self, folder: Path, guest: Guest | None = None, *, clock: Clock | None = None) -> None:
         self.failures: dict[str, ClientError] = {}
         self.lives: dict[str, int] = {}
-        self._folder = folder
+        self._shelf = FakeShelf(folder)
         self._guest = guest or demo_guest()
         self._clock = clock or SystemClock()
         self._machines: dict[str, _Machine] = {}
         self._callbacks: list[Callable[[str], None]] = []
+        self.snapshots: Snapshots | None = FakeSnapshots(self._shelf, self._forget_memory)
+        self.live: LiveControl | None = FakeLiveControl(self._shelf)
+        self.exchange: Exchange | None = FakeExchange(self._shelf)
 
     async def probe(self) -> DriverReport:
         """Always available."""
@@ -94,24 +83,26 @@ class FakeDriver:
             remedy = "use lower-case letters, digits and dashes"
             raise BadInput("vm_id", f"{spec.vm_id!r} cannot name a folder", remedy)
         self._may_fail("define")
-        before = self._spec(spec.vm_id)
+        before = self._shelf.spec(spec.vm_id)
         if before == spec:
             return
         same = before is not None and without_targets(before) == without_targets(spec)
-        if before is not None and not same and self._kept(spec.vm_id).state in _RUNS:
-            raise InvalidVmState(spec.vm_id, "define", self._kept(spec.vm_id).state)
+        if before is not None and not same and self._shelf.kept(spec.vm_id).state in RUNS:
+            raise InvalidVmState(spec.vm_id, "define", self._shelf.kept(spec.vm_id).state)
         _check_media(spec)
-        path = self._path(spec.vm_id)
+        path = self._shelf.path(spec.vm_id)
         path.mkdir(parents=True, exist_ok=True)
         if not same:
-            self._keep(spec.vm_id, state=VmState.DEFINED)
-        write_atomic(path / filenames.VM_SPEC, build_spec_text(spec).encode())
+            fake_live.forget(path)
+            make_exchange(path, spec)
+            self._shelf.keep(spec.vm_id, state=VmState.DEFINED)
+        self._shelf.write_spec(spec)
 
     async def start(self, vm_id: str) -> None:
         """See `Lifecycle.start`."""
         async with self._known(vm_id).lock:
             self._may_fail("start")
-            state, spec = self._kept(vm_id).state, self._spec(vm_id)
+            state, spec = self._shelf.kept(vm_id).state, self._shelf.spec(vm_id)
             if state is VmState.RUNNING:
                 return
             if state is VmState.PAUSED or spec is None:
@@ -122,18 +113,18 @@ class FakeDriver:
 
     async def pause(self, vm_id: str) -> None:
         """See `Lifecycle.pause`."""
-        await self._in_state(vm_id, "pause", _RUNS)
+        await self._in_state(vm_id, "pause", RUNS)
         await self._hold(vm_id, VmState.PAUSED)
 
     async def resume(self, vm_id: str) -> None:
         """See `Lifecycle.resume`."""
-        await self._in_state(vm_id, "resume", _RUNS)
+        await self._in_state(vm_id, "resume", RUNS)
         await self._execute(vm_id, afresh=False)
         self._changed(vm_id)
 
     async def reset(self, vm_id: str) -> None:
         """See `Lifecycle.reset`."""
-        state = await self._in_state(vm_id, "reset", _RUNS)
+        state = await self._in_state(vm_id, "reset", RUNS)
         await self._execute(vm_id, afresh=True)
         if state is VmState.PAUSED:
             await self._hold(vm_id, state)
@@ -141,7 +132,7 @@ class FakeDriver:
 
     async def shut_down(self, vm_id: str, timeout_s: float) -> bool:
         """See `Lifecycle.shut_down`. A fake guest hears no ACPI; it is off at once."""
-        was_on = self._known(vm_id) is not None and self._kept(vm_id).state in _RUNS
+        was_on = self._known(vm_id) is not None and self._shelf.kept(vm_id).state in RUNS
         await self.power_off(vm_id)
         return not was_on
 
@@ -149,47 +140,51 @@ class FakeDriver:
         """See `Lifecycle.power_off`."""
         machine = self._known(vm_id)
         self._may_fail("power_off")
-        if self._kept(vm_id).state is not VmState.SAVED:
+        if self._shelf.kept(vm_id).state is not VmState.SAVED:
             await self._stop(machine)
-            self._keep(vm_id, state=VmState.DEFINED, cause="")
+            self._shelf.keep(vm_id, state=VmState.DEFINED, cause="")
             self._changed(vm_id)
 
     async def save(self, vm_id: str) -> None:
         """See `Lifecycle.save`. The guest goes on from there only within one run of the program."""
-        if self._known(vm_id) and self._kept(vm_id).state is VmState.SAVED:
+        if self._known(vm_id) and self._shelf.kept(vm_id).state is VmState.SAVED:
             return
-        await self._in_state(vm_id, "save", _RUNS)
+        await self._in_state(vm_id, "save", RUNS)
         self._may_fail("save")
         await self._hold(vm_id, VmState.SAVED)
 
     async def discard_saved(self, vm_id: str) -> None:
         """See `Lifecycle.discard_saved`."""
         machine = self._known(vm_id)
-        if self._kept(vm_id).state is VmState.SAVED:
+        if self._shelf.kept(vm_id).state is VmState.SAVED:
             await self._stop(machine)
-            self._keep(vm_id, state=VmState.DEFINED)
+            self._shelf.keep(vm_id, state=VmState.DEFINED)
 
     async def destroy(self, vm_id: str) -> None:
         """See `Lifecycle.destroy`."""
-        if is_valid_vm_id(vm_id) and self._path(vm_id).is_dir():
+        if self._shelf.has(vm_id):
             await self._stop(self._known(vm_id))
             self._machines.pop(vm_id, None)
-            shutil.rmtree(self._path(vm_id))
+            shutil.rmtree(self._shelf.path(vm_id))
 
     async def info(self, vm_id: str) -> VmInfo:
         """See `Lifecycle.info`."""
-        if not is_valid_vm_id(vm_id) or not self._path(vm_id).is_dir():
+        if not self._shelf.has(vm_id):
             return VmInfo(vm_id, VmState.ABSENT)
-        if self._spec(vm_id) is None:
+        if self._shelf.spec(vm_id) is None:
             return VmInfo(vm_id, VmState.FAILED, cause="its folder is not complete")
-        kept, machine = self._kept(vm_id), self._known(vm_id)
+        kept, machine = self._shelf.kept(vm_id), self._known(vm_id)
         await self._revive(vm_id)
-        runs_since = machine.runs_since if kept.state in _RUNS else None
+        runs_since = machine.runs_since if kept.state in RUNS else None
         return VmInfo(vm_id, accelerator="none", runs_since=runs_since, **asdict(kept))
 
     async def list_vms(self) -> tuple[VmInfo, ...]:
         """See `Lifecycle.list_vms`."""
-        names = sorted(path.name for path in self._folder.iterdir() if path.is_dir()) if self._folder.is_dir() else []
+        names = (
+            sorted(path.name for path in self._shelf.folder.iterdir() if path.is_dir())
+            if self._shelf.folder.is_dir()
+            else []
+        )
         return tuple([await self.info(name) for name in names if is_valid_vm_id(name)])
 
     async def plan_routes(self, vm_id: str, routes: tuple[Route, ...]) -> tuple[Route, ...]:
@@ -203,7 +198,7 @@ class FakeDriver:
     async def open_link(self, vm_id: str) -> tuple[StreamReader, StreamWriter]:
         """See `GuestChannel.open_link`."""
         machine = self._known(vm_id)
-        if self._kept(vm_id).state not in _RUNS:
+        if self._shelf.kept(vm_id).state not in RUNS:
             raise LinkUnavailable(vm_id, "it does not run")
         await self._revive(vm_id)
         if machine.guest is None:
@@ -221,14 +216,11 @@ class FakeDriver:
 
     async def set_routes(self, vm_id: str, routes: tuple[Route, ...]) -> None:
         """See `ResourceControl.set_routes`."""
-        self._known(vm_id)
-        before = self._spec(vm_id)
-        if before is None:
-            raise InvalidVmState(vm_id, "set_routes", VmState.FAILED)
+        before = self._shelf.require_spec(vm_id, "set_routes")
         after = replace(before, routes=routes)
         if without_targets(after) != without_targets(before):
             raise InvalidVmState(vm_id, "set_routes", "other names or guest addresses")
-        write_atomic(self._path(vm_id) / filenames.VM_SPEC, build_spec_text(after).encode())
+        self._shelf.write_spec(after)
 
     async def traffic(self, vm_id: str) -> Traffic:
         """See `ResourceControl.traffic`. A fake guest has no network."""
@@ -244,12 +236,12 @@ class FakeDriver:
     async def crash(self, vm_id: str, cause: str = "its process ended unexpectedly") -> None:
         """For tests: the VM ends as when its process is killed."""
         await self._stop(self._known(vm_id))
-        self._keep(vm_id, state=VmState.FAILED, cause=cause)
+        self._shelf.keep(vm_id, state=VmState.FAILED, cause=cause)
         self._changed(vm_id)
 
     async def reset_by_guest(self, vm_id: str) -> None:
         """For tests: the guest reboots by itself."""
-        self._keep(vm_id, guest_resets=self._kept(vm_id).guest_resets + 1)
+        self._shelf.keep(vm_id, guest_resets=self._shelf.kept(vm_id).guest_resets + 1)
         await self.reset(vm_id)
 
     async def _execute(self, vm_id: str, *, afresh: bool) -> None:
@@ -262,22 +254,22 @@ class FakeDriver:
             machine.runs_since = self._clock.monotonic()
             await guest.boot()
         machine.guest.let_go()
-        self._keep(vm_id, state=VmState.RUNNING, cause="")
+        self._shelf.keep(vm_id, state=VmState.RUNNING, cause="")
 
     async def _hold(self, vm_id: str, state: VmState) -> None:
         await self._revive(vm_id)
         guest = self._known(vm_id).guest
         if guest is not None:
             guest.hold()
-        self._keep(vm_id, state=state)
+        self._shelf.keep(vm_id, state=state)
         self._changed(vm_id)
 
     async def _revive(self, vm_id: str) -> None:
         """Give a VM that runs according to its folder the guest that an earlier driver took with it."""
         machine = self._known(vm_id)
         async with machine.reviving:  # two who look at once get one guest
-            state = self._kept(vm_id).state
-            if state not in _RUNS or machine.guest is not None:
+            state = self._shelf.kept(vm_id).state
+            if state not in RUNS or machine.guest is not None:
                 return
             await self._execute(vm_id, afresh=True)
         if state is VmState.PAUSED:
@@ -287,7 +279,7 @@ class FakeDriver:
         machine = self._machines.get(vm_id)
         if machine is not None and machine.guest is guest:
             machine.guest = None
-            self._keep(vm_id, state=VmState.DEFINED)
+            self._shelf.keep(vm_id, state=VmState.DEFINED)
             self._changed(vm_id)
 
     async def _stop(self, machine: _Machine) -> None:
@@ -299,10 +291,14 @@ class FakeDriver:
     async def _in_state(self, vm_id: str, verb: str, allowed: tuple[VmState, ...]) -> VmState:
         self._known(vm_id)
         self._may_fail(verb)
-        state = self._kept(vm_id).state
+        state = self._shelf.kept(vm_id).state
         if state not in allowed:
             raise InvalidVmState(vm_id, verb, state)
         return state
+
+    async def _forget_memory(self, vm_id: str) -> None:
+        await self._stop(self._known(vm_id))
+        self._changed(vm_id)
 
     def _may_fail(self, verb: str) -> None:
         error = self.failures.pop(verb, None)
@@ -310,29 +306,8 @@ class FakeDriver:
             raise error
 
     def _known(self, vm_id: str) -> _Machine:
-        if not is_valid_vm_id(vm_id) or not self._path(vm_id).is_dir():
-            raise NoSuchVm(vm_id)
+        self._shelf.require(vm_id)
         return self._machines.setdefault(vm_id, _Machine())
-
-    def _path(self, vm_id: str) -> Path:
-        return self._folder / vm_id
-
-    def _spec(self, vm_id: str) -> VmSpec | None:
-        try:
-            return parse_spec((self._path(vm_id) / filenames.VM_SPEC).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-
-    def _kept(self, vm_id: str) -> _Kept:
-        try:
-            plain = json.loads((self._path(vm_id) / filenames.VM_RECORD).read_text(encoding="utf-8"))
-            return _Kept(**{**plain, "state": VmState(plain["state"])})
-        except (OSError, ValueError, TypeError, KeyError):
-            return _Kept()
-
-    def _keep(self, vm_id: str, **changes: Any) -> None:
-        kept = asdict(replace(self._kept(vm_id), **changes))
-        write_atomic(self._path(vm_id) / filenames.VM_RECORD, json.dumps(kept).encode())
 
     def _changed(self, vm_id: str) -> None:
         for callback in self._callbacks:

@@ -16,6 +16,9 @@ from client.hypervisor.driver import Medium, MediumRole, Route, VmSpec
 TCG: Final = "tcg"
 LINK_PORT: Final = "org.volunteercloud.link"
 CONSOLE: Final = "console"
+NETWORK: Final = "net"
+INBOX: Final = "inbox"
+OUTBOX: Final = "outbox"
 #: What the guest printed last and nobody has read yet; QEMU overwrites the oldest. A power of two.
 CONSOLE_BYTES: Final = 65536
 #: Translated code kept under TCG. Default is up to 1 GiB; 32 MiB makes booting slower.
@@ -40,6 +43,7 @@ class Launch:
         relay_command: program and first arguments of the relay.
         has_sandbox: whether QEMU can forbid itself system calls.
         is_restore: wait for a saved state instead of booting.
+        is_held: do not let the guest execute yet.
     """
 
     system: str
@@ -48,6 +52,7 @@ class Launch:
     relay_command: tuple[str, ...]
     has_sandbox: bool = False
     is_restore: bool = False
+    is_held: bool = False
 
 
 def build_command(spec: VmSpec, launch: Launch) -> tuple[str, ...]:
@@ -58,6 +63,7 @@ def build_command(spec: VmSpec, launch: Launch) -> tuple[str, ...]:
         *_machine(spec, launch.accelerator),
         *_boot(spec),
         *(argument for medium in spec.media for argument in _disk(medium, spec, launch.folder)),
+        *_exchange(spec, launch.folder),
         *_network(spec, launch.relay_command, launch.folder),
         *_serial(spec),
         *spec.extra_arguments,
@@ -79,8 +85,10 @@ def _process(spec: VmSpec, launch: Launch) -> Iterator[str]:
         yield from ("-sandbox", "on,obsolete=deny,resourcecontrol=deny")
     yield from ("-chardev", f"socket,id=qmp,path={filenames.VM_CONTROL_SOCKET},server=on,wait=off")
     yield from ("-mon", "chardev=qmp,mode=control")
+    if launch.is_restore or launch.is_held:
+        yield "-S"
     if launch.is_restore:
-        yield from ("-S", "-incoming", "defer")
+        yield from ("-incoming", "defer")
 
 
 def _machine(spec: VmSpec, accelerator: str) -> Iterator[str]:
@@ -114,13 +122,24 @@ def _disk(medium: Medium, spec: VmSpec, folder: Path) -> Iterator[str]:
         yield from ("-device", f"virtio-blk-pci,drive={role},serial={role}")
 
 
+def _exchange(spec: VmSpec, folder: Path) -> Iterator[str]:
+    if not spec.exchange_mib:
+        return
+    inbox, outbox = escape(str(folder / filenames.VM_INBOX)), escape(str(folder / filenames.VM_OUTBOX))
+    yield from ("-drive", f"if=none,id={INBOX},format=raw,readonly=on,file={inbox}")
+    yield from ("-device", f"virtio-blk-pci,drive={INBOX},serial={INBOX}")
+    # What the guest discards, or fills with zeros, takes no space on the host's disk any more.
+    yield from ("-drive", f"if=none,id={OUTBOX},format=raw,discard=unmap,detect-zeroes=unmap,file={outbox}")
+    yield from ("-device", f"virtio-blk-pci,drive={OUTBOX},serial={OUTBOX}")
+
+
 def _network(spec: VmSpec, relay_command: tuple[str, ...], folder: Path) -> Iterator[str]:
-    options = ["user", "id=net", "ipv6=off"]
+    options = ["user", f"id={NETWORK}", "ipv6=off"]
     if not spec.internet:
         options.append("restrict=on")
     options += [_forward(route, relay_command, folder) for route in spec.routes]
     yield from ("-netdev", ",".join(options))
-    yield from ("-device", "virtio-net-pci,netdev=net,romfile=")
+    yield from ("-device", f"virtio-net-pci,netdev={NETWORK},romfile=")
 
 
 def _forward(route: Route, relay_command: tuple[str, ...], folder: Path) -> str:

@@ -12,9 +12,10 @@ says which one it is, so that whoever comes next can finish it or undo it:
 
 import asyncio
 import contextlib
+import shutil
 import sys
 from asyncio import StreamReader, StreamWriter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 from client import filenames
@@ -31,21 +32,23 @@ from client.hypervisor.driver import (
     VmInfo,
     VmSpec,
 )
-from client.hypervisor.errors import InvalidVmState, LinkUnavailable, NoSuchVm
-from client.hypervisor.qemu import accel, console, saved
+from client.hypervisor.errors import InvalidVmState, LinkUnavailable
+from client.hypervisor.qemu import accel, console, exchange, saved
 from client.hypervisor.qemu.disk import check_media, make_scratch, scratch_template
-from client.hypervisor.qemu.find import Qemu, find_qemu
+from client.hypervisor.qemu.exchange import QemuExchange
+from client.hypervisor.qemu.find import Qemu
+from client.hypervisor.qemu.fleet import ALIVE, Fleet
 from client.hypervisor.qemu.folder import RESTORING, RUNNING, SAVING, STARTING, VmFolder, disk_full_or
 from client.hypervisor.qemu.launch import Launcher
+from client.hypervisor.qemu.live import QemuLiveControl
 from client.hypervisor.qemu.machine import Machine
 from client.hypervisor.qemu.qmp import Monitor, MonitorGone, MonitorRefused
+from client.hypervisor.qemu.snapshots import QemuSnapshots
 from client.hypervisor.qemu.traffic import read_traffic
 from client.hypervisor.spec_file import is_valid_route_name, is_valid_vm_id, without_targets
 from client.hypervisor.verdicts import Verdicts
 from client.process import wait_gone
 from client.snapshot import VmState
-
-_ALIVE = (VmState.STARTING, VmState.RUNNING, VmState.PAUSED)
 
 
 class QemuDriver:
@@ -61,9 +64,6 @@ class QemuDriver:
     """
 
     name = "qemu"
-    snapshots: Snapshots | None = None
-    live: LiveControl | None = None
-    exchange: Exchange | None = None
 
     def __init__(
         self,
@@ -80,10 +80,10 @@ class QemuDriver:
         self._clock = clock or SystemClock()
         self._life_limit_s = life_limit_s
         self._accelerators = accelerators
-        self._search_path = search_path
-        self._qemu: Qemu | None = None
-        self._machines: dict[str, Machine] = {}
-        self._callbacks: list[Callable[[str], None]] = []
+        self._fleet = Fleet(folder, self._clock, search_path)
+        self.snapshots: Snapshots | None = QemuSnapshots(self._fleet)
+        self.live: LiveControl | None = QemuLiveControl(self._fleet)
+        self.exchange: Exchange | None = QemuExchange(self._fleet)
 
     async def probe(self) -> DriverReport:
         """Look for QEMU; see `Driver.probe`."""
@@ -91,7 +91,7 @@ class QemuDriver:
             # Its control sockets, descriptor passing and relays are those of Unix here.
             return DriverReport(self.name, available=False, problem="not-supported-by-driver")
         try:
-            qemu = await self._find()
+            qemu = await self._fleet.find()
         except ToolMissing as error:
             return DriverReport(self.name, available=False, problem=error.code)
         usable = self._launcher(qemu).usable
@@ -111,7 +111,7 @@ class QemuDriver:
         async with machine.lock:
             folder = machine.folder
             before = folder.spec()
-            if before == spec and (folder.scratch.exists() or scratch_template(spec) is None):
+            if before == spec and _has_its_disks(folder, spec):
                 return
             if before is not None and without_targets(before) == without_targets(spec) and folder.running():
                 self._retarget(folder, spec)
@@ -123,7 +123,7 @@ class QemuDriver:
 
     async def start(self, vm_id: str) -> None:
         """Start or restore; see `Lifecycle.start`."""
-        async with self._verb(vm_id) as machine:
+        async with self._fleet.verb(vm_id) as machine:
             if await self._goes_on(machine):
                 return
             spec = machine.folder.spec()
@@ -132,33 +132,33 @@ class QemuDriver:
             check_media(spec)
             machine.verb = STARTING
             try:
-                await self._launcher(await self._find()).start(machine, spec)
+                await self._launcher(await self._fleet.find()).start(machine, spec)
             finally:
                 machine.verb = ""
-        self._changed(vm_id)
+        self._fleet.changed(vm_id)
 
     async def pause(self, vm_id: str) -> None:
         """Hold the guest; see `Lifecycle.pause`."""
-        async with self._verb(vm_id) as machine:
-            monitor = await self._monitor_for(machine, "pause", _ALIVE)
+        async with self._fleet.verb(vm_id) as machine:
+            monitor = await self._fleet.monitor_for(machine, "pause")
             await monitor.execute("stop")
 
     async def resume(self, vm_id: str) -> None:
         """Let the guest go on; see `Lifecycle.resume`."""
-        async with self._verb(vm_id) as machine:
-            monitor = await self._monitor_for(machine, "resume", (*_ALIVE, VmState.SAVING))
-            await self._go_on(machine, monitor)
+        async with self._fleet.verb(vm_id) as machine:
+            monitor = await self._fleet.monitor_for(machine, "resume", (*ALIVE, VmState.SAVING))
+            await self._fleet.go_on(machine, monitor)
 
     async def reset(self, vm_id: str) -> None:
         """Press the reset button; see `Lifecycle.reset`."""
-        async with self._verb(vm_id) as machine:
-            monitor = await self._monitor_for(machine, "reset", _ALIVE)
+        async with self._fleet.verb(vm_id) as machine:
+            monitor = await self._fleet.monitor_for(machine, "reset")
             await console.drain(monitor, machine.folder)
             await monitor.execute("system_reset")
 
     async def shut_down(self, vm_id: str, timeout_s: float) -> bool:
         """Ask, then power off; see `Lifecycle.shut_down`."""
-        async with self._verb(vm_id) as machine:
+        async with self._fleet.verb(vm_id) as machine:
             who = machine.folder.running()
             if who is None:
                 return True
@@ -170,25 +170,25 @@ class QemuDriver:
 
     async def power_off(self, vm_id: str) -> None:
         """Pull the plug; see `Lifecycle.power_off`."""
-        async with self._verb(vm_id) as machine:
+        async with self._fleet.verb(vm_id) as machine:
             await self._end(machine)
 
     async def save(self, vm_id: str) -> None:
         """Write the state and end; see `Lifecycle.save`."""
-        async with self._verb(vm_id) as machine:
+        async with self._fleet.verb(vm_id) as machine:
             if machine.folder.running() is None and machine.folder.has_saved_state():
                 return
-            monitor = await self._monitor_for(machine, "save", (*_ALIVE, VmState.SAVING))
+            monitor = await self._fleet.monitor_for(machine, "save", (*ALIVE, VmState.SAVING))
             machine.verb = SAVING
             try:
                 await self._save(machine, monitor)
             finally:
                 machine.verb = ""
-        self._changed(vm_id)
+        self._fleet.changed(vm_id)
 
     async def discard_saved(self, vm_id: str) -> None:
         """Throw the saved state away; see `Lifecycle.discard_saved`."""
-        async with self._verb(vm_id) as machine:
+        async with self._fleet.verb(vm_id) as machine:
             if machine.folder.running() is None:
                 machine.folder.forget_saved_state()
 
@@ -200,7 +200,7 @@ class QemuDriver:
         async with machine.lock:
             await machine.end_process()
             await asyncio.to_thread(machine.folder.remove)
-            self._machines.pop(vm_id, None)
+            self._fleet.forget(vm_id)
 
     async def info(self, vm_id: str) -> VmInfo:
         """Its state now; see `Lifecycle.info`."""
@@ -208,15 +208,15 @@ class QemuDriver:
             return VmInfo(vm_id, VmState.ABSENT)
         machine = self._machine(vm_id)
         said = await machine.info()
-        if said.pids and not machine.verb and self._qemu is not None:
-            self._launcher(self._qemu).tend(machine)
+        if said.pids and not machine.verb and self._fleet.qemu is not None:
+            self._launcher(self._fleet.qemu).tend(machine)
         return said
 
     async def list_vms(self) -> tuple[VmInfo, ...]:
         """All VMs here; see `Lifecycle.list_vms`."""
-        if self._qemu is None:
+        if self._fleet.qemu is None:
             with contextlib.suppress(ToolMissing):
-                await self._find()
+                await self._fleet.find()
         names = [path.name for path in self._folder.iterdir() if path.is_dir()] if self._folder.is_dir() else []
         return tuple([await self.info(name) for name in sorted(names) if is_valid_vm_id(name)])
 
@@ -226,29 +226,29 @@ class QemuDriver:
 
     def on_change(self, callback: Callable[[str], None]) -> None:
         """See `Lifecycle.on_change`."""
-        self._callbacks.append(callback)
+        self._fleet.on_change(callback)
 
     async def open_link(self, vm_id: str) -> tuple[StreamReader, StreamWriter]:
         """A stream to the guest; see `GuestChannel.open_link`."""
-        machine = self._known(vm_id)
+        machine = self._fleet.known(vm_id)
         if machine.folder.running() is None:
             raise LinkUnavailable(vm_id, "it does not run")
         return await machine.open_link()
 
     async def console_tail(self, vm_id: str, limit_bytes: int = 8192) -> str:
         """What the guest printed last; see `GuestChannel.console_tail`."""
-        machine = self._known(vm_id)
+        machine = self._fleet.known(vm_id)
         if machine.folder.running() is not None:
             await machine.attempt(lambda monitor: console.drain(monitor, machine.folder))
         return console.tail(machine.folder, limit_bytes)
 
     async def saw_life(self, vm_id: str) -> None:
         """The guest spoke; see `GuestChannel.saw_life`."""
-        self._known(vm_id).saw_life.set()
+        self._fleet.known(vm_id).saw_life.set()
 
     async def set_routes(self, vm_id: str, routes: tuple[Route, ...]) -> None:
         """New targets for new connections; see `ResourceControl.set_routes`."""
-        async with self._verb(vm_id) as machine:
+        async with self._fleet.verb(vm_id) as machine:
             before = machine.folder.spec()
             if before is None:
                 raise InvalidVmState(vm_id, "set_routes", VmState.FAILED)
@@ -260,18 +260,11 @@ class QemuDriver:
 
     async def traffic(self, vm_id: str) -> Traffic:
         """Bytes through the routes; see `ResourceControl.traffic`."""
-        return await asyncio.to_thread(read_traffic, self._known(vm_id).folder.traffic)
+        return await asyncio.to_thread(read_traffic, self._fleet.known(vm_id).folder.traffic)
 
     async def close(self) -> None:
         """Let go; VMs run on."""
-        for machine in list(self._machines.values()):
-            await machine.release()
-        self._machines.clear()
-
-    async def _find(self) -> Qemu:
-        if self._qemu is None:
-            self._qemu = await find_qemu(self._search_path)
-        return self._qemu
+        await self._fleet.release()
 
     def _launcher(self, qemu: Qemu) -> Launcher:
         verdicts = Verdicts(self._folder / filenames.ACCELERATORS, self._clock)
@@ -279,24 +272,7 @@ class QemuDriver:
         return Launcher(qemu, self._relay_command, verdicts, present, self._life_limit_s)
 
     def _machine(self, vm_id: str) -> Machine:
-        if vm_id not in self._machines:
-            self._machines[vm_id] = Machine(VmFolder(self._folder / vm_id), self._clock, self._changed)
-        return self._machines[vm_id]
-
-    def _known(self, vm_id: str) -> Machine:
-        if not is_valid_vm_id(vm_id) or not (self._folder / vm_id).is_dir():
-            raise NoSuchVm(vm_id)
-        return self._machine(vm_id)
-
-    @contextlib.asynccontextmanager
-    async def _verb(self, vm_id: str) -> AsyncIterator[Machine]:
-        machine = self._known(vm_id)
-        async with machine.lock:
-            yield machine
-
-    def _changed(self, vm_id: str) -> None:
-        for callback in self._callbacks:
-            callback(vm_id)
+        return self._fleet.machine(vm_id)
 
     async def _make(self, folder: VmFolder, before: VmSpec | None, spec: VmSpec) -> None:
         """Make or remake what belongs to the spec; nothing half-made stays of a new VM."""
@@ -305,9 +281,15 @@ class QemuDriver:
             folder.path.mkdir(parents=True, exist_ok=True)
             if before is not None and without_targets(before) != without_targets(spec):
                 folder.forget_saved_state()
+                folder.write_record(network=None)
+            if before is not None and template != scratch_template(before):
+                # They are overlays over the former template.
+                await asyncio.to_thread(shutil.rmtree, folder.snapshots, ignore_errors=True)
+            if before is None or before.exchange_mib != spec.exchange_mib or not exchange.is_made(folder, spec):
+                exchange.make(folder, spec)
             if template and (before is None or template != scratch_template(before) or not folder.scratch.exists()):
                 folder.forget_saved_state()
-                await make_scratch(await self._find(), folder, template)
+                await make_scratch(await self._fleet.find(), folder, template)
             self._retarget(folder, spec)
         except OSError as error:
             raise disk_full_or(error, folder.path) from error
@@ -318,15 +300,6 @@ class QemuDriver:
     def _retarget(self, folder: VmFolder, spec: VmSpec) -> None:
         folder.write_routes(spec.routes)
         folder.write_spec(spec)
-
-    async def _monitor_for(self, machine: Machine, verb: str, allowed: tuple[VmState, ...]) -> Monitor:
-        state = (await machine.info()).state
-        if state not in allowed:
-            raise InvalidVmState(machine.vm_id, verb, state)
-        try:
-            return await machine.connect()
-        except MonitorGone as error:
-            raise InvalidVmState(machine.vm_id, verb, (await machine.info()).state) from error
 
     async def _goes_on(self, machine: Machine) -> bool:
         """Whether there is a process that already does, or now does, what `start` is for; another is ended."""
@@ -341,11 +314,11 @@ class QemuDriver:
             await machine.end_process()
             return False
         if phase == SAVING:
-            await self._go_on(machine, await machine.connect())
-        elif word == "paused" and not folder.has_saved_state():
+            await self._fleet.go_on(machine, await machine.connect())
+        elif word in ("paused", "postmigrate") and not folder.has_saved_state():
             raise InvalidVmState(machine.vm_id, "start", VmState.PAUSED)
         elif word != "running":
-            await self._go_on(machine, await machine.connect())
+            await self._fleet.go_on(machine, await machine.connect())
         self._adopt(machine)
         return True
 
@@ -354,12 +327,6 @@ class QemuDriver:
         if who is not None:
             machine.folder.write_record(phase=RUNNING, pid=who.pid, started_at=who.started_at)
 
-    async def _go_on(self, machine: Machine, monitor: Monitor) -> None:
-        """Let the guest execute; from now on no saved state of it may be left."""
-        machine.folder.forget_saved_state()
-        machine.folder.write_record(phase=RUNNING)
-        await monitor.execute("cont")
-
     async def _end(self, machine: Machine) -> None:
         await machine.end_process()
         machine.folder.partial_state.unlink(missing_ok=True)
@@ -367,15 +334,14 @@ class QemuDriver:
     async def _save(self, machine: Machine, monitor: Monitor) -> None:
         folder = machine.folder
         accelerator = folder.record().accelerator
-        qemu = await self._find()
-        word = await machine.status()
-        if word == "postmigrate" and await self._finish_save(machine, monitor, accelerator, qemu):
+        qemu = await self._fleet.find()
+        is_begun = folder.record().phase == SAVING and await machine.status() == "postmigrate"
+        if is_begun and await self._finish_save(machine, monitor, accelerator, qemu):
             return
-        runs = await machine.status() == "running"
         folder.write_record(phase=SAVING)
+        runs = await saved.hold(monitor)
         is_saved = False
         try:
-            await monitor.execute("stop")
             await saved.write_state(monitor, folder, accelerator, qemu)
             is_saved = True
         finally:
@@ -391,7 +357,7 @@ class QemuDriver:
         if folder.has_saved_state():
             await machine.end_process()
             return True
-        await self._go_on(machine, monitor)
+        await self._fleet.go_on(machine, monitor)
         return False
 
     async def _undo_save(self, machine: Machine, *, goes_on: bool) -> None:
@@ -404,6 +370,10 @@ class QemuDriver:
                 await monitor.execute("cont")
 
         await machine.attempt(go_on)
+
+
+def _has_its_disks(folder: VmFolder, spec: VmSpec) -> bool:
+    return (folder.scratch.exists() or scratch_template(spec) is None) and exchange.is_made(folder, spec)
 
 
 def _check_spec(spec: VmSpec) -> None:

@@ -38,6 +38,7 @@ class Record:
         proven: whether the guest has shown under this accelerator, since this start, that it lives.
         note: for the volunteer, as in VmInfo.
         guest_resets: as in VmInfo.
+        network: whether the network card's cable is in, as last asked for; None: as the spec says.
     """
 
     phase: str = STOPPED
@@ -47,6 +48,7 @@ class Record:
     proven: bool = False
     note: str = ""
     guest_resets: int = 0
+    network: bool | None = None
 
 
 class VmFolder:
@@ -59,6 +61,9 @@ class VmFolder:
         self.saved_facts = path / filenames.VM_SAVED_FACTS
         self.console = path / filenames.VM_CONSOLE
         self.traffic = path / filenames.VM_TRAFFIC
+        self.snapshots = path / filenames.VM_SNAPSHOTS
+        self.inbox = path / filenames.VM_INBOX
+        self.outbox = path / filenames.VM_OUTBOX
         self.pidfile = path / filenames.VM_PID
 
     @property

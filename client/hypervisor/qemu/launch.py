@@ -8,7 +8,7 @@ from client import process
 from client.errors import ClientError, CommandFailed
 from client.hypervisor.driver import MediumRole, VmSpec
 from client.hypervisor.errors import StartFailed
-from client.hypervisor.qemu import accel, console, saved
+from client.hypervisor.qemu import accel, cable, console, saved
 from client.hypervisor.qemu.cmdline import TCG, Launch, build_command
 from client.hypervisor.qemu.find import Qemu
 from client.hypervisor.qemu.folder import RESTORING, RUNNING, STARTING, VmFolder
@@ -80,9 +80,21 @@ class Launcher:
         return f"A virtual machine under {failed[0]} showed no sign of life on this computer, {_SLOW}"
 
     async def _boot(self, machine: Machine, spec: VmSpec, accelerator: str, note: str) -> None:
-        await self._launch(machine, spec, accelerator, is_restore=False)
+        is_held = not cable.is_in(machine.folder)
+        await self._launch(machine, spec, accelerator, is_held=is_held)
+        if is_held:
+            await self._let_go_unplugged(machine)
         machine.folder.write_record(phase=RUNNING, note=note)
         self.tend(machine)
+
+    async def _let_go_unplugged(self, machine: Machine) -> None:
+        try:
+            monitor = await machine.connect()
+            await cable.apply(monitor, machine.folder)
+            await monitor.execute("cont")
+        except (MonitorGone, MonitorRefused) as error:
+            await machine.end_process()
+            raise StartFailed(machine.vm_id, (self._qemu.system,), None, error.said) from error
 
     async def _restore(self, machine: Machine, spec: VmSpec, accelerator: str, note: str) -> str:
         """Go on from the saved state; returns why that was not possible, or nothing."""
@@ -102,6 +114,7 @@ class Launcher:
             # the next `start` lets go on.
             folder.write_record(phase=RUNNING, note=note)
             folder.forget_saved_state()
+            await cable.apply(monitor, folder)
             await monitor.execute("cont")
         except (StartFailed, MonitorGone, MonitorRefused, OSError) as error:
             await machine.end_process()
@@ -110,14 +123,16 @@ class Launcher:
         self.tend(machine)
         return ""
 
-    async def _launch(self, machine: Machine, spec: VmSpec, accelerator: str, *, is_restore: bool) -> None:
+    async def _launch(
+        self, machine: Machine, spec: VmSpec, accelerator: str, *, is_restore: bool = False, is_held: bool = False
+    ) -> None:
         folder = machine.folder
         folder.traffic.mkdir(exist_ok=True)
         folder.write_routes(spec.routes)
         machine.saw_life.clear()
         phase = RESTORING if is_restore else STARTING
         folder.write_record(phase=phase, pid=0, started_at="", accelerator=accelerator, proven=False, guest_resets=0)
-        command = self._command(spec, accelerator, folder.path, is_restore)
+        command = build_command(spec, self._plan(accelerator, folder.path, is_restore, is_held))
         try:
             await process.run(command, timeout_s=START_LIMIT_S, cwd=folder.path)
             await machine.connect()
@@ -128,16 +143,16 @@ class Launcher:
         if who is not None:
             folder.write_record(pid=who.pid, started_at=who.started_at)
 
-    def _command(self, spec: VmSpec, accelerator: str, folder: Path, is_restore: bool) -> tuple[str, ...]:
-        launch = Launch(
+    def _plan(self, accelerator: str, folder: Path, is_restore: bool, is_held: bool) -> Launch:
+        return Launch(
             system=self._qemu.system,
             accelerator=accelerator,
             folder=folder,
             relay_command=self._relay_command,
             has_sandbox=self._qemu.has_sandbox,
             is_restore=is_restore,
+            is_held=is_held,
         )
-        return build_command(spec, launch)
 
     async def _tend(self, machine: Machine) -> None:
         record = machine.folder.record()

@@ -35,11 +35,13 @@ _STATES: Final = {
     "restore-vm": VmState.STARTING,
     "save-vm": VmState.SAVING,
     "finish-migrate": VmState.SAVING,
-    "postmigrate": VmState.SAVING,
+    # Its state has been written, for a snapshot, and it is held as it was before.
+    "postmigrate": VmState.PAUSED,
     "shutdown": VmState.PAUSED,
     "internal-error": VmState.FAILED,
     "guest-panicked": VmState.FAILED,
 }
+_NO_ANSWER: Final = "the program that runs it does not answer"
 _DISK_FULL_NOTE: Final = "The disk is full, so the virtual machine waits until there is space again."
 
 
@@ -187,10 +189,10 @@ class Machine:
     async def _info_of_process(self, record: Record, who: Identity) -> VmInfo:
         try:
             word = await self.status()
-        except (MonitorGone, MonitorRefused) as error:
+        except (MonitorGone, MonitorRefused):
             if self.folder.running() is None:
                 return self._info_without_process(self.folder.record())
-            return self._info(VmState.FAILED, record, who, cause=f"its process does not answer ({error.said})")
+            return self._info(VmState.FAILED, record, who, cause=_NO_ANSWER)
         state = _STATES.get(word, VmState.UNKNOWN)
         if self.verb == SAVING:
             state = VmState.SAVING

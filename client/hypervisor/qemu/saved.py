@@ -45,6 +45,21 @@ class SavedFacts:
     qemu_version: str
 
 
+async def hold(monitor: Monitor) -> bool:
+    """Hold the guest so that its state can be written; returns whether it executed before.
+
+    Raises:
+        MonitorGone, MonitorRefused: it does not.
+    """
+    word = (await monitor.execute("query-status"))["status"]
+    if word == "postmigrate":
+        # QEMU writes a state only once per time that its guest executed: the one of an earlier snapshot counts.
+        await monitor.execute("cont")
+    await monitor.execute("stop")
+    # One that waits for space on the disk may try again as well as not.
+    return bool(word in ("running", "io-error"))
+
+
 async def write_state(monitor: Monitor, folder: VmFolder, accelerator: str, qemu: Qemu) -> None:
     """Write the state of a stopped VM; afterwards the folder has a whole saved state.
 
@@ -56,7 +71,7 @@ async def write_state(monitor: Monitor, folder: VmFolder, accelerator: str, qemu
         await keep_state(folder, accelerator, qemu.version_text)
     except (OSError, MonitorGone, MonitorRefused, SaveFailed, DiskFull) as error:
         folder.forget_saved_state()
-        raise _as_save_error(error, folder) from error
+        raise _as_save_error(error, folder, monitor.vm_id) from error
 
 
 async def keep_state(folder: VmFolder, accelerator: str, qemu_version: str) -> None:
@@ -145,12 +160,12 @@ def _measure(path: Path) -> tuple[int, int]:
     return size_bytes, checksum
 
 
-def _as_save_error(error: Exception, folder: VmFolder) -> Exception:
+def _as_save_error(error: Exception, folder: VmFolder, vm_id: str) -> Exception:
     if isinstance(error, OSError):
         known = disk_full_or(error, folder.path)
-        return known if isinstance(known, DiskFull) else SaveFailed(folder.vm_id, str(error))
+        return known if isinstance(known, DiskFull) else SaveFailed(vm_id, str(error))
     if isinstance(error, MonitorGone | MonitorRefused):
-        return SaveFailed(folder.vm_id, error.said)
+        return SaveFailed(vm_id, error.said)
     if isinstance(error, SaveFailed) and os.strerror(errno.ENOSPC) in error.said:
         return DiskFull(str(folder.path), 0, free_bytes(folder.path))
     return error
