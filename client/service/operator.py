@@ -318,7 +318,8 @@ def _list(queue: SqliteQueue, limit: int, *, as_json: bool) -> int:
         return 0
     print(", ".join(f"{number} {state}" for state, number in counts.items()))
     for job in jobs:
-        print(f"{job.id}  {job.state:8} {job.attempts} attempts  {job.reason or job.agent}".rstrip())
+        tried = f"{job.attempts} attempt" + ("s" if job.attempts != 1 else " ")
+        print(f"{job.id}  {job.state:8} {tried}  {job.reason or job.agent}".rstrip())
     if sum(counts.values()) > len(jobs):
         print(f"... and {sum(counts.values()) - len(jobs)} more")
     return 0

@@ -63,6 +63,7 @@ class PlainLines:
             lines.append(f"{snapshot.headline}{f' [{text}]' if text else ''}")
         self._headline, self._step = headline, step
         problems = frozenset(f"{problem.text} {problem.doing}" for problem in snapshot.problems)
+        problems |= {vm.note for vm in snapshot.vms if vm.note}
         lines += [f"  ! {words}" for words in problems - self._problems]
         self._problems = problems
         if lines:
@@ -101,6 +102,8 @@ def _draw(snapshot: ClientSnapshot) -> Table:
         table.add_row(ProgressBar(total=1.0, completed=share, width=50), Text(text))
     for vm in snapshot.vms:
         table.add_row(Text(_of_vm(vm), style="dim"))
+    for note in (vm.note for vm in snapshot.vms if vm.note):
+        table.add_row(Text(note, style="dim"))
     for problem in snapshot.problems:
         table.add_row(Text(f"! {problem.text} {problem.doing}", style="yellow"))
     for line in snapshot.log[-LOG_LINES:]:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import TextIO
 
 import pytest
@@ -16,7 +17,7 @@ from client.service import printer
 from client.service.daemon import JsonLines, TerminalPort
 from client.service.printer import Outlet, Printer
 from client.service.terminal import PlainLines
-from client.snapshot import ClientSnapshot, Severity
+from client.snapshot import ClientSnapshot, Severity, VmState, VmView
 from tests.helpers.clock import FakeClock
 
 
@@ -133,3 +134,13 @@ async def test_a_terminal_that_is_held_does_not_hold_up_the_end(monkeypatch: pyt
             await asyncio.get_running_loop().shutdown_default_executor()
         assert os.read(person, 100).startswith(b"  ! x")
     os.close(person)
+
+
+def test_what_a_driver_wants_known_is_printed_once(pipe: tuple[int, TextIO]) -> None:
+    reader, writer = pipe
+    lines = PlainLines(Outlet(writer))
+    note = "KVM makes no progress here."
+    vm = VmView("work-1", "work-1", VmState.RUNNING, "qemu", note=note)
+    for _ in range(2):
+        lines.show(replace(Board(FakeClock()).snapshot(), vms=(vm,)))
+    assert os.read(reader, 4096).decode().count(note) == 1
