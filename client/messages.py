@@ -181,8 +181,8 @@ SENTENCES: Final[dict[str, Sentence]] = {
         Severity.ERROR,
     ),
     "kernel-module-denied": Sentence(
-        "You may not use VirtualBox's kernel module (/dev/vboxdrv).",
-        "Add yourself to the group vboxusers and sign in again; if it is still so, install VirtualBox again.",
+        "VirtualBox may not open its own kernel module.",
+        "Install VirtualBox again: its programs have lost the rights that the installer gave them.",
         Severity.ERROR,
     ),
     "secure-boot-blocks": Sentence(
@@ -227,6 +227,9 @@ SENTENCES: Final[dict[str, Sentence]] = {
     "virtualbox-no-memory": Sentence(
         "There is not enough free memory for the virtual machine.",
         "Close some programs, or give it less memory in the preferences. Trying again in a moment.",
+    ),
+    "virtualbox-ended-at-start": Sentence(
+        "The virtual machine ended while VirtualBox started it: {said}", _RETRY, Severity.ERROR
     ),
     "virtualbox-saved-state-unusable": Sentence(
         "The saved state of a virtual machine cannot be used: {said}",

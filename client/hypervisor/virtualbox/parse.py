@@ -17,7 +17,7 @@ INACCESSIBLE: Final = "<inaccessible>"
 _UUID: Final = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _VERSION: Final = re.compile(r"^(\d+)\.(\d+)\.(\d+)(?:[_-][\w.~+-]*?)?(?:r(\d+))?\s*$", re.MULTILINE)
 _LISTED_VM: Final = re.compile(rf'^(?:"(?P<name>.*)"|(?P<bare>{INACCESSIBLE})) \{{(?P<uuid>{_UUID})\}}$', re.MULTILINE)
-_KEY: Final = re.compile(r'^("(?:[^"\\]|\\.)*"|[A-Za-z][^\s="]*)=(.*)$')
+_KEY: Final = re.compile(r'^("(?:[^"\\]|\\.)*"|[A-Za-z][^="]*)=(.*)$')
 _ESCAPED: Final = re.compile(r'\\([\\"])')
 _FIELD: Final = re.compile(r"^(\S[^:]*):[ \t]*(.*)$")
 _USAGE: Final = re.compile(rf"^.*? \(UUID: (?P<vm>{_UUID})\)(?: \[.*\])?$")
@@ -147,13 +147,11 @@ def parse_info(text: str) -> dict[str, str]:
 
 
 def _is_closed(value: str, lines: list[str], at: int) -> bool:
-    if len(value) < 2 or not value.endswith('"'):
-        return False
-    before = value[1:-1]
-    if (len(before) - len(before.rstrip("\\"))) % 2 == 0:
+    # Not only at the end: `VideoMode="720,400,0"@0,0 1`.
+    if re.search(r'(?<!\\)(?:\\\\)*"', value[1:]):
         return True
     # Older versions do not escape: then a path that ends in a backslash closes here, and a new key follows.
-    return at >= len(lines) or not lines[at] or _KEY.match(lines[at]) is not None
+    return value[1:].endswith('"') and (at >= len(lines) or not lines[at] or _KEY.match(lines[at]) is not None)
 
 
 def _unquote(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Each known failure of VirtualBox as one named error. What VBoxManage says is sorted by `classify` in `verdict.py`.
+"""Each known failure of VirtualBox as one named error. What VBoxManage says is sorted by `verdict.classify`.
 
 All have `said`: VirtualBox's own words, for the log and for whoever asks elsewhere.
 """
@@ -106,7 +106,7 @@ class KernelModuleMismatch(HypervisorError):
 
 @dataclass(eq=False)
 class KernelModuleDenied(HypervisorError):
-    """The kernel module is loaded, but this user may not open its device."""
+    """The kernel module is loaded, but VirtualBox may not open it: its start program is no longer set-uid root."""
 
     code: ClassVar[str] = "kernel-module-denied"
     said: str
@@ -235,6 +235,20 @@ class NotEnoughMemory(HypervisorError):
     """The computer has not enough memory for the VM now."""
 
     code: ClassVar[str] = "virtualbox-no-memory"
+    said: str
+
+
+@dataclass(eq=False)
+class EndedAtStart(HypervisorError):
+    """The VM's process ended before the VM ran; why stands in its log (`verdict.name_of` reads it).
+
+    Attributes:
+        log: where VirtualBox says more may stand; empty when it does not.
+    """
+
+    code: ClassVar[str] = "virtualbox-ended-at-start"
+    vm: str
+    log: str
     said: str
 
 

@@ -11,12 +11,12 @@ from client.hypervisor.virtualbox.problems import (
     SessionLocked,
     VirtualBoxBroken,
     VirtualBoxSilent,
-    VmInaccessible,
 )
 from client.hypervisor.virtualbox.verdict import classify
 
-#: What VirtualBox says while another of its processes is just opening, closing or ending something.
-_PASSING: Final = (SessionLocked, ServiceDead, VmInaccessible)
+#: What VirtualBox says while another of its processes is just opening, closing or ending something. A VM that it
+#: cannot read (`VmInaccessible`) stays so, and is not asked for again.
+_PASSING: Final = (SessionLocked, ServiceDead)
 #: A query is asked again after these pauses, seconds. Nothing else is ever tried twice.
 RETRY_PAUSES_S: Final = (0.1, 0.4, 1.0)
 #: The longest honest output is a list of media, below 1 MB with thousands of them.

@@ -6,6 +6,7 @@ the texts that the tests hold, each with its source.
 """
 
 import re
+import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -44,11 +45,9 @@ def _with_name(kind: Callable[[str, str], ClientError]) -> _Maker:
     return lambda text: kind(_named(text), text)
 
 
-def _missing_module(text: str) -> ClientError:
-    # The Mac's words: "Kernel driver not installed"; what the volunteer has to do there differs.
-    if re.search(r"macOS|Darwin|System (?:Preferences|Settings)|kextload|KEXT", text):
-        return problems.MacApprovalMissing(text)
-    return problems.KernelModuleMissing(text)
+def _ended(text: str) -> ClientError:
+    log = re.search(r"may be available in ['\u2018]([^'\u2019\n]+)", text)
+    return problems.EndedAtStart(_named(text), log[1] if log else "", text)
 
 
 #: First match wins: causes before the consequences that VirtualBox reports with them.
@@ -65,8 +64,8 @@ _RULES: Final[tuple[tuple[str, _Maker], ...]] = (
     (r"VERR_VM_DRIVER_VERSION_MISMATCH|\brc=-1912\b", problems.KernelModuleMismatch),
     (r"VERR_VM_DRIVER_NOT_ACCESSIBLE|\brc=-1909\b", problems.KernelModuleDenied),
     (r"VERR_VM_DRIVER_(?:LOAD|OPEN)_ERROR", problems.KernelModuleNotLoaded),
-    (r"VERR_VM_DRIVER_NOT_INSTALLED|\brc=-1908\b|[Kk]ernel driver not installed", _missing_module),
-    (r"vboxdrv kernel module is not loaded|vboxdrv does not exist", _missing_module),
+    (r"VERR_VM_DRIVER_NOT_INSTALLED|\brc=-1908\b|[Kk]ernel driver not installed", problems.KernelModuleMissing),
+    (r"vboxdrv kernel module is not loaded|vboxdrv does not exist", problems.KernelModuleMissing),
     (r"[Ll]icense.*(?:accept|agree)|accept-license", problems.ExtensionPackLicence),
     (r"[Ee]xtension [Pp]ack|VERR_EXTPACK|Implementation of the USB 2\.0", problems.ExtensionPackMissing),
     (r"VERR_SSM_\w+|[Ss]aved state file .*(?:corrupt|invalid|missing)", problems.SavedStateUnusable),
@@ -83,6 +82,7 @@ _RULES: Final[tuple[tuple[str, _Maker], ...]] = (
     (r"is locked for (?:reading|writing)", _with_name(problems.MediumInUse)),
     (r"VBOX_E_OBJECT_IN_USE|is (?:still|already) attached to|has \d+ child", _with_name(problems.MediumInUse)),
     (r"already exists|VERR_ALREADY_EXISTS|already registered", _with_name(problems.ObjectExists)),
+    (r"terminated unexpectedly during startup", _ended),
     (r"VBOX_E_INVALID_VM_STATE|VBOX_E_INVALID_SESSION_STATE|is not currently running", problems.WrongState),
     (r"not mutable|[Ii]nvalid machine state|VBOX_E_INVALID_OBJECT_STATE", problems.WrongState),
     (r"VBOX_E_OBJECT_NOT_FOUND|Could not find a |does not exist", _with_name(problems.ObjectNotFound)),
@@ -97,7 +97,9 @@ _USAGE: Final = re.compile(
 )
 
 
-def classify(words: tuple[str, ...], exit_code: int, stdout: str, stderr: str) -> ClientError | None:
+def classify(
+    words: tuple[str, ...], exit_code: int, stdout: str, stderr: str, platform: str = sys.platform
+) -> ClientError | None:
     """The failure in what a call of VBoxManage said, or None when it did its work.
 
     An error text counts whatever the exit code. On standard output, which may hold other people's words (names,
@@ -114,14 +116,17 @@ def classify(words: tuple[str, ...], exit_code: int, stdout: str, stderr: str) -
     if not errors and not exit_code:
         return None
     said = "\n".join(errors).strip() or _WARNING.sub("", stderr).strip() or stdout.strip()
-    return name_of(_tail(said)) or _unnamed(words, exit_code, _tail(said))
+    return name_of(_tail(said), platform) or _unnamed(words, exit_code, _tail(said))
 
 
-def name_of(text: str) -> ClientError | None:
+def name_of(text: str, platform: str = sys.platform) -> ClientError | None:
     """The known failure that a text speaks of: an error of VBoxManage or VBoxHeadless, the end of a VM's log."""
     for pattern, make in _RULES:
         if re.search(pattern, text):
-            return make(text)
+            problem = make(text)
+            # The same words there, but another thing to do.
+            is_mac = platform == "darwin" and isinstance(problem, problems.KernelModuleMissing)
+            return problems.MacApprovalMissing(text) if is_mac else problem
     return None
 
 
