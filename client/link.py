@@ -26,7 +26,24 @@ MAX_LINE_BYTES: Final = 32 * 1024
 #: Most unacknowledged messages kept for sending again; the oldest log lines go first.
 MAX_KEPT: Final = 512
 #: C0, DEL and C1 (escape sequences of terminals), line and paragraph separators, bidirectional overrides, surrogates
+#: Longest piece of a stream (output of a command, a file) in one message, in bytes before base64.
+PIECE_BYTES: Final = 8192
+#: Pieces of one stream that may be under way: the taker says how far it is, so no stream fills what a link end keeps.
+PIECES_UNDER_WAY: Final = 3
+#: Longest list of a command's words, as JSON.
+MAX_ARGV_BYTES: Final = 12 * 1024
+MAX_PATH: Final = 1024
+#: Longest text of a program's message, in characters.
+MAX_MESSAGE: Final = 2000
+#: What lies in an inbox begins with a header of this length; see `inbox_header`.
+INBOX_HEADER_BYTES: Final = 4096
+_INBOX_MARK: Final = b"VOLUNTEER-CLOUD-INBOX\n"
 _UNFIT: Final = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
+#: what no argument, path or text of a program may hold
+_MISSHAPEN: Final = re.compile("[\\x00\\ud800-\\udfff]")
+_BASE64: Final = re.compile("[A-Za-z0-9+/]*={0,2}")
+_BASE64_LIMIT: Final = 4 * (PIECE_BYTES + 2) // 3 + 4
+_SHA256: Final = re.compile("[0-9a-f]{64}")
 
 _Check = Callable[[Any], bool]
 
@@ -43,11 +60,30 @@ def _flag(value: Any) -> bool:
     return isinstance(value, bool)
 
 
+def _exact(limit: int) -> _Check:
+    """Text that is carried unchanged: a path, a program's words; not what no file name and no UTF-8 can hold."""
+    return lambda value: isinstance(value, str) and len(value) <= limit and not _MISSHAPEN.search(value)
+
+
+def _data(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= _BASE64_LIMIT and _BASE64.fullmatch(value) is not None
+
+
+def _argv(value: Any) -> bool:
+    word = _exact(MAX_ARGV_BYTES)
+    return isinstance(value, list) and all(map(word, value)) and 0 < len(json.dumps(value)) <= MAX_ARGV_BYTES
+
+
+def _digest(value: Any) -> bool:
+    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
+
+
 _WORD = _text(64)
 _LINE = _text(4000)
 _ID = _text(128)
 _SECONDS = _number(0, 1e9)
 _COUNT = _number(0, 1e15)
+_PATH = _exact(MAX_PATH)
 
 #: kind -> field -> check. All fields are optional but must pass when there; unknown fields are dropped.
 KINDS: Final[Mapping[str, Mapping[str, _Check]]] = {
@@ -77,15 +113,69 @@ KINDS: Final[Mapping[str, Mapping[str, _Check]]] = {
     "verdict": {"job_id": _ID, "accepted": _flag, "reason": _text(1000)},
     "log": {"source": _WORD, "level": _WORD, "text": _LINE},
     "bye": {"reason": _text(200)},
+    "exec_took": {"exec_id": _ID, "stdin": _COUNT, "stdout": _COUNT, "stderr": _COUNT},
+    "exec_output": {"exec_id": _ID, "stream": _WORD, "offset": _COUNT, "data": _data},
+    "exec_done": {
+        "exec_id": _ID,
+        "exit_code": _number(0, 255),
+        "signal": _number(0, 255),
+        "cause": _WORD,
+        "text": _text(1000),
+        "cpu_s": _SECONDS,
+        "stdout": _COUNT,
+        "stderr": _COUNT,
+    },
+    "file_size": {"transfer_id": _ID, "size_bytes": _COUNT, "mode": _number(0, 0o7777)},
+    "file_done": {"transfer_id": _ID, "sha256": _digest, "size_bytes": _COUNT, "cause": _WORD, "text": _text(1000)},
     # host -> guest
     "ping": {"wall_clock": _number(0, 1e11)},
     "resumed": {"wall_clock": _number(0, 1e11), "entropy": _text(200)},
     "finish": {"undo": _flag},
     "checkpoint": {},
     "shutdown": {"reason": _text(200)},
+    "exec": {
+        "exec_id": _ID,
+        "boot": _WORD,
+        "argv": _argv,
+        "user": _WORD,
+        "cwd": _PATH,
+        "time_limit_s": _SECONDS,
+        "memory_limit_mib": _COUNT,
+        "input": _flag,
+    },
+    "exec_input": {"exec_id": _ID, "offset": _COUNT, "data": _data, "end": _flag},
+    "exec_room": {"exec_id": _ID, "stdout": _COUNT, "stderr": _COUNT},
+    "exec_kill": {"exec_id": _ID},
+    "exec_end": {"exec_id": _ID},
+    "file_put": {
+        "transfer_id": _ID,
+        "boot": _WORD,
+        "path": _PATH,
+        "size_bytes": _COUNT,
+        "sha256": _digest,
+        "mode": _number(0, 0o7777),
+    },
+    "file_get": {"transfer_id": _ID, "boot": _WORD, "path": _PATH},
+    "file_end": {"transfer_id": _ID},
+    # both ways
+    "file_data": {"transfer_id": _ID, "offset": _COUNT, "data": _data},
+    "file_room": {"transfer_id": _ID, "offset": _COUNT},
+    "file_round": {"transfer_id": _ID, "offset": _COUNT, "size_bytes": _COUNT, "sha256": _digest},
+    "message": {"number": _COUNT, "topic": _WORD, "text": _exact(MAX_MESSAGE)},
+    "message_taken": {"number": _COUNT},
 }
+#: Kinds that may be lost: the next one says it all.
+_FLEETING: Final = frozenset({"hello", "heartbeat", "ping"})
 #: Kinds that are numbered, kept until acknowledged, and delivered once and in order.
-RELIABLE: Final = frozenset({"boot", "job", "verdict", "log", "bye", "finish", "checkpoint", "shutdown", "resumed"})
+RELIABLE: Final = frozenset(KINDS) - _FLEETING
+#: Fields that are no words for people but data: they arrive as they were sent, or not at all.
+_EXACT_FIELDS: Final = frozenset({"data", "path", "cwd", "sha256"})
+
+
+def inbox_header(transfer_id: str, offset: int, size_bytes: int, sha256: str) -> bytes:
+    """What a piece of a large file is preceded by in the inbox, so that no reader takes an old one for it."""
+    said = {"transfer_id": transfer_id, "offset": offset, "size_bytes": size_bytes, "sha256": sha256}
+    return (_INBOX_MARK + json.dumps(said).encode() + b"\n").ljust(INBOX_HEADER_BYTES, b"\0")
 
 
 @dataclass(frozen=True)
@@ -122,7 +212,7 @@ class LinkEnd:
         """Args: boot_id: new for each start of this end, so that the peer knows that numbers begin anew."""
         self.dropped = Dropped()
         self.peer_boot_id = ""
-        self._boot_id = boot_id
+        self.boot_id = boot_id
         self._buffer = bytearray()
         self._skipping = False
         self._last_sent = 0
@@ -137,6 +227,11 @@ class LinkEnd:
         """How many reliable messages the peer has not confirmed."""
         return len(self._kept)
 
+    @property
+    def oldest_kept(self) -> int:
+        """The number of the oldest reliable message that the peer has not confirmed; 0: it has confirmed all."""
+        return next(iter(self._kept), 0)
+
     def send(self, kind: str, **fields: Any) -> bytes:
         """The line that carries a message; reliable ones are kept until acknowledged."""
         if kind not in RELIABLE:
@@ -149,7 +244,11 @@ class LinkEnd:
 
     def hello(self, **fields: Any) -> bytes:
         """What to write at each (re)connection: who speaks, then all that is unconfirmed."""
-        return self._line(0, "hello", fields) + self._all_kept()
+        return self._line(0, "hello", fields) + self.resend()
+
+    def resend(self) -> bytes:
+        """All that is unconfirmed once more, for a peer that confirms nothing."""
+        return b"".join(self._line(number, kind, fields) for number, (kind, fields) in self._kept.items())
 
     def replies(self, *, resend: bool = True) -> bytes:
         """What `receive` found due: write it after each call of that; often empty.
@@ -163,7 +262,7 @@ class LinkEnd:
         self._has_gap = False
         if self._is_asked and resend:
             self._is_asked = False
-            due += self._all_kept()
+            due += self.resend()
         return due
 
     def acknowledge(self) -> bytes:
@@ -190,12 +289,9 @@ class LinkEnd:
             self._skipping = True
             self._buffer.clear()
 
-    def _all_kept(self) -> bytes:
-        return b"".join(self._line(number, kind, fields) for number, (kind, fields) in self._kept.items())
-
     def _line(self, number: int, kind: str, fields: Mapping[str, Any]) -> bytes:
         oldest = next(iter(self._kept), self._last_sent + 1)
-        said = {"v": VERSION, "i": self._boot_id, "n": number, "o": oldest, "a": self._last_received}
+        said = {"v": VERSION, "i": self.boot_id, "n": number, "o": oldest, "a": self._last_received}
         # A leading newline ends whatever half line a reset or a garbled byte left in the peer's buffer.
         return b"\n" + json.dumps({**said, "k": kind, "b": fields}, separators=(",", ":")).encode() + b"\n"
 
@@ -239,7 +335,11 @@ class LinkEnd:
 def _checked(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
     checks = KINDS[kind]
     fit = {name: value for name, value in body.items() if name in checks and checks[name](value)}
-    return {name: _clean(value) if isinstance(value, str) else value for name, value in fit.items()}
+    return {name: _clean(value) if _is_for_people(kind, name, value) else value for name, value in fit.items()}
+
+
+def _is_for_people(kind: str, name: str, value: Any) -> bool:
+    return isinstance(value, str) and name not in _EXACT_FIELDS and (kind, name) != ("message", "text")
 
 
 def _clean(text: str) -> str:

@@ -76,6 +76,22 @@ SENTENCES: Final[dict[str, Sentence]] = {
     "not-supported-by-driver": Sentence(
         "{driver} cannot {verb} a virtual machine.", "Another hypervisor may: see the preferences."
     ),
+    "file-not-moved": Sentence("The file {path} was not copied: {said}", "Nothing half-done stays.", Severity.ERROR),
+    "guest-lost": Sentence(
+        "The virtual machine was started afresh or went off before it had done its part of {what}.",
+        "Ask for it once more.",
+        Severity.ERROR,
+    ),
+    "mailbox-full": Sentence(
+        "The virtual machine has not taken {kept} messages, and no more are kept for it.",
+        "Let it go on, or see what its programs do.",
+        Severity.ERROR,
+    ),
+    "no-such-errand": Sentence(
+        "There is no result {errand_id}, or not any more.",
+        "Results that nobody waited for are kept for a week.",
+        Severity.ERROR,
+    ),
     "guest-hung": Sentence("The virtual machine has not answered for {silence} s.", "Resetting it; its job goes on."),
     "guest-hung-again": Sentence(
         "The virtual machine did not come back.", "Booting it afresh; its job goes on from its last checkpoint."

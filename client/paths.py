@@ -69,6 +69,10 @@ class Paths:
         """The contextualization medium of a VM."""
         return self.base / filenames.CONTEXTS / f"{vm_id}.iso"
 
+    def errands(self, vm_id: str) -> Path:
+        """What is to be done in a VM's guest, and has been done."""
+        return self.base / filenames.ERRANDS / vm_id
+
     def make(self) -> None:
         """Make the folders; private to the user.
 

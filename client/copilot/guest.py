@@ -29,6 +29,7 @@ from client.link import LinkEnd, Message
 
 if TYPE_CHECKING:  # loaded when they are needed: a guest's start is counted in tenths of a second
     from client.copilot.agent import Agent
+    from client.copilot.guest_errands import Errands
     from client.copilot.transport import Incoming, XmppTransport
 
 log = logging.getLogger("guest")
@@ -41,6 +42,9 @@ LONGEST_TICK_S: Final = 2.0
 FAREWELL_S: Final = 2.0
 #: How long the session is waited for before the agent is loaded meanwhile.
 LOGIN_PATIENCE_S: Final = 3.0
+#: What programs may send messages by is made when the boot is over, or at the host's first errand.
+ERRANDS_AFTER_S: Final = 5.0
+ERRANDS_END_S: Final = 4.0
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,8 @@ class Guest:
         self._ended = asyncio.Event()
         self._agent: Agent | None = None
         self._finish_asked = False
+        self._errands: Errands | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._link = GuestLink(device, self._on_message, {"version": client.__version__, "peer": "guest"})
 
     async def run(self) -> str:
@@ -130,6 +136,8 @@ class Guest:
             for task in (work, ended):
                 task.cancel()
             await asyncio.gather(work, ended, return_exceptions=True)
+            if self._errands is not None:
+                await self._errands.close(ERRANDS_END_S)
         self._link.send("bye", reason=self._farewell or "finished")
         await self._link.drain(FAREWELL_S)
         pulse.cancel()
@@ -139,6 +147,10 @@ class Guest:
     # -- the agent
 
     async def _work(self) -> None:
+        if not self._settings.get("agent"):
+            # A guest for its host's errands only.
+            await self._ended.wait()
+            return
         # slixmpp is the greater part of what is loaded, so the session is begun before the agent is loaded.
         from client.copilot.errors import TransportDown
         from client.copilot.transport import XmppTransport, account_of
@@ -208,6 +220,20 @@ class Guest:
                 machine.add_entropy(str(said.get("entropy", "")))
                 if self._agent is not None:
                     self._agent.resumed()
+            case kind if kind.startswith(("exec", "file", "message")):
+                self._open_errands().take(message)
+
+    def _open_errands(self) -> "Errands":
+        if self._errands is None:
+            from client.copilot.guest_commands import Ways
+            from client.copilot.guest_errands import Errands
+
+            network = bool(self._settings.get("job", {}).get("needs_network", False))
+            ways = Ways(machine.is_first_program(), network, self._places.software)
+            self._errands = Errands(self._link.send, ways, self._link.boot_id)
+            if machine.is_first_program():
+                self._opening = asyncio.create_task(self._errands.open())
+        return self._errands
 
     def _checkpoint(self) -> None:
         if self._agent is not None:
@@ -219,7 +245,7 @@ class Guest:
     async def _pulse(self) -> None:
         """Heartbeats, orphans, and the count of the host's silence."""
         loop = asyncio.get_running_loop()
-        seen_at = beat_at = loop.time()
+        began = seen_at = beat_at = loop.time()
         self._beat()
         while True:
             await asyncio.sleep(min(TICK_S, self._interval_s))
@@ -227,6 +253,8 @@ class Guest:
             self._silent_s += min(LONGEST_TICK_S, now - seen_at)
             seen_at = now
             machine.reap_orphans()
+            if now - began > ERRANDS_AFTER_S:
+                self._open_errands()
             if now - beat_at >= self._interval_s - TICK_S / 2:
                 beat_at = now
                 self._beat()

@@ -21,12 +21,15 @@ from client.link import LinkEnd, Message
 
 PORT_NAME: Final = "org.volunteercloud.link"
 SERIAL_LINE: Final = Path("/dev/ttyS1")
-MAX_UNSENT_BYTES: Final = 256 * 1024
+MAX_UNSENT_BYTES: Final = 512 * 1024
 MAX_TEXT: Final = 2000
 #: Log lines per second that are passed on, over a short while.
 MAX_LOG_RATE: Final = 20
 _CHUNK_BYTES: Final = 16 * 1024
 _LOOK_INTERVAL_S: Final = 0.2
+#: What the host leaves unconfirmed for so long is said again unasked; twice as long each time.
+_UNCONFIRMED_S: Final = 10.0
+_UNCONFIRMED_MOST_S: Final = 160.0
 _PORTS: Final = Path("/sys/class/virtio-ports")
 
 
@@ -75,8 +78,14 @@ class GuestLink:
         self._writing = False
         self._task: asyncio.Task[None] | None = None
         self._log_credit = float(MAX_LOG_RATE)
+        self._oldest, self._waited_s, self._patience_s = 0, 0.0, _UNCONFIRMED_S
         #: all that was said of the job in hand, for a host that began anew; empty after its end, which is said once
         self._job: dict[str, Any] = {}
+
+    @property
+    def boot_id(self) -> str:
+        """Names this start of the guest, in each of its lines."""
+        return self._end.boot_id
 
     def start(self) -> None:
         """Greets the host, now or as soon as there is one, and listens. Needs a running loop."""
@@ -132,7 +141,19 @@ class GuestLink:
             self._log_credit = min(float(MAX_LOG_RATE), self._log_credit + MAX_LOG_RATE * _LOOK_INTERVAL_S)
             if not self._reading:
                 self._look()
+            else:
+                self._insist()
             await asyncio.sleep(_LOOK_INTERVAL_S)
+
+    def _insist(self) -> None:
+        """Says again what may have been lost with nothing after it that would show the host the gap."""
+        oldest = self._end.oldest_kept
+        if oldest != self._oldest:
+            self._oldest, self._waited_s, self._patience_s = oldest, 0.0, _UNCONFIRMED_S
+        self._waited_s += _LOOK_INTERVAL_S
+        if oldest and self._waited_s >= self._patience_s and not self._unsent:
+            self._waited_s, self._patience_s = 0.0, min(_UNCONFIRMED_MOST_S, 2 * self._patience_s)
+            self._write(self._end.resend())
 
     def _look(self) -> None:
         """One read; from then on the loop tells when there is more, unless there is no host."""

@@ -29,6 +29,9 @@ BACKLOG_BYTES: Final = 65536
 DRAIN_LIMIT_S: Final = 10.0
 #: a guest gets all that it has not confirmed at most so often
 RESEND_INTERVAL_S: Final = 1.0
+#: what a guest leaves unconfirmed for so long is said again unasked; twice as long each time
+UNCONFIRMED_S: Final = 5.0
+UNCONFIRMED_MOST_S: Final = 80.0
 CLOSE_LIMIT_S: Final = 1.0
 
 OpenLink = Callable[[], Awaitable[tuple[StreamReader, StreamWriter]]]
@@ -54,6 +57,13 @@ class LinkChannel:
         self._reported_noise = 0
         self._resent_at = float("-inf")
         self._tell_resumed = False
+        self._withheld = False
+        self._oldest, self._oldest_since, self._patience_s = 0, 0.0, UNCONFIRMED_S
+
+    @property
+    def peer(self) -> str:
+        """Names the boot of the guest that spoke last; empty before its first word. The guest's own choice."""
+        return self._end.peer_boot_id
 
     @property
     def noise(self) -> int:
@@ -85,6 +95,8 @@ class LinkChannel:
         line = self._end.send(kind, **fields)
         if self._writer is not None and _has_room(self._writer):
             self._writer.write(line)
+        else:
+            self._withheld = True
 
     async def run(self) -> None:
         """Keep the link open until cancelled."""
@@ -106,6 +118,7 @@ class LinkChannel:
     async def _converse(self, reader: StreamReader, writer: StreamWriter) -> None:
         self._writer = writer
         self._resent_at = self._clock.monotonic()
+        self._withheld = False
         writer.write(self._end.hello(peer="host", wall_clock=self._clock.now().timestamp()))
         if self._tell_resumed:
             self._say_resumed(writer)
@@ -172,9 +185,21 @@ class LinkChannel:
             if writer is None or not _has_room(writer):
                 continue
             self._answer(writer)
+            self._insist(writer, now)
             if now - pinged_at >= PING_INTERVAL_S:
                 pinged_at = now
                 self.send("ping", wall_clock=self._clock.now().timestamp())
+
+    def _insist(self, writer: StreamWriter, now: float) -> None:
+        """Say again what was not written, and what may have been lost with nothing after it that would show the gap."""
+        oldest = self._end.oldest_kept
+        if oldest != self._oldest:
+            self._oldest, self._oldest_since, self._patience_s = oldest, now, UNCONFIRMED_S
+        overdue = oldest > 0 and now - self._oldest_since >= self._patience_s
+        if self._withheld or overdue:
+            self._withheld, self._oldest_since = False, now
+            self._patience_s = min(UNCONFIRMED_MOST_S, 2 * self._patience_s)
+            writer.write(self._end.resend())
 
 
 def _has_room(writer: StreamWriter) -> bool:
