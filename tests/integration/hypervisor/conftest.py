@@ -2,8 +2,8 @@
 
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,23 +12,7 @@ from client.hypervisor.driver import Driver, Medium, MediumRole, VmSpec
 from client.hypervisor.fake import FakeDriver
 from client.hypervisor.qemu.driver import QemuDriver
 from tests.integration.hypervisor.guests import APPLIANCE, RELAY, appliance_spec, build_context, play_fake
-
-
-@dataclass
-class Kit:
-    """What the contract test needs of a driver.
-
-    Attributes:
-        make: a new driver on the same folder, as after a restart of the client.
-        bare: a spec of a VM that runs without any guest to speak of.
-        speaking: a spec of a VM whose guest speaks on the link.
-    """
-
-    name: str
-    folder: Path
-    make: Callable[[], Driver]
-    bare: Callable[[str], VmSpec]
-    speaking: Callable[[str], VmSpec]
+from tests.integration.hypervisor.kit import EXCHANGE_MIB, Kit
 
 
 def bare_spec(vm_id: str, template: Path) -> VmSpec:
@@ -58,9 +42,15 @@ async def kit(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[K
         need_appliance()
         return appliance_spec(vm_id, build_context(tmp_path / f"{vm_id}.iso"))
 
+    def exchanging(vm_id: str) -> VmSpec:
+        return replace(speaking(vm_id), exchange_mib=EXCHANGE_MIB)
+
     if request.param == "qemu":
         need_qemu()
-    yield Kit(request.param, folder, make, bare, speaking)
+    is_real = request.param != "fake"
+    kit = Kit(request.param, folder, make, bare, speaking, exchanging, has_machine=is_real, heeds_power_button=is_real)
+    yield kit
+    await kit.hang_up()
     for driver in made:
         await driver.close()
     last = make()

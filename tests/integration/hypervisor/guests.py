@@ -1,7 +1,16 @@
 """Guests for the drivers' tests: one line in, one line out, the same on every hypervisor.
 
-The guest says `boot <id>` once, then answers each line `N TEXT` with `N <id> VALUE`: under QEMU VALUE is what TEXT
-evaluates to as Python inside the guest, the fake guest gives TEXT back.
+The guest says `boot <id>` once, then answers each line `N TEXT` with `N <id> VALUE`. What every guest understands:
+
+    a number            that number
+    carrier             1 if the cable of its network card is in, else 0
+    keep WORD, kept     hold a word in memory; which one it holds
+    store WORD, stored  write a word to the scratch disk, on the disk itself when it answers; what is there
+    inbox N             the first N bytes of its inbox, in hexadecimal, read past its cache
+    outbox WORD         write a word behind the header of its outbox, on the disk itself when it answers `done`
+
+and it powers itself off when the power button is pressed. The fake guest knows numbers and `keep`, `kept`; the
+appliance's evaluates all else as Python.
 """
 
 import asyncio
@@ -24,7 +33,7 @@ APPLIANCE = TOP / "build" / "appliance"
 RELAY = TOP / "client" / "guest" / "relay.py"
 
 AGENT = textwrap.dedent("""
-    import glob, os, socket, sys, time, tty
+    import fcntl, glob, os, socket, struct, sys, threading, time, tty
 
     def device():
         for name in glob.glob("/sys/class/virtio-ports/*/name"):
@@ -55,12 +64,66 @@ AGENT = textwrap.dedent("""
             to.sendto(data, (host, port))
             return to.recv(65536)
 
+    def carrier():
+        return open("/sys/class/net/eth0/carrier").read().strip()
+
+    def keep(word):
+        held["word"] = word
+        return word
+
+    def kept():
+        return held.get("word", "")
+
+    def store(word):
+        with open("/scratch/word", "w") as file:
+            file.write(word)
+            file.flush()
+            os.fsync(file.fileno())
+        os.sync()
+        return word
+
+    def stored():
+        return open("/scratch/word").read()
+
+    def disk(role):
+        for name in os.listdir("/sys/block"):
+            serial = f"/sys/block/{name}/serial"
+            if os.path.exists(serial) and open(serial).read().strip() == role:
+                return "/dev/" + name
+        raise FileNotFoundError(role)
+
+    def inbox(count):
+        with open(disk("inbox"), "rb") as file:
+            fcntl.ioctl(file.fileno(), BLKFLSBUF)
+            return file.read(int(count)).hex()
+
+    def outbox(word):
+        with open(disk("outbox"), "r+b") as file:
+            file.seek(HEADER)
+            file.write(word.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        return "done"
+
+    def heed_power_button():
+        # struct input_event on x86-64: two longs of time, type, code, value; EV_KEY, KEY_POWER, pressed.
+        for path in glob.glob("/dev/input/event*"):
+            def heed(path=path):
+                with open(path, "rb", buffering=0) as button:
+                    while True:
+                        if struct.unpack("qqHHi", button.read(24))[2:] == (1, 116, 1):
+                            os.system("/bin/busybox poweroff -f")
+            threading.Thread(target=heed, daemon=True).start()
+
+    BLKFLSBUF, HEADER = 0x1261, 4096
+    words = {one.__name__: one for one in (carrier, keep, kept, store, stored, inbox, outbox)}
     me = os.urandom(4).hex()
+    held = {}
+    heed_power_button()
     link = os.open(device(), os.O_RDWR | os.O_NOCTTY)
     if os.isatty(link):
         tty.setraw(link)
     os.write(link, b"boot " + me.encode() + b"\\n")
-    held = {}
     buffer = b""
     while True:
         try:
@@ -74,8 +137,9 @@ AGENT = textwrap.dedent("""
         *lines, buffer = buffer.split(b"\\n")
         for line in lines:
             number, _, text = line.decode().partition(" ")
+            word, _, rest = text.partition(" ")
             try:
-                value = eval(text)
+                value = words[word](*rest.split()) if word in words else eval(text)
             except Exception as error:
                 value = repr(error)
             os.write(link, f"{number} {me} {value}\\n".encode())
@@ -90,8 +154,13 @@ async def play_fake(reader: StreamReader, writer: StreamWriter) -> None:
     """The same guest as a coroutine."""
     me = os.urandom(4).hex()
     writer.write(f"boot {me}\n".encode())
+    kept = ""
     while line := await reader.readline():
         number, _, text = line.decode().strip().partition(" ")
+        if text.startswith("keep "):
+            kept = text = text.removeprefix("keep ")
+        elif text == "kept":
+            text = kept
         writer.write(f"{number} {me} {text}\n".encode())
 
 
@@ -116,26 +185,27 @@ def appliance_spec(vm_id: str, context: Path, **changes: Any) -> VmSpec:
 
 
 class Line:
-    """The host's end of the link to such a guest."""
+    """The host's end of the link to such a guest; the limits that it has of itself grow by `slowness`."""
 
-    def __init__(self, reader: StreamReader, writer: StreamWriter) -> None:
+    def __init__(self, reader: StreamReader, writer: StreamWriter, slowness: float = 1.0) -> None:
         self._reader, self._writer = reader, writer
+        self._slowness = slowness
         self._asked = 0
         self.booted = ""
 
     @classmethod
-    async def open(cls, driver: Driver, vm_id: str, limit_s: float = 30) -> "Line":
-        async with asyncio.timeout(limit_s):
+    async def open(cls, driver: Driver, vm_id: str, slowness: float = 1.0) -> "Line":
+        async with asyncio.timeout(30 * slowness):
             while True:
                 try:
-                    return cls(*await driver.open_link(vm_id))
+                    return cls(*await driver.open_link(vm_id), slowness)
                 except LinkUnavailable:
                     await asyncio.sleep(0.05)
 
-    async def ask(self, text: str, limit_s: float = 30) -> tuple[str, str]:
+    async def ask(self, text: str, limit_s: float | None = None) -> tuple[str, str]:
         """(id of the guest's boot, answer)."""
         self._asked += 1
-        async with asyncio.timeout(limit_s):
+        async with asyncio.timeout(limit_s or 30 * self._slowness):
             self._writer.write(f"\n{self._asked} {text}\n".encode())
             while True:
                 line = (await self._reader.readline()).decode().strip()
@@ -145,12 +215,12 @@ class Line:
                     who, _, value = rest.partition(" ")
                     return who, value
 
-    async def value(self, text: str, limit_s: float = 30) -> str:
+    async def value(self, text: str, limit_s: float | None = None) -> str:
         return (await self.ask(text, limit_s))[1]
 
-    async def wait_boot(self, limit_s: float = 40) -> str:
+    async def wait_boot(self, limit_s: float | None = None) -> str:
         """The id that the guest says when it boots."""
-        async with asyncio.timeout(limit_s):
+        async with asyncio.timeout(limit_s or 40 * self._slowness):
             while line := (await self._reader.readline()).decode(errors="replace").strip("\x00\r\n "):
                 if line.startswith("boot "):
                     return line.split()[1]

@@ -1,4 +1,4 @@
-"""What every hypervisor driver does, shown on each."""
+"""What every hypervisor driver does, shown on each; more of it, by topic, in the other files of this name."""
 
 import asyncio
 from dataclasses import replace
@@ -10,8 +10,7 @@ from client.errors import BadInput
 from client.hypervisor.driver import Driver, Medium, MediumRole, Route, Traffic
 from client.hypervisor.errors import InvalidVmState, LinkUnavailable, MediumMissing, NoSuchVm
 from client.snapshot import VmState
-from tests.integration.hypervisor.conftest import Kit
-from tests.integration.hypervisor.guests import Line, wait_state
+from tests.integration.hypervisor.kit import Kit
 
 pytestmark = pytest.mark.integration
 ON = (VmState.STARTING, VmState.RUNNING)
@@ -140,7 +139,8 @@ async def test_two_vms_do_not_touch_each_other(kit: Kit) -> None:
         await driver.start(vm_id)
     assert [info.vm_id for info in await driver.list_vms()] == ["one", "two"]
     await driver.pause("one")
-    assert (await state(driver, "one"), await state(driver, "two")) == (VmState.PAUSED, VmState.RUNNING)
+    assert await state(driver, "one") is VmState.PAUSED
+    assert await state(driver, "two") in ON
     await driver.save("two")
     await driver.destroy("one")
     assert await state(driver, "two") is VmState.SAVED
@@ -201,51 +201,7 @@ async def test_changes_are_told(kit: Kit) -> None:
     await driver.start("one")
     told.clear()
     await driver.pause("one")
-    await asyncio.sleep(0.2)
+    async with asyncio.timeout(10 * kit.slowness):
+        while not told:
+            await asyncio.sleep(0.05)
     assert set(told) == {"one"}
-
-
-async def test_the_link_over_pause_save_and_reset(kit: Kit) -> None:
-    driver = kit.make()
-    await driver.define(kit.speaking("one"))
-    await driver.start("one")
-    line = await Line.open(driver, "one")
-    first = await line.wait_boot()
-    assert await line.ask("11") == (first, "11")
-    await driver.saw_life("one")
-    await driver.pause("one")
-    assert await line.is_silent(0.5)
-    await driver.resume("one")
-    assert (await line.ask("12"))[0] == first
-    replaced = await Line.open(driver, "one")
-    assert await replaced.ask("13") == (first, "13")
-    await driver.save("one")
-    await driver.start("one")
-    restored = await Line.open(driver, "one")
-    assert await restored.ask("14") == (first, "14"), "the guest went on from where it was"
-    await driver.reset("one")
-    again = await Line.open(driver, "one")
-    second = await again.wait_boot()
-    assert second != first
-    assert await again.ask("15") == (second, "15")
-    for one in (line, replaced, restored, again):
-        await one.close()
-
-
-async def test_discarding_a_saved_state_boots_afresh(kit: Kit) -> None:
-    driver = kit.make()
-    await driver.define(kit.speaking("one"))
-    await driver.start("one")
-    line = await Line.open(driver, "one")
-    first = await line.wait_boot()
-    await line.close()
-    await driver.save("one")
-    await driver.discard_saved("one")
-    assert await state(driver) is VmState.DEFINED
-    await driver.start("one")
-    line = await Line.open(driver, "one")
-    assert await line.wait_boot() != first
-    await line.close()
-    await wait_state(driver, "one", VmState.RUNNING)
-    assert await driver.shut_down("one", 0.2) in (True, False)
-    assert await state(driver) is VmState.DEFINED

@@ -1,0 +1,112 @@
+"""What can be changed while a VM runs, shown on every driver that can."""
+
+from dataclasses import replace
+
+import pytest
+
+from client.hypervisor.driver import Driver, LiveControl
+from client.hypervisor.errors import NoSuchVm, NotSupportedByDriver
+from client.snapshot import VmState
+from tests.integration.hypervisor.guests import Line
+from tests.integration.hypervisor.kit import Kit
+
+pytestmark = pytest.mark.integration
+
+
+def live_of(driver: Driver) -> LiveControl:
+    if driver.live is None:
+        pytest.skip("this hypervisor changes nothing while a VM runs")
+    return driver.live
+
+
+async def carrier(line: Line, expected: str) -> str:
+    """What the guest says of its cable; asked a few times, for it hears of a change a moment later."""
+    for _ in range(50):
+        if (said := await line.value("carrier")) == expected:
+            break
+    return said
+
+
+async def test_the_cable_in_any_state(kit: Kit) -> None:
+    driver = kit.make()
+    live = live_of(driver)
+    with pytest.raises(NoSuchVm):
+        await live.set_network("nobody", False)
+    await driver.define(kit.bare("one"))
+    await live.set_network("one", False)
+    await driver.start("one")
+    for connected in (True, True, False, False):
+        await live.set_network("one", connected)
+    await driver.pause("one")
+    await live.set_network("one", True)
+    assert (await driver.info("one")).state is VmState.PAUSED
+    await driver.save("one")
+    await live.set_network("one", False)
+    assert (await driver.info("one")).state is VmState.SAVED
+    await driver.start("one")
+    assert (await driver.info("one")).state in (VmState.STARTING, VmState.RUNNING)
+
+
+async def test_the_guest_sees_the_cable(kit: Kit) -> None:
+    if not kit.has_machine:
+        pytest.skip("its guests have no network card")
+    driver = kit.make()
+    live = live_of(driver)
+    line, me = await kit.boot(driver, replace(kit.speaking("one"), network=False))
+    assert await carrier(line, "0") == "0", "as the spec begins"
+    await live.set_network("one", True)
+    assert await carrier(line, "1") == "1"
+    await live.set_network("one", False)
+    assert await carrier(line, "0") == "0"
+    await line.close()
+    await driver.save("one")
+    await driver.start("one")
+    line = await kit.line(driver)
+    assert (await line.ask("1"))[0] == me
+    assert await carrier(line, "0") == "0", "after a restore"
+    await driver.reset("one")
+    assert await line.wait_boot() != me
+    assert await carrier(line, "0") == "0", "after a reset"
+    await live.set_network("one", True)
+    assert await carrier(line, "1") == "1"
+    await line.close()
+    await driver.save("one")
+    await live.set_network("one", False)
+    await driver.start("one")
+    line = await kit.line(driver)
+    assert await carrier(line, "0") == "0", "plugged out while its state was on disk"
+    await line.close()
+
+
+async def test_the_cable_over_a_new_start_and_a_new_driver(kit: Kit) -> None:
+    if not kit.has_machine:
+        pytest.skip("its guests have no network card")
+    first = kit.make()
+    line, _ = await kit.boot(first, kit.speaking("one"))
+    assert await carrier(line, "1") == "1"
+    await live_of(first).set_network("one", False)
+    await line.close()
+    await first.power_off("one")
+    await first.close()
+    second = kit.make()
+    await second.start("one")
+    line = await kit.line(second)
+    await line.wait_boot()
+    assert await carrier(line, "0") == "0"
+    await line.close()
+
+
+async def test_limits_are_taken_or_said_to_be_impossible(kit: Kit) -> None:
+    driver = kit.make()
+    live = live_of(driver)
+    await driver.define(kit.bare("one"))
+    await driver.start("one")
+    for deed in (lambda: live.set_cpu_cap("one", 50), lambda: live.set_memory("one", 24)):
+        try:
+            await deed()
+        except NotSupportedByDriver as error:
+            assert error.driver and error.verb
+    for deed in (lambda: live.set_cpu_cap("nobody", 50), lambda: live.set_memory("nobody", 24)):
+        with pytest.raises((NoSuchVm, NotSupportedByDriver)):
+            await deed()
+    assert (await driver.info("one")).state in (VmState.STARTING, VmState.RUNNING)
