@@ -72,6 +72,10 @@ SENTENCES: Final[dict[str, Sentence]] = {
     "save-failed": Sentence(
         "The state of the virtual machine could not be saved: {said}", "It goes on as it was; trying again."
     ),
+    "route-port-taken": Sentence(
+        "Another program on this computer uses port {port}, which the virtual machine {vm_id} needs for {route}.",
+        "Starting the virtual machine afresh with another port.",
+    ),
     "link-unavailable": Sentence("The virtual machine cannot be spoken to: {said}", _RETRY),
     "not-supported-by-driver": Sentence(
         "{driver} cannot {verb} a virtual machine.", "Another hypervisor may: see the preferences."

@@ -19,13 +19,20 @@ def _qemu(folder: Path, relay_command: tuple[str, ...]) -> Driver:
     return QemuDriver(folder, relay_command)
 
 
+def _virtualbox(folder: Path, relay_command: tuple[str, ...]) -> Driver:
+    from client.hypervisor.virtualbox.driver import VirtualBoxDriver
+
+    # A name that is no VM's id: drivers share the folder and see only their own VMs.
+    return VirtualBoxDriver(folder / "_virtualbox")
+
+
 def _fake(folder: Path, relay_command: tuple[str, ...]) -> Driver:
     from client.hypervisor.fake import FakeDriver
 
     return FakeDriver(folder)
 
 
-FACTORIES: Final[Mapping[str, Factory]] = {"qemu": _qemu, "fake": _fake}
+FACTORIES: Final[Mapping[str, Factory]] = {"qemu": _qemu, "virtualbox": _virtualbox, "fake": _fake}
 #: Taken only when asked for by name.
 _NEVER_BY_ITSELF: Final = frozenset({"fake"})
 

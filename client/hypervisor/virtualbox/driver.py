@@ -1,0 +1,377 @@
+"""The VirtualBox driver: what volunteers have on Windows, macOS and Linux.
+
+VirtualBox keeps books of its own, and a VM's process belongs to them; the driver keeps a folder. Neither is believed
+alone: the folder says which machines are ours (by a UUID chosen before VirtualBox hears of it, and by where the
+settings file lies), VirtualBox says what they do. What differs after a kill or an accident is brought together again.
+"""
+
+import contextlib
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Final
+
+from client import log, process
+from client.clock import Clock, SystemClock
+from client.errors import BadInput, ClientError
+from client.hypervisor.driver import (
+    DriverReport,
+    Exchange,
+    Feature,
+    LiveControl,
+    Route,
+    Snapshots,
+    Traffic,
+    VmInfo,
+    VmSpec,
+)
+from client.hypervisor.errors import HypervisorError, InvalidVmState, LinkUnavailable, NoSuchVm, NotSupportedByDriver
+from client.hypervisor.qemu.disk import check_media
+from client.hypervisor.spec_file import is_valid_route_name, is_valid_vm_id, without_targets
+from client.hypervisor.virtualbox import console, live
+from client.hypervisor.virtualbox.exchange import VirtualBoxExchange
+from client.hypervisor.virtualbox.folder import RUNNING, Ledger, VmFolder
+from client.hypervisor.virtualbox.installation import Installation
+from client.hypervisor.virtualbox.live import VirtualBoxLive
+from client.hypervisor.virtualbox.machine import ONLINE, Machine
+from client.hypervisor.virtualbox.make import Maker, is_whole
+from client.hypervisor.virtualbox.ports import Ports
+from client.hypervisor.virtualbox.problems import WrongState
+from client.hypervisor.virtualbox.prospect import Prospect
+from client.hypervisor.virtualbox.save import save
+from client.hypervisor.virtualbox.snapshots import VirtualBoxSnapshots
+from client.hypervisor.virtualbox.start import LASTING, start
+from client.hypervisor.virtualbox.sweep import sweep
+from client.snapshot import VmState
+
+_log = log.logger("hypervisor")
+FEATURES: Final = frozenset({Feature.SAVE_STATE, Feature.ROUTES, Feature.LIVE_ROUTES, Feature.TRAFFIC_LIMIT})
+_BASES: Final = "_bases"
+_HELD: Final = (VmState.STARTING, VmState.RUNNING, VmState.PAUSED)
+
+
+class VirtualBoxDriver:
+    """VMs under VirtualBox.
+
+    Args:
+        folder: of all VMs, one folder each.
+        clock: for verdicts and `runs_since`.
+        search_path: where to look for VBoxManage instead of the usual places.
+        installation: what to drive instead of what is found; for tests.
+    """
+
+    name = "virtualbox"
+    snapshots: Snapshots | None
+    live: LiveControl | None
+    exchange: Exchange | None
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clock: Clock | None = None,
+        search_path: str | None = None,
+        installation: Installation | None = None,
+    ) -> None:
+        self._folder = folder.absolute()
+        self._clock = clock or SystemClock()
+        self._prospect = Prospect(self._folder, self._clock, search_path, installation)
+        self._ledger = Ledger(self._folder / "machines.json")
+        self._ports = Ports(Ledger(self._folder / "ports.json"))
+        self._machines: dict[str, Machine] = {}
+        self._callbacks: list[Callable[[str], None]] = []
+        self._is_swept = False
+        self.snapshots = VirtualBoxSnapshots(self._verb)
+        self.live = VirtualBoxLive(self._verb)
+        self.exchange = VirtualBoxExchange(self._verb)
+
+    async def probe(self) -> DriverReport:
+        """Look for VirtualBox; see `Driver.probe`."""
+        return await self._prospect.report(self.name, FEATURES)
+
+    async def define(self, spec: VmSpec) -> None:
+        """Make folder, disks and machine; see `Lifecycle.define`."""
+        _check_spec(spec)
+        installation = await self._prospect.installation()
+        machine = self._machine(spec.vm_id, installation)
+        async with machine.lock:
+            before = machine.folder.spec()
+            if before == spec and is_whole(machine):
+                return
+            runs = before is not None and is_whole(machine) and await machine.state() in ONLINE
+            if runs and before is not None and without_targets(before) == without_targets(spec):
+                machine.folder.write_spec(spec)
+                machine.relays.set_routes(spec.routes)
+                return
+            if runs:
+                raise InvalidVmState(spec.vm_id, "define", await machine.state())
+            check_media(spec)
+            await self._maker(installation).make(machine, before, spec)
+        self._changed(spec.vm_id)
+
+    async def start(self, vm_id: str) -> None:
+        """Start or restore; see `Lifecycle.start`."""
+        async with self._verb(vm_id) as machine:
+            state = await machine.state()
+            if state is VmState.PAUSED:
+                raise InvalidVmState(vm_id, "start", state)
+            if state in ONLINE:
+                return
+            spec = machine.folder.spec()
+            if spec is None:
+                raise InvalidVmState(vm_id, "start", VmState.FAILED)
+            check_media(spec)
+            machine.verb = VmState.STARTING
+            try:
+                await self._start(machine, spec)
+            finally:
+                machine.verb = None
+
+    async def pause(self, vm_id: str) -> None:
+        """Hold the guest; see `Lifecycle.pause`."""
+        async with self._verb(vm_id) as machine:
+            if await self._in_state(machine, "pause", _HELD) is VmState.PAUSED:
+                return
+            await self._control(machine, "pause", VmState.PAUSED)
+
+    async def resume(self, vm_id: str) -> None:
+        """Let the guest go on; see `Lifecycle.resume`."""
+        async with self._verb(vm_id) as machine:
+            if await self._in_state(machine, "resume", _HELD) is VmState.PAUSED:
+                await self._control(machine, "resume", VmState.RUNNING)
+
+    async def reset(self, vm_id: str) -> None:
+        """Press the reset button; see `Lifecycle.reset`."""
+        async with self._verb(vm_id) as machine:
+            state = await self._in_state(machine, "reset", _HELD)
+            if state is VmState.PAUSED:
+                # VirtualBox resets only what runs.
+                await self._control(machine, "resume", VmState.RUNNING)
+            machine.folder.write_record(own_resets=machine.folder.record().own_resets + 1)
+            await self._control(machine, "reset", VmState.RUNNING)
+            if state is VmState.PAUSED:
+                await self._control(machine, "pause", VmState.PAUSED)
+
+    async def shut_down(self, vm_id: str, timeout_s: float) -> bool:
+        """Ask, then power off; see `Lifecycle.shut_down`."""
+        async with self._verb(vm_id) as machine:
+            state = await machine.state()
+            who = machine.running()
+            if state not in ONLINE or who is None:
+                await self._power_off(machine)
+                return True
+            by_itself = False
+            with contextlib.suppress(WrongState):
+                await machine.change("controlvm", machine.uuid, "acpipowerbutton")
+                by_itself = await process.wait_gone(who, timeout_s)
+            await self._power_off(machine)
+            return by_itself
+
+    async def power_off(self, vm_id: str) -> None:
+        """Pull the plug; see `Lifecycle.power_off`."""
+        async with self._verb(vm_id) as machine:
+            await self._power_off(machine)
+
+    async def save(self, vm_id: str) -> None:
+        """Write the state and end; see `Lifecycle.save`."""
+        async with self._verb(vm_id) as machine:
+            state = await machine.state()
+            if state is VmState.SAVED:
+                return
+            if state not in _HELD:
+                raise InvalidVmState(vm_id, "save", state)
+            machine.verb = VmState.SAVING
+            try:
+                await save(machine)
+            finally:
+                machine.verb = None
+
+    async def discard_saved(self, vm_id: str) -> None:
+        """Throw the saved state away; see `Lifecycle.discard_saved`."""
+        async with self._verb(vm_id) as machine:
+            if await machine.state() is VmState.SAVED:
+                await machine.change("discardstate", machine.uuid)
+                machine.assume(VmState.DEFINED)
+
+    async def destroy(self, vm_id: str) -> None:
+        """Remove everything of the VM; see `Lifecycle.destroy`."""
+        if not is_valid_vm_id(vm_id) or not (self._folder / vm_id).is_dir():
+            return
+        installation = await self._prospect.installation()
+        machine = self._machine(vm_id, installation)
+        async with machine.lock:
+            if machine.uuid and machine.folder.path.is_dir():
+                await self._power_off(machine)
+            maker = self._maker(installation)
+            await maker.unmake(machine)
+            self._machines.pop(vm_id, None)
+            self._ports.forget(vm_id)
+            await maker.forget_bases(self._used_media())
+
+    async def info(self, vm_id: str) -> VmInfo:
+        """Its state now; see `Lifecycle.info`."""
+        if not is_valid_vm_id(vm_id) or not (self._folder / vm_id).is_dir():
+            return VmInfo(vm_id, VmState.ABSENT)
+        try:
+            machine = self._machine(vm_id, await self._prospect.installation())
+        except ClientError as error:
+            return VmInfo(vm_id, VmState.FAILED, cause=f"VirtualBox cannot be used ({error.code})")
+        return await machine.info()
+
+    async def list_vms(self) -> tuple[VmInfo, ...]:
+        """All VMs here; see `Lifecycle.list_vms`."""
+        if not self._is_swept and self._folder.is_dir():
+            self._is_swept = True
+            with contextlib.suppress(ClientError):
+                await sweep((await self._prospect.installation()).manage, self._folder, self._ledger)
+        return tuple([await self.info(name) for name in self._names()])
+
+    async def plan_routes(self, vm_id: str, routes: tuple[Route, ...]) -> tuple[Route, ...]:
+        """Each route at a loopback port of this computer; see `Driver.plan_routes`."""
+        _check_routes(routes)
+        machine = self._machines.get(vm_id)
+        return self._ports.plan(vm_id, routes, machine.relays.ports if machine else frozenset())
+
+    def on_change(self, callback: Callable[[str], None]) -> None:
+        """See `Lifecycle.on_change`."""
+        self._callbacks.append(callback)
+
+    async def open_link(self, vm_id: str) -> tuple[StreamReader, StreamWriter]:
+        """A stream to the guest; see `GuestChannel.open_link`."""
+        machine = await self._known(vm_id)
+        if await machine.state() not in ONLINE:
+            raise LinkUnavailable(vm_id, "it does not run")
+        try:
+            return await machine.link.open(machine.folder.record().link)
+        except HypervisorError as error:
+            if isinstance(error, LinkUnavailable):
+                raise
+            raise LinkUnavailable(vm_id, error.code) from error
+
+    async def console_tail(self, vm_id: str, limit_bytes: int = 8192) -> str:
+        """What the guest printed last; see `GuestChannel.console_tail`."""
+        return console.tail((await self._known(vm_id)).folder.console, limit_bytes)
+
+    async def saw_life(self, vm_id: str) -> None:
+        """The guest spoke; see `GuestChannel.saw_life`."""
+        await self._known(vm_id)
+        await self._prospect.works()
+
+    async def set_routes(self, vm_id: str, routes: tuple[Route, ...]) -> None:
+        """New targets for new connections; see `ResourceControl.set_routes`."""
+        async with self._verb(vm_id) as machine:
+            before = machine.folder.spec()
+            if before is None:
+                raise InvalidVmState(vm_id, "set_routes", VmState.FAILED)
+            after = VmSpec(**{**vars(before), "routes": routes})
+            _check_spec(after)
+            if without_targets(after) != without_targets(before):
+                raise InvalidVmState(vm_id, "set_routes", "other names or guest addresses")
+            machine.folder.write_spec(after)
+            machine.relays.set_routes(routes)
+
+    async def traffic(self, vm_id: str) -> Traffic:
+        """Bytes through its routes; see `ResourceControl.traffic`."""
+        return (await self._known(vm_id)).relays.traffic()
+
+    async def close(self) -> None:
+        """Let go of relays and connections; VMs keep running."""
+        for machine in self._machines.values():
+            await machine.release()
+        self._machines.clear()
+
+    async def _start(self, machine: Machine, spec: VmSpec) -> None:
+        installation = await self._prospect.installation()
+        if not is_whole(machine):
+            # Its settings file is gone: it is made anew, from its spec, on an empty disk.
+            await self._maker(installation).make(machine, None, spec)
+        try:
+            await live.before_start(machine)
+            await start(machine, spec)
+            await live.after_start(machine)
+        except LASTING as error:
+            await self._prospect.fails(error)
+            raise
+
+    async def _power_off(self, machine: Machine) -> None:
+        state = await machine.state()
+        if state in (VmState.DEFINED, VmState.SAVED):
+            if machine.folder.record().phase == RUNNING:
+                await machine.ended()
+            return
+        if not machine.folder.settings_file.exists() and machine.running() is None:
+            await machine.ended()
+            return
+        try:
+            await machine.change("controlvm", machine.uuid, "poweroff")
+        except HypervisorError as error:
+            # Not running, or VirtualBox cannot: its process is ended below.
+            _log.debug("%s: %s", machine.vm_id, error)
+        await machine.ended()
+        await machine.ask()
+
+    async def _control(self, machine: Machine, word: str, after: VmState) -> None:
+        """A verb on a running VM; if VirtualBox does not do it, its state may have changed meanwhile."""
+        try:
+            await machine.change("controlvm", machine.uuid, word)
+        except WrongState as error:
+            state = (await machine.ask()).state
+            if state is after and word != "reset":
+                return
+            raise InvalidVmState(machine.vm_id, word, state) from error
+        machine.assume(after)
+
+    async def _in_state(self, machine: Machine, verb: str, allowed: tuple[VmState, ...]) -> VmState:
+        state = await machine.state()
+        if state not in allowed:
+            raise InvalidVmState(machine.vm_id, verb, state)
+        return state
+
+    @contextlib.asynccontextmanager
+    async def _verb(self, vm_id: str) -> AsyncIterator[Machine]:
+        machine = await self._known(vm_id)
+        async with machine.lock:
+            # Destroyed while this verb waited.
+            if not machine.folder.path.is_dir():
+                raise NoSuchVm(vm_id)
+            yield machine
+        self._changed(vm_id)
+
+    async def _known(self, vm_id: str) -> Machine:
+        if not is_valid_vm_id(vm_id) or not (self._folder / vm_id).is_dir():
+            raise NoSuchVm(vm_id)
+        return self._machine(vm_id, await self._prospect.installation())
+
+    def _machine(self, vm_id: str, installation: Installation) -> Machine:
+        if vm_id not in self._machines:
+            folder = VmFolder(self._folder / vm_id)
+            self._machines[vm_id] = Machine(folder, installation.manage, self._clock, self._changed)
+        return self._machines[vm_id]
+
+    def _maker(self, installation: Installation) -> Maker:
+        return Maker(installation, self._folder / _BASES, self._ledger)
+
+    def _names(self) -> list[str]:
+        names = [path.name for path in self._folder.iterdir() if path.is_dir()] if self._folder.is_dir() else []
+        return sorted(name for name in names if is_valid_vm_id(name))
+
+    def _used_media(self) -> set[str]:
+        return {one for name in self._names() for one in VmFolder(self._folder / name).record().media.values()}
+
+    def _changed(self, vm_id: str) -> None:
+        for callback in self._callbacks:
+            callback(vm_id)
+
+
+def _check_spec(spec: VmSpec) -> None:
+    if not is_valid_vm_id(spec.vm_id):
+        raise BadInput("vm_id", f"{spec.vm_id!r} cannot name a folder", "use lower-case letters, digits and dashes")
+    if spec.direct_boot is not None:
+        raise NotSupportedByDriver(VirtualBoxDriver.name, "boot a kernel directly into")
+    _check_routes(spec.routes)
+
+
+def _check_routes(routes: tuple[Route, ...]) -> None:
+    for route in routes:
+        if not is_valid_route_name(route.name):
+            raise BadInput("routes", f"{route.name!r} cannot be a route", "use lower-case letters, digits and dashes")

@@ -1,0 +1,188 @@
+"""A VM's folder and the list of machines: what must be known before VirtualBox is asked, and after it has forgotten.
+
+The UUID of a machine is chosen here and written down before VirtualBox hears of it, so one that was half made when the
+client was killed is found again. The spec is written last: a folder without one is half-made.
+
+    <folder>/machines.json        vm_id -> UUID of every machine that may exist
+    <folder>/ports.json           vm_id -> route -> the loopback port that the guest was told
+    <folder>/_bases/<key>.vdi     templates, converted once, shared by all VMs
+    <folder>/<vm_id>/             spec.json, record.json, traffic.json, console, link, outbox, VirtualBox's folder
+"""
+
+import contextlib
+import json
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from client import filenames
+from client.hypervisor.driver import VmSpec
+from client.hypervisor.qemu.folder import disk_full_or
+from client.hypervisor.spec_file import build_spec_text, parse_spec
+from client.hypervisor.virtualbox.settings_file import Settings, parse_settings
+from client.paths import write_atomic
+
+#: Whether the VM ought to be running, as `Record.phase` has it.
+STOPPED: Final = "stopped"
+RUNNING: Final = "running"
+
+_SHORT_ID_CHARS: Final = 8
+_NAME_CHARS: Final = 24
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the driver knows of a VM that VirtualBox does not, or tells too dearly.
+
+    Attributes:
+        uuid, name: under which VirtualBox has it; chosen before it has.
+        media: role -> file in its drive, as last attached.
+        phase: whether it ought to be running; a VM that stopped without our doing has failed only if it ought to.
+        pid, started_at: its process; 0 when there is none or it is not known yet.
+        own_resets: resets in the log that were asked for.
+        network, cpu_cap, memory_mib: live changes, which hold for the next starts; None or 0: as the spec has it.
+    """
+
+    uuid: str = ""
+    name: str = ""
+    link: str = ""
+    media: dict[str, str] = field(default_factory=dict)
+    phase: str = STOPPED
+    pid: int = 0
+    started_at: str = ""
+    accelerator: str = ""
+    note: str = ""
+    own_resets: int = 0
+    network: bool | None = None
+    cpu_cap: int = 0
+    memory_mib: int = 0
+
+
+class VmFolder:
+    """Names and small files of one VM."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.console = path / filenames.VM_CONSOLE
+        self.traffic = path / f"{filenames.VM_TRAFFIC}.json"
+        self._spec_file = path / filenames.VM_SPEC
+        self._record_file = path / filenames.VM_RECORD
+        self._record: Record | None = None
+
+    @property
+    def vm_id(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    def spec(self) -> VmSpec | None:
+        """The spec; None when there is none or it cannot be read, that is: the folder is half-made."""
+        try:
+            return parse_spec(self._spec_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    def write_spec(self, spec: VmSpec) -> None:
+        """Keep the spec; from now on the VM is defined."""
+        self._write(self._spec_file, build_spec_text(spec))
+
+    def record(self) -> Record:
+        """What is known; a fresh one when nothing is."""
+        if self._record is None:
+            try:
+                plain: dict[str, Any] = json.loads(self._record_file.read_text(encoding="utf-8"))
+                self._record = Record(**plain)
+            except (OSError, ValueError, TypeError):
+                return Record()
+        return self._record
+
+    def write_record(self, **changes: Any) -> Record:
+        """Change fields of the record; returns the new one."""
+        before = self.record()
+        after = replace(before, **changes)
+        if after != before:
+            self._write(self._record_file, json.dumps(asdict(after)))
+            self._record = after
+        return after
+
+    def christen(self) -> Record:
+        """Choose UUID and name of a new machine."""
+        identity = str(uuid.uuid4())
+        short = identity[:_SHORT_ID_CHARS]
+        return self.write_record(**asdict(Record(uuid=identity, name=f"vc-{self.vm_id[:_NAME_CHARS]}-{short}")))
+
+    @property
+    def machine_folder(self) -> Path:
+        """VirtualBox's own folder in this one."""
+        return self.path / (self.record().name or "machine")
+
+    @property
+    def settings_file(self) -> Path:
+        """The machine's settings; written by VirtualBox."""
+        return self.machine_folder / f"{self.machine_folder.name}.vbox"
+
+    @property
+    def log_file(self) -> Path:
+        """What the VM's process says of itself; kept anew at each start."""
+        return self.machine_folder / "Logs" / "VBox.log"
+
+    def settings(self) -> Settings | None:
+        """The machine's settings; None when there are none or they cannot be read."""
+        try:
+            return parse_settings(self.settings_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    def settings_sign(self) -> tuple[int, int, int]:
+        """A value that differs when the settings have been written anew."""
+        try:
+            found = self.settings_file.stat()
+        except OSError:
+            return (0, 0, 0)
+        return (found.st_ino, found.st_mtime_ns, found.st_size)
+
+    def remove(self) -> None:
+        """Remove it all."""
+        self._record = None
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.path)
+
+    def _write(self, path: Path, text: str) -> None:
+        try:
+            write_atomic(path, text.encode())
+        except OSError as error:
+            raise disk_full_or(error, self.path) from error
+
+
+class Ledger:
+    """A small table of tables in the driver's folder, read anew each time.
+
+    Args:
+        path: the file; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def all(self) -> dict[str, Any]:
+        """Everything in it."""
+        try:
+            plain = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return plain if isinstance(plain, dict) else {}
+
+    def put(self, key: str, value: str | Mapping[str, int] | None) -> None:
+        """Keep a value; None forgets it."""
+        before = self.all()
+        after = {name: one for name, one in before.items() if name != key}
+        if value is not None:
+            after[key] = value
+        if after != before:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                write_atomic(self._path, json.dumps(after).encode())
+            except OSError as error:
+                raise disk_full_or(error, self._path.parent) from error

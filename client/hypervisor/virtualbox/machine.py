@@ -1,0 +1,302 @@
+"""One VM under VirtualBox, as this run of the client sees it.
+
+VBoxManage costs a tenth of a second of a processor, and the core wants to know every second. So the state is asked of
+VirtualBox only when a cheap sign has changed (its process, its settings file, a state change in its log), after a verb,
+and once a minute for whatever leaves no sign.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from client import process
+from client.clock import Clock
+from client.errors import ClientError
+from client.hypervisor.driver import VmInfo
+from client.hypervisor.virtualbox import vm_log
+from client.hypervisor.virtualbox.errors import RoutePortTaken
+from client.hypervisor.virtualbox.folder import RUNNING, STOPPED, VmFolder
+from client.hypervisor.virtualbox.installation import Manage
+from client.hypervisor.virtualbox.link import Link
+from client.hypervisor.virtualbox.parse import BUSY, parse_info, state_of
+from client.hypervisor.virtualbox.problems import (
+    ObjectNotFound,
+    ServiceDead,
+    SessionLocked,
+    VirtualBoxSilent,
+    VmInaccessible,
+)
+from client.hypervisor.virtualbox.relays import Relays
+from client.process import Identity
+from client.snapshot import VmState
+
+ASK_INTERVAL_S: Final = 60.0
+#: VirtualBox needs a moment to see that a VM's process has ended; until then the VM counts as locked.
+LOCK_LIMIT_S: Final = 10.0
+_LOCK_PAUSE_S: Final = 0.1
+_GONE_LIMIT_S: Final = 15.0
+_KILL_LIMIT_S: Final = 5.0
+#: The client starts to count processes here.
+ONLINE: Final = (VmState.STARTING, VmState.RUNNING, VmState.PAUSED, VmState.SAVING)
+#: A guest that prints without end fills no disk: the file is emptied beyond this.
+_MOST_CONSOLE_BYTES: Final = 4 << 20
+_ENDED: Final = "its process ended unexpectedly"
+_GURU: Final = "VirtualBox stopped it after an error inside it"
+
+Signs = tuple[Any, ...]
+#: Locks a known VM, by its id, for a verb.
+Verb = Callable[[str], AbstractAsyncContextManager["Machine"]]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What VirtualBox said last.
+
+    Attributes:
+        signs: what the cheap signs were just before.
+        is_settled: whether it is believed until a sign changes; else it is asked again next time.
+        note: a sentence for the volunteer, or empty.
+    """
+
+    state: VmState
+    signs: Signs
+    asked_at: float
+    cause: str = ""
+    is_settled: bool = True
+    note: str = ""
+
+
+class Machine:
+    """A VM and what this run of the client holds of it.
+
+    Attributes:
+        lock: verbs on one VM come one after the other.
+        verb: the state that a verb under way leads through, or None.
+        runs_since: monotonic seconds at which this client first saw it run.
+    """
+
+    def __init__(self, folder: VmFolder, manage: Manage, clock: Clock, changed: Callable[[str], None]) -> None:
+        self.folder = folder
+        self.manage = manage
+        self.lock = asyncio.Lock()
+        self.verb: VmState | None = None
+        self.runs_since: float | None = None
+        self.relays = Relays(folder.vm_id, folder.traffic, clock)
+        self.link = Link(folder.vm_id, folder.path, self._replug_link)
+        self._clock = clock
+        self._changed = changed
+        self._asking = asyncio.Lock()
+        self._log: vm_log.LogTail | None = None
+        self._seen: Seen | None = None
+
+    @property
+    def vm_id(self) -> str:
+        """Its id."""
+        return self.folder.vm_id
+
+    @property
+    def uuid(self) -> str:
+        """Under which VirtualBox has it; empty when it never had."""
+        return self.folder.record().uuid
+
+    @property
+    def log(self) -> vm_log.LogTail:
+        """The log of its process."""
+        if self._log is None or self._log.path != self.folder.log_file:
+            self._log = vm_log.LogTail(self.folder.log_file)
+        return self._log
+
+    def running(self) -> Identity | None:
+        """Its process, as far as it is known; cheap."""
+        record = self.folder.record()
+        if record.pid and process.alive(record.pid, record.started_at):
+            return Identity(record.pid, record.started_at)
+        return None
+
+    def find_process(self) -> Identity | None:
+        """Its process by what the log says; it is written down."""
+        head = self.log.head()
+        who = process.identity(vm_log.parse_pid(head)) if head else None
+        said = process.command_line(who.pid) if who else ()
+        # Hardened processes hide their arguments on some systems; then the log is believed, as VirtualBox says it runs.
+        if who is None or (said and self.uuid not in said):
+            return None
+        accelerator = vm_log.parse_accelerator(head) or self.folder.record().accelerator
+        self.folder.write_record(pid=who.pid, started_at=who.started_at, accelerator=accelerator)
+        return who
+
+    async def info(self) -> VmInfo:
+        """Its state now."""
+        if not self.folder.path.is_dir():
+            return VmInfo(self.vm_id, VmState.ABSENT)
+        if self.verb is VmState.STARTING:
+            return self._info(VmState.STARTING)
+        if self.folder.spec() is None:
+            return self._info(VmState.FAILED, "its folder is not complete")
+        seen = await self.look()
+        state = self.verb or seen.state
+        note = seen.note
+        if state in ONLINE:
+            note = await self._serve() or note
+            self._bound_console()
+        return self._info(state, seen.cause, note)
+
+    async def state(self) -> VmState:
+        """Its state now, without the rest."""
+        return (await self.info()).state
+
+    async def look(self) -> Seen:
+        """What VirtualBox says, or said when the signs were the same."""
+        seen, signs = self._seen, self._signs()
+        if seen is not None and self._holds(seen, signs):
+            return seen
+        async with self._asking:
+            if self._seen is not seen and self._seen is not None:
+                return self._seen
+            return await self._ask(signs)
+
+    async def ask(self) -> Seen:
+        """What VirtualBox says now."""
+        if self._seen is not None:
+            self._seen = replace(self._seen, is_settled=False)
+        return await self.look()
+
+    def assume(self, state: VmState) -> None:
+        """A verb has succeeded: believe it, and ask VirtualBox the next time."""
+        self._keep(Seen(state, self._signs(), self._clock.monotonic(), is_settled=False))
+
+    async def change(self, *words: str, timeout_s: float = 60.0) -> str:
+        """A verb of VBoxManage; begun again while VirtualBox has the VM locked, for then nothing was done.
+
+        Raises:
+            HypervisorError: as `VBoxManage.change`.
+        """
+        end = self._clock.monotonic() + LOCK_LIMIT_S
+        while True:
+            try:
+                return await self.manage.change(*words, timeout_s=timeout_s)
+            except SessionLocked:
+                if self._clock.monotonic() >= end or self.running() is not None:
+                    raise
+            await asyncio.sleep(_LOCK_PAUSE_S)
+
+    async def ended(self) -> None:
+        """See its process gone, by force if it does not go, and let go of what belongs to a running VM."""
+        who = self.running()
+        if who is not None and not await process.wait_gone(who, _GONE_LIMIT_S):
+            await process.terminate(who, _KILL_LIMIT_S)
+        await self.release()
+        self.runs_since = None
+        self.folder.write_record(phase=STOPPED, pid=0, started_at="")
+
+    async def release(self) -> None:
+        """Let go of connections; the VM runs on."""
+        await self.link.close()
+        await self.relays.close()
+
+    def _signs(self) -> Signs:
+        return (self.running(), self.folder.settings_sign(), self.log.look())
+
+    def _holds(self, seen: Seen, signs: Signs) -> bool:
+        is_young = self._clock.monotonic() - seen.asked_at < ASK_INTERVAL_S
+        return seen.is_settled and is_young and seen.signs == signs
+
+    async def _ask(self, signs: Signs) -> Seen:
+        try:
+            said = await self.manage.read("showvminfo", self.uuid, "--machinereadable")
+        except ObjectNotFound:
+            seen = await self._unknown(signs)
+        except VmInaccessible:
+            seen = self._judged(VmState.FAILED, signs, "VirtualBox cannot read its settings")
+        except (VirtualBoxSilent, ServiceDead, SessionLocked):
+            seen = self._unanswered(signs)
+        else:
+            info = parse_info(said)
+            seen = self._told(state_of(info), info.get("VMState", ""), signs)
+        return self._keep(seen)
+
+    def _told(self, state: VmState, word: str, signs: Signs) -> Seen:
+        is_settled = word not in BUSY
+        if state in ONLINE and self.running() is None and self.find_process() is None:
+            # VirtualBox has not noticed yet that the process is gone, or the process not said yet who it is.
+            is_settled = False
+        if word == "aborted" and self.folder.record().phase != RUNNING:
+            # We ended it ourselves.
+            return self._judged(VmState.DEFINED, signs)
+        cause = "" if state is not VmState.FAILED else (_ENDED if word == "aborted" else _GURU)
+        if word == "inaccessible" or not word:
+            cause = "VirtualBox cannot read its settings"
+        return Seen(state, (self.running(), *signs[1:]), self._clock.monotonic(), cause, is_settled)
+
+    def _judged(self, state: VmState, signs: Signs, cause: str = "") -> Seen:
+        return Seen(state, signs, self._clock.monotonic(), cause)
+
+    async def _unknown(self, signs: Signs) -> Seen:
+        """VirtualBox does not have it: tell it of the settings file, if that is there."""
+        if self.folder.settings() is None:
+            return self._judged(VmState.FAILED, signs, "its settings file is gone")
+        try:
+            await self.manage.change("registervm", str(self.folder.settings_file))
+        except ClientError as error:
+            return self._judged(VmState.FAILED, signs, f"VirtualBox does not take it back ({error.code})")
+        return Seen(VmState.UNKNOWN, signs, self._clock.monotonic(), is_settled=False)
+
+    def _unanswered(self, signs: Signs) -> Seen:
+        """VirtualBox does not answer now: what was known still counts while the signs are the same."""
+        note = "VirtualBox does not answer; asking it again in a minute."
+        if self._seen is not None and self._seen.signs == signs:
+            return Seen(self._seen.state, signs, self._clock.monotonic(), self._seen.cause, note=note)
+        state = VmState.UNKNOWN if self.running() else VmState.FAILED
+        return Seen(state, signs, self._clock.monotonic(), "" if self.running() else _ENDED, note=note)
+
+    def _keep(self, seen: Seen) -> Seen:
+        before, self._seen = self._seen, seen
+        if seen.state not in ONLINE:
+            self.runs_since = None
+        elif self.runs_since is None:
+            self.runs_since = self._clock.monotonic()
+        if before is not None and before.state is not seen.state:
+            self._changed(self.vm_id)
+        return seen
+
+    def _info(self, state: VmState, cause: str = "", note: str = "") -> VmInfo:
+        record, who = self.folder.record(), self.running()
+        return VmInfo(
+            vm_id=self.vm_id,
+            state=state,
+            cause=cause,
+            accelerator=record.accelerator,
+            note=note or record.note,
+            pids=(who.pid,) if who else (),
+            runs_since=self.runs_since,
+            guest_resets=max(0, self.log.resets - record.own_resets) if who else 0,
+        )
+
+    async def _serve(self) -> str:
+        """Have the relays of a running VM open, as after a restart of the client; a note if one cannot be."""
+        spec = self.folder.spec()
+        if spec is None or self.lock.locked():
+            return ""
+        self.relays.set_routes(spec.routes)
+        try:
+            await self.relays.open()
+        except RoutePortTaken as error:
+            return f"Another program has port {error.port}, so the guest cannot reach {error.route}."
+        return ""
+
+    def _bound_console(self) -> None:
+        try:
+            found = self.folder.console.stat()
+            # VirtualBox writes on where it was: the file has a hole at its beginning then, which takes no space.
+            if getattr(found, "st_blocks", found.st_size // 512) * 512 > _MOST_CONSOLE_BYTES:
+                with self.folder.console.open("r+b") as file:
+                    file.truncate(0)
+        except OSError:
+            return
+
+    async def _replug_link(self) -> None:
+        change = ("controlvm", self.uuid, "changeuartmode2")
+        await self.manage.change(*change, "disconnected")
+        await self.manage.change(*change, "server", self.folder.record().link)

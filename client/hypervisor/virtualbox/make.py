@@ -1,0 +1,156 @@
+"""Making, remaking and unmaking a VM: the folder and VirtualBox's books are brought to say the same.
+
+At every moment in which the client may be killed, the folder says what VirtualBox may have of the VM: its UUID is in
+the driver's list before VirtualBox hears it, and leaves the list after VirtualBox has forgotten it.
+"""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+from client import log
+from client.errors import ClientError
+from client.hypervisor.driver import MediumRole, VmSpec
+from client.hypervisor.qemu.folder import disk_full_or
+from client.hypervisor.spec_file import without_targets
+from client.hypervisor.virtualbox import link, shape
+from client.hypervisor.virtualbox.books import Books
+from client.hypervisor.virtualbox.folder import Ledger
+from client.hypervisor.virtualbox.installation import Installation
+from client.hypervisor.virtualbox.machine import Machine
+from client.hypervisor.virtualbox.media import BASE_SUFFIX, boots_from_disk, forget_bases, prepare_media
+from client.hypervisor.virtualbox.problems import ObjectNotFound, WrongState
+from client.snapshot import VmState
+
+_log = log.logger("hypervisor")
+
+
+class Maker:
+    """Makes VMs in one folder.
+
+    Args:
+        bases: of the base disks that VMs share.
+        ledger: vm_id -> UUID of all machines that VirtualBox may have of this driver.
+    """
+
+    def __init__(self, installation: Installation, bases: Path, ledger: Ledger) -> None:
+        self._abilities = installation.abilities
+        self._books = Books(installation.manage)
+        self._bases = bases
+        self._ledger = ledger
+
+    async def make(self, machine: Machine, before: VmSpec | None, spec: VmSpec) -> None:
+        """Make a VM, or change one that does not run; nothing half-made stays of a new one.
+
+        Raises:
+            DiskFull, HypervisorError: it could not be made.
+        """
+        folder = machine.folder
+        try:
+            folder.path.mkdir(parents=True, exist_ok=True)
+            if before is None or not is_whole(machine):
+                await self._make_anew(machine, spec)
+            elif without_targets(before) != without_targets(spec) or not self._has_all(machine):
+                await self._change(machine, spec)
+            folder.write_spec(spec)
+        except OSError as error:
+            raise disk_full_or(error, folder.path) from error
+        finally:
+            if folder.spec() is None:
+                await self._undo(machine)
+
+    async def unmake(self, machine: Machine) -> None:
+        """Have VirtualBox forget a VM that does not run, and remove its folder."""
+        folder, uuid = machine.folder, machine.uuid
+        listed = self._ledger.all().get(folder.vm_id, "")
+        for known in dict.fromkeys(one for one in (uuid, listed) if one):
+            await self._unregister(machine, known)
+        await self._books.close_media(folder.path)
+        if folder.record().link:
+            link.forget(folder.path, folder.record().link)
+        await asyncio.to_thread(folder.remove)
+        self._ledger.put(folder.vm_id, None)
+
+    async def forget_bases(self, used: set[str]) -> None:
+        """Remove base disks that no VM has a layer over."""
+        for path in await asyncio.to_thread(forget_bases, self._bases, used):
+            if await self._books.close_medium(path):
+                path.unlink(missing_ok=True)
+
+    async def _undo(self, machine: Machine) -> None:
+        try:
+            await self.unmake(machine)
+        except ClientError as error:
+            # What made it fail keeps it from being undone, too; the folder still says what there is to undo.
+            _log.warning("%s stays half-made: %s", machine.vm_id, error)
+
+    async def _make_anew(self, machine: Machine, spec: VmSpec) -> None:
+        if machine.uuid or self._ledger.all().get(machine.vm_id):
+            await self.unmake(machine)
+            machine.folder.path.mkdir(parents=True)
+        record = machine.folder.christen()
+        self._ledger.put(machine.vm_id, record.uuid)
+        naming, drives = await self._plan(machine, spec)
+        for words in (
+            shape.build_create(naming),
+            shape.build_mark(naming),
+            shape.build_modify(spec, naming, self._abilities),
+            *shape.build_controllers(naming, drives, self._abilities),
+        ):
+            await machine.change(*words)
+        for drive in drives:
+            await _attach(machine, naming, drive)
+        machine.assume(VmState.DEFINED)
+
+    async def _change(self, machine: Machine, spec: VmSpec) -> None:
+        media = machine.folder.record().media
+        old = shape.plan_drives(media, media.get(MediumRole.SYSTEM, "").endswith(BASE_SUFFIX))
+        if await machine.state() is VmState.SAVED:
+            # A saved state of another machine is of no use.
+            await machine.change("discardstate", machine.uuid)
+        naming, drives = await self._plan(machine, spec)
+        await machine.change(*shape.build_modify(spec, naming, self._abilities))
+        had = {drive.controller for drive in old}
+        new = tuple(drive for drive in drives if drive.controller not in had)
+        for words in shape.build_controllers(naming, new, self._abilities):
+            await machine.change(*words)
+        for drive in shape.changed_drives(old, drives):
+            await _attach(machine, naming, drive)
+        await self._books.close_media(machine.folder.path, unused_only=True)
+        machine.assume(VmState.DEFINED)
+
+    async def _plan(self, machine: Machine, spec: VmSpec) -> tuple[shape.Naming, tuple[shape.Drive, ...]]:
+        folder = machine.folder
+        media = await asyncio.to_thread(prepare_media, folder.path, self._bases, spec)
+        record = folder.record()
+        address = link.link_address(folder.path, record.uuid)
+        folder.write_record(media=media, link=address)
+        naming = shape.Naming(record.uuid, record.name, str(folder.path), str(folder.console), address)
+        return naming, shape.plan_drives(media, boots_from_disk(spec))
+
+    def _has_all(self, machine: Machine) -> bool:
+        media = machine.folder.record().media.values()
+        return all(one == shape.EMPTY or Path(one).exists() for one in media)
+
+    async def _unregister(self, machine: Machine, uuid: str) -> None:
+        try:
+            await machine.change("unregistervm", uuid)
+        except ObjectNotFound:
+            return
+
+
+def is_whole(machine: Machine) -> bool:
+    """Whether VirtualBox's part of a VM is in its folder."""
+    settings = machine.folder.settings()
+    return settings is not None and settings.uuid == machine.uuid
+
+
+async def _attach(machine: Machine, naming: shape.Naming, drive: shape.Drive) -> None:
+    try:
+        await machine.change(*shape.build_attach(naming, drive))
+    except WrongState:
+        if not drive.use:
+            raise
+        # VirtualBox decides on the use of a disk only once a machine has had it: in and out, then as it is meant.
+        for trial in (replace(drive, use=""), replace(drive, use="", medium=shape.NOTHING), drive):
+            await machine.change(*shape.build_attach(naming, trial))

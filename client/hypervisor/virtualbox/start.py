@@ -1,0 +1,111 @@
+"""Starting a VM: from its saved state or afresh, and what to say when it does not start."""
+
+import asyncio
+from typing import Final
+
+from client.errors import ClientError
+from client.hypervisor.driver import VmSpec
+from client.hypervisor.errors import HypervisorError, StartFailed
+from client.hypervisor.virtualbox import link, problems, vm_log
+from client.hypervisor.virtualbox.folder import RUNNING, STOPPED
+from client.hypervisor.virtualbox.machine import ONLINE, Machine
+from client.hypervisor.virtualbox.verdict import name_of
+from client.snapshot import VmState
+
+START_LIMIT_S: Final = 120.0
+_STALE: Final = "The saved state could not be used, so the virtual machine was started afresh."
+_SLOW: Final = {
+    vm_log.NATIVE_API: (
+        "Another hypervisor (such as Hyper-V) holds the processor's virtualization, so VirtualBox goes through it and"
+        " runs several times slower."
+    ),
+    vm_log.INTERPRETER: (
+        "The processor's virtualization cannot be used, so VirtualBox interprets every instruction and runs many times"
+        " slower."
+    ),
+}
+#: Causes that a second try does not remove: this computer does not run VMs under VirtualBox for now.
+LASTING: Final = (
+    problems.NoVirtualization,
+    problems.VirtualizationOff,
+    problems.VirtualizationTaken,
+    problems.KernelModuleMissing,
+    problems.KernelModuleNotLoaded,
+    problems.KernelModuleMismatch,
+    problems.KernelModuleDenied,
+    problems.SecureBootBlocks,
+    problems.MacApprovalMissing,
+    problems.VirtualBoxBroken,
+)
+#: With these a saved state stays as it is, for the next start may well succeed.
+_STATE_IS_GOOD: Final = (
+    *LASTING,
+    problems.NotEnoughMemory,
+    problems.ServiceDead,
+    problems.SessionLocked,
+    problems.VirtualBoxDiskFull,
+    problems.VirtualBoxSilent,
+)
+
+
+async def start(machine: Machine, spec: VmSpec) -> None:
+    """Start a VM that does not run; the caller holds its lock.
+
+    Raises:
+        StartFailed, RoutePortTaken, HypervisorError: it does not run.
+    """
+    folder = machine.folder
+    machine.relays.set_routes(spec.routes)
+    await machine.relays.open()
+    await asyncio.to_thread(link.prepare, folder.path, folder.record().link)
+    folder.write_record(phase=RUNNING, pid=0, started_at="", note="", own_resets=0)
+    is_up = False
+    try:
+        note = await _start(machine)
+        is_up = True
+    finally:
+        if not is_up:
+            await machine.relays.close()
+            folder.write_record(phase=STOPPED)
+    slow = _SLOW.get(folder.record().accelerator, "")
+    folder.write_record(note=note or slow)
+
+
+async def _start(machine: Machine) -> str:
+    """Start it; returns what the volunteer should know."""
+    try:
+        await _launch(machine)
+    except HypervisorError as error:
+        if isinstance(error, _STATE_IS_GOOD) or (await machine.ask()).state is not VmState.SAVED:
+            raise
+    else:
+        return ""
+    await machine.change("discardstate", machine.uuid)
+    await _launch(machine)
+    return _STALE
+
+
+async def _launch(machine: Machine) -> None:
+    command = ("startvm", machine.uuid, "--type", "headless")
+    try:
+        await machine.change(*command, timeout_s=START_LIMIT_S)
+    except ClientError as error:
+        # It may run nevertheless: somebody else started it, or the command did not come back in time.
+        if (await machine.ask()).state not in ONLINE:
+            raise _named(machine, command, error) from error
+    machine.assume(VmState.RUNNING)
+    if machine.find_process() is None and (await machine.ask()).state not in ONLINE:
+        raise _named(machine, command, StartFailed(machine.vm_id, command, 0, machine.log.tail()))
+
+
+def _named(machine: Machine, command: tuple[str, ...], error: ClientError) -> ClientError:
+    """The error with the cause that the log of the VM's process may tell."""
+    if not isinstance(error, problems.VirtualBoxFailed | StartFailed):
+        return error
+    said = machine.log.tail(60)
+    known = name_of(said)
+    if known is not None:
+        return known
+    exit_code = error.exit_code if isinstance(error, problems.VirtualBoxFailed) else 0
+    text = error.said if isinstance(error, problems.VirtualBoxFailed) else ""
+    return StartFailed(machine.vm_id, command, exit_code, f"{text}\n{machine.log.tail()}".strip())
