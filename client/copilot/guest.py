@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 import client
 from client.copilot import guest_link, machine
 from client.copilot.guest_link import GuestLink, LinkLogHandler
+from client.copilot.power_button import PowerButton
 from client.link import LinkEnd, Message
 
 if TYPE_CHECKING:  # loaded when they are needed: a guest's start is counted in tenths of a second
@@ -114,11 +115,14 @@ class Guest:
         self._finish_asked = False
         self._errands: Errands | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._power_button = PowerButton(lambda: self._end("the power button was pressed"))
         self._link = GuestLink(device, self._on_message, {"version": client.__version__, "peer": "guest"})
 
     async def run(self) -> str:
         """Works until told to end, or until the host is silent for too long; returns why it ended."""
         self._link.start()
+        if machine.is_first_program():
+            self._power_button.listen()
         logging.getLogger().addHandler(LinkLogHandler(self._link))
         self._step("python")
         self._step("link")
@@ -138,6 +142,7 @@ class Guest:
             await asyncio.gather(work, ended, return_exceptions=True)
             if self._errands is not None:
                 await self._errands.close(ERRANDS_END_S)
+        self._power_button.close()
         self._link.send("bye", reason=self._farewell or "finished")
         await self._link.drain(FAREWELL_S)
         pulse.cancel()
