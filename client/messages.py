@@ -45,9 +45,19 @@ SENTENCES: Final[dict[str, Sentence]] = {
         Severity.ERROR,
     ),
     "no-hypervisor": Sentence(
-        "No program that runs virtual machines was found (looked for: {looked_for}).",
-        "Install QEMU (Debian: qemu-system-x86); it is found by itself then.",
+        "No program that runs virtual machines was found that works here (looked for: {looked_for}). {reasons}",
+        "Install QEMU (Debian: qemu-system-x86) or VirtualBox; it is found by itself then.",
         Severity.ERROR,
+    ),
+    "hypervisor-unproven": Sentence(
+        "{driver} is installed, but no virtual machine ran under it when it was last tried ({cause}).",
+        "It is tried again after a week, or as soon as it or the system is renewed.",
+    ),
+    "slow-hypervisor": Sentence(
+        "Virtual machines run about {times_slower} times slower here than the computer could: {driver} works without"
+        " the processor's help.",
+        "Work goes on. To make it faster: {remedy}.",
+        Severity.NOTICE,
     ),
     "appliance-missing": Sentence("A file of the appliance is missing: {path}.", _AGAIN),
     "appliance-truncated": Sentence(
@@ -251,6 +261,11 @@ SENTENCES: Final[dict[str, Sentence]] = {
     "virtualbox-ended-at-start": Sentence(
         "The virtual machine ended while VirtualBox started it: {said}", _RETRY, Severity.ERROR
     ),
+    "virtualbox-state-not-saved": Sentence(
+        "The state of the virtual machine could not be saved: {said}",
+        "It goes on as it was; look whether the disk is full.",
+    ),
+    "virtualbox-pipe-refused": Sentence("The virtual machine's serial port could not be made: {said}", _RETRY),
     "virtualbox-saved-state-unusable": Sentence(
         "The saved state of a virtual machine cannot be used: {said}",
         "It is thrown away; the virtual machine boots and its job goes on from its last checkpoint.",
@@ -286,6 +301,7 @@ def fill(code: str, fields: dict[str, Any]) -> Sentence:
 
 def _whole(text: str) -> str:
     """The text with a full stop: what ends it is often another program's words."""
+    text = text.rstrip()
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
@@ -308,5 +324,7 @@ def _readable(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _shown(value: Any) -> str:
     if isinstance(value, tuple | list):
-        return " ".join(str(item) for item in value)
+        return " ".join(_shown(item) for item in value)
+    if isinstance(value, ClientError):
+        return sentence(value).text
     return str(value).strip()

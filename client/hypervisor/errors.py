@@ -15,10 +15,41 @@ class HypervisorError(ClientError):
 
 @dataclass(eq=False)
 class NoHypervisor(HypervisorError):
-    """No usable hypervisor on this computer. looked_for: names of drivers tried."""
+    """No usable hypervisor on this computer.
+
+    Attributes:
+        looked_for: names of drivers tried.
+        reasons: what stands in the way of each of them, as far as it is known; one or none per driver.
+    """
 
     code: ClassVar[str] = "no-hypervisor"
     looked_for: tuple[str, ...]
+    reasons: tuple[ClientError, ...] = ()
+
+
+@dataclass(eq=False)
+class HypervisorUnproven(HypervisorError):
+    """A hypervisor is there, but did not work on this computer when it was last tried. cause: an error's code."""
+
+    code: ClassVar[str] = "hypervisor-unproven"
+    driver: str
+    cause: str
+
+
+@dataclass(eq=False)
+class SlowHypervisor(HypervisorError):
+    """The only way to run a guest here is without the processor's help. Not an error: something to be told.
+
+    Attributes:
+        times_slower: than the computer's own processor, roughly.
+        remedy: what the volunteer can do about it.
+    """
+
+    code: ClassVar[str] = "slow-hypervisor"
+    driver: str
+    accelerator: str
+    times_slower: int
+    remedy: str
 
 
 @dataclass(eq=False)

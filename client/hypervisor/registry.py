@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from client.errors import BadInput
+from client.errors import BadInput, ClientError
 from client.hypervisor.driver import Driver, DriverReport
-from client.hypervisor.errors import NoHypervisor
+from client.hypervisor.errors import HypervisorUnproven, NoHypervisor
 
 Factory = Callable[[Path, tuple[str, ...]], Driver]
 #: Chosen when nothing is asked for.
@@ -66,7 +66,7 @@ async def choose(
             cannot work here, nothing else is taken.
 
     Raises:
-        NoHypervisor: none works here.
+        NoHypervisor: none works here; with the worst that stands in the way of each.
         BadInput: there is no driver of that name.
     """
     if preferred and preferred != AUTO:
@@ -74,17 +74,23 @@ async def choose(
     else:
         names = [name for name in factories if name not in _NEVER_BY_ITSELF]
     found: list[tuple[Driver, DriverReport]] = []
+    reasons: list[ClientError] = []
     for name in names:
         driver = factories[name](folder, relay_command) if name in factories else make(name, folder, relay_command)
         report = await driver.probe()
         if report.available:
             found.append((driver, report))
         else:
+            reasons.append(_reason(report))
             await driver.close()
     if not found:
-        raise NoHypervisor(tuple(names))
+        raise NoHypervisor(tuple(names), tuple(reasons))
     best = max(found, key=lambda pair: pair[1].speed)
     for driver, _ in found:
         if driver is not best[0]:
             await driver.close()
     return best
+
+
+def _reason(report: DriverReport) -> ClientError:
+    return report.reasons[0] if report.reasons else HypervisorUnproven(report.name, report.problem)

@@ -6,8 +6,10 @@ accelerator must show a sign of life in time; if it does not, the accelerator is
 
 import os
 import sys
+from pathlib import Path
 from typing import Final
 
+from client.hypervisor.errors import SlowHypervisor
 from client.hypervisor.qemu.cmdline import TCG
 from client.hypervisor.verdicts import Verdicts
 
@@ -28,6 +30,22 @@ def present(system: str = sys.platform) -> tuple[str, ...]:
 def usable(verdicts: Verdicts, accelerators: tuple[str, ...], host: str) -> tuple[str, ...]:
     """Those that have not failed here lately, in the given order; TCG, which every computer has, is always one."""
     return tuple(one for one in accelerators if one == TCG or verdicts.works(one, host) is not False)
+
+
+def slowness(verdicts: Verdicts, accelerators: tuple[str, ...], host: str) -> SlowHypervisor | None:
+    """What the volunteer should know if guests run without the processor's help; None if they need not."""
+    if usable(verdicts, accelerators, host)[0] != TCG:
+        return None
+    failed = next((one for one in accelerators if one != TCG), "")
+    return SlowHypervisor("QEMU", TCG, round(100 / SPEED[TCG]), _remedy(failed))
+
+
+def _remedy(failed: str, system: str = sys.platform) -> str:
+    if failed:
+        return f"install VirtualBox, for no virtual machine runs under {failed} on this computer"
+    if system == "linux" and Path(_KVM).exists():
+        return f"let your account use {_KVM}, usually by joining the group kvm"
+    return "switch on virtualization (VT-x, AMD-V) in the computer's firmware settings, or install VirtualBox"
 
 
 class LifeWatch:

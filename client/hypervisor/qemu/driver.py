@@ -32,7 +32,7 @@ from client.hypervisor.driver import (
     VmInfo,
     VmSpec,
 )
-from client.hypervisor.errors import InvalidVmState, LinkUnavailable
+from client.hypervisor.errors import InvalidVmState, LinkUnavailable, NotSupportedByDriver
 from client.hypervisor.qemu import accel, console, exchange, saved
 from client.hypervisor.qemu.disk import check_media, make_scratch, scratch_template
 from client.hypervisor.qemu.exchange import QemuExchange
@@ -89,12 +89,14 @@ class QemuDriver:
         """Look for QEMU; see `Driver.probe`."""
         if sys.platform == "win32":
             # Its control sockets, descriptor passing and relays are those of Unix here.
-            return DriverReport(self.name, available=False, problem="not-supported-by-driver")
+            missing = NotSupportedByDriver("QEMU under Windows", "run")
+            return DriverReport(self.name, available=False, problem=missing.code, reasons=(missing,))
         try:
             qemu = await self._fleet.find()
         except ToolMissing as error:
-            return DriverReport(self.name, available=False, problem=error.code)
-        usable = self._launcher(qemu).usable
+            return DriverReport(self.name, available=False, problem=error.code, reasons=(error,))
+        launcher = self._launcher(qemu)
+        usable, slowness = launcher.usable, launcher.slowness
         return DriverReport(
             name=self.name,
             available=True,
@@ -102,6 +104,7 @@ class QemuDriver:
             accelerators=usable,
             speed=accel.SPEED[usable[0]],
             features=frozenset(Feature),
+            reasons=(slowness,) if slowness else (),
         )
 
     async def define(self, spec: VmSpec) -> None:

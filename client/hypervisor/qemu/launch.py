@@ -7,7 +7,7 @@ from typing import Final
 from client import process
 from client.errors import ClientError, CommandFailed
 from client.hypervisor.driver import MediumRole, VmSpec
-from client.hypervisor.errors import StartFailed
+from client.hypervisor.errors import SlowHypervisor, StartFailed
 from client.hypervisor.qemu import accel, cable, console, saved
 from client.hypervisor.qemu.cmdline import TCG, Launch, build_command
 from client.hypervisor.qemu.find import Qemu
@@ -51,6 +51,11 @@ class Launcher:
     def usable(self) -> tuple[str, ...]:
         """Accelerators that have not failed here, fastest first."""
         return accel.usable(self._verdicts, self._present, self._host)
+
+    @property
+    def slowness(self) -> SlowHypervisor | None:
+        """What the volunteer should know of the speed; None when there is nothing."""
+        return accel.slowness(self._verdicts, self._present, self._host)
 
     async def start(self, machine: Machine, spec: VmSpec) -> None:
         """Start a VM that has no process; the caller holds its lock.

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from client.clock import SystemClock
-from client.hypervisor.qemu.accel import SPEED, LifeWatch, present, usable
+from client.hypervisor.qemu.accel import SPEED, LifeWatch, present, slowness, usable
 from client.hypervisor.verdicts import Verdicts
+from client.messages import sentence
 
 
 def test_a_failed_accelerator_is_left_out(tmp_path: Path) -> None:
@@ -40,3 +41,14 @@ def test_only_running_time_counts_as_silence() -> None:
 def test_tcg_is_always_there_and_last(system: str) -> None:
     assert present(system)[-1] == "tcg"
     assert len(present(system)) <= 2
+
+
+def test_the_volunteer_is_told_when_guests_run_slowly(tmp_path: Path) -> None:
+    verdicts = Verdicts(tmp_path / "verdicts", SystemClock())
+    assert slowness(verdicts, ("kvm", "tcg"), "here") is None
+    verdicts.remember("kvm", "here", works=False)
+    failed, absent = slowness(verdicts, ("kvm", "tcg"), "here"), slowness(verdicts, ("tcg",), "here")
+    assert failed is not None and absent is not None
+    assert "about 17 times slower" in sentence(failed).text
+    assert "install VirtualBox" in sentence(failed).doing and "kvm" in sentence(failed).doing
+    assert failed.remedy != absent.remedy

@@ -4,22 +4,26 @@ from pathlib import Path
 
 import pytest
 
-from client.errors import BadInput
+from client.errors import BadInput, ClientError, ToolMissing
 from client.hypervisor.driver import DriverReport
-from client.hypervisor.errors import NoHypervisor
+from client.hypervisor.errors import HypervisorUnproven, NoHypervisor, NoSuchVm, NotSupportedByDriver
 from client.hypervisor.fake import FakeDriver
 from client.hypervisor.registry import FACTORIES, choose, make
+from client.messages import sentence
 
 
 class RankedDriver(FakeDriver):
-    def __init__(self, name: str, speed: int) -> None:
+    def __init__(self, name: str, speed: int, reasons: tuple[ClientError, ...] = ()) -> None:
         super().__init__(Path("nowhere"))
+        self.reasons = reasons
         self.name = name
         self.speed = speed
         self.closed = False
 
     async def probe(self) -> DriverReport:
-        return DriverReport(self.name, available=self.speed > 0, speed=self.speed)
+        return DriverReport(
+            self.name, self.speed > 0, speed=self.speed, problem="" if self.speed else "broken", reasons=self.reasons
+        )
 
     async def close(self) -> None:
         self.closed = True
@@ -51,6 +55,21 @@ async def test_none_works(tmp_path: Path) -> None:
     with pytest.raises(NoHypervisor) as caught:
         await choose(None, tmp_path, (), factories)
     assert caught.value.looked_for == ("one", "two")
+
+
+async def test_each_drivers_reason_is_said(tmp_path: Path) -> None:
+    drivers, factories = ranked(one=0, two=0, fast=0)
+    drivers["one"].reasons = (ToolMissing("VBoxManage", "virtualbox"), NoSuchVm("never shown"))
+    drivers["fast"].reasons = (NotSupportedByDriver("Fast", "run"),)
+    with pytest.raises(NoHypervisor) as caught:
+        await choose(None, tmp_path, (), factories)
+    missing, unproven, unsupported = caught.value.reasons
+    assert isinstance(missing, ToolMissing) and isinstance(unsupported, NotSupportedByDriver)
+    assert isinstance(unproven, HypervisorUnproven) and (unproven.driver, unproven.cause) == ("two", "broken")
+    said = sentence(caught.value).text
+    assert "VBoxManage is not installed. two is installed, but" in said
+    assert said.endswith("Fast cannot run a virtual machine.")
+    assert sentence(NoHypervisor(("one",))).text.endswith("(looked for: one).")
 
 
 async def test_unknown_names(tmp_path: Path) -> None:
