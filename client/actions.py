@@ -11,9 +11,22 @@ from client.appliance.agent import build_agent
 from client.appliance.context import ContextSettings, build_context_medium
 from client.appliance.manifest import Appliance
 from client.clock import Clock
+from client.errors import ClientError
 from client.guest.channel import LinkChannel
 from client.guest.tracker import GuestTracker
-from client.hypervisor.driver import DirectBoot, Feature, Medium, MediumRole, Route, VmSpec
+from client.hypervisor.driver import (
+    INBOX_BLOCK_BYTES,
+    OUTBOX_HEADER_BYTES,
+    DirectBoot,
+    Driver,
+    Exchange,
+    Feature,
+    Medium,
+    MediumRole,
+    Route,
+    VmSpec,
+)
+from client.hypervisor.errors import InvalidVmState
 from client.log import logger
 from client.parts import Parts
 from client.reconcile import Step
@@ -26,8 +39,43 @@ XMPP_ADDRESS: Final = ("10.0.2.100", 5222)
 CHIRP_ADDRESS: Final = ("10.0.2.101", 9094)
 #: a saved guest whose token ends sooner than this is not worth restoring
 TOKEN_MARGIN: Final = timedelta(minutes=5)
+#: of each way that large files take into a guest and out of it; sparse
+EXCHANGE_MIB: Final = 64
 #: what a guest may take to save its job and go
 SHUT_DOWN_S: Final = 15.0
+
+
+class VmExchange:
+    """One VM's way for large files, as `client.guest.files` wants it."""
+
+    outbox_header_bytes = OUTBOX_HEADER_BYTES
+    inbox_block_bytes = INBOX_BLOCK_BYTES
+
+    def __init__(self, driver: Driver, vm_id: str, size_mib: int = EXCHANGE_MIB) -> None:
+        self._driver = driver
+        self._vm_id = vm_id
+        self._size_mib = size_mib
+
+    async def size_bytes(self) -> int:
+        """Its size; 0 when the VM has none, as one that was defined by an older client."""
+        try:
+            await self.outbox()
+        except ClientError:
+            return 0
+        return self._size_mib << 20
+
+    async def insert(self, path: Path | None) -> None:
+        """See the driver's Exchange."""
+        await self._power().insert(self._vm_id, path)
+
+    async def outbox(self) -> Path:
+        """See the driver's Exchange."""
+        return await self._power().outbox(self._vm_id)
+
+    def _power(self) -> Exchange:
+        if self._driver.exchange is None:
+            raise InvalidVmState(self._vm_id, "exchange files", "without an exchange")
+        return self._driver.exchange
 
 
 @cache
@@ -167,6 +215,7 @@ class Actions:
             routes=routes,
             internet=self._internet(),
             accelerator=preferences.text("hypervisor.accelerator"),
+            exchange_mib=EXCHANGE_MIB if parts.driver.exchange is not None else 0,
         )
 
     def _place(self, name: str) -> Path:

@@ -44,6 +44,16 @@ class Stop:
 
 
 @dataclass(frozen=True)
+class PowerOff:
+    """End the guest without saving its state, and run nothing until Start; its job goes on from its checkpoint."""
+
+
+@dataclass(frozen=True)
+class Reset:
+    """As by the reset button of a guest that runs; nothing else changes."""
+
+
+@dataclass(frozen=True)
 class Quit:
     """End the program; no VM stays running."""
 
@@ -58,4 +68,4 @@ class DismissProblem:
     about: str
 
 
-Command = Start | Pause | Resume | Finish | Stop | Quit | DismissProblem
+Command = Start | Pause | Resume | Finish | Stop | PowerOff | Reset | Quit | DismissProblem

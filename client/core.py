@@ -14,7 +14,7 @@ from typing import Final
 from client.appliance.cache import ApplianceCache
 from client.board import Board
 from client.clock import Clock, SystemClock
-from client.commands import Command, DismissProblem, Pause, Quit
+from client.commands import Command, DismissProblem, Pause, Quit, Reset
 from client.errors import ClientError
 from client.headline import activity_of, headline_of
 from client.history import History
@@ -68,6 +68,7 @@ class Core:
         self._journal = Journal(paths.journal)
         self._history = History(paths.history)
         self._blocked = True
+        self._keeper: VmKeeper | None = None
 
     def load(self) -> None:
         """Read what the last run left: intent, journal, history. Before `handle` and `run`."""
@@ -98,24 +99,35 @@ class Core:
         if isinstance(command, DismissProblem):
             self.board.settle(command.code, about=command.about)
             return
-        self._set_intent(obey(self._intent, command))
+        if isinstance(command, Reset):
+            if self._keeper is not None:
+                self._keeper.reset()
+        else:
+            self._set_intent(obey(self._intent, command))
         if isinstance(command, Quit):
             logger("core").info("Leaving; the work is %s", "saved" if command.work == "save" else "stopped")
         until = command.until if isinstance(command, Pause) else None
         logger("core").info("Command: %s%s", type(command).__name__.lower(), f" until {until}" if until else "")
+
+    def machine(self, vm_id: str) -> VmKeeper | None:
+        """The keeper of a VM, for errands in its guest; None when there is no such VM now."""
+        return self._keeper if vm_id == VM_ID else None
 
     async def _work(self) -> None:
         parts = await self._find_parts()
         if parts is None:
             return
         keeper = VmKeeper(parts, VM_ID, wake=self._wake.set, on_finished=self._finish)
+        keeper.errands.load()
         parts.driver.on_change(lambda _: self._wake.set())
         link = asyncio.create_task(supervise("guest link", keeper.run_link, self._show_failure))
         try:
             self._blocked = False
+            self._keeper = keeper
             self.board.settle(about="core")
             await self._turn_until_left(keeper, parts.driver)
         finally:
+            self._keeper = None
             link.cancel()
             await asyncio.gather(link, return_exceptions=True)
             await keeper.close()
@@ -229,7 +241,9 @@ def _load_intent(paths: Paths) -> Intent:
         until = datetime.fromisoformat(said["paused_until"]) if said["paused_until"] else None
         if until is not None and until.tzinfo is None:
             raise ValueError("a time without a zone")
-        return Intent(bool(said["working"]), bool(said["paused"]), until, bool(said["finishing"]))
+        return Intent(
+            bool(said["working"]), bool(said["paused"]), until, bool(said["finishing"]), bool(said.get("off"))
+        )
     except FileNotFoundError:
         return Intent()
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -243,5 +257,6 @@ def _save_intent(paths: Paths, intent: Intent) -> None:
         "paused": intent.paused,
         "paused_until": intent.paused_until.isoformat() if intent.paused_until else "",
         "finishing": intent.finishing,
+        "off": intent.off,
     }
     write_atomic(paths.intent, json.dumps(said).encode())

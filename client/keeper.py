@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Final
 
 from client import process
-from client.actions import Actions
+from client.actions import Actions, VmExchange
 from client.errors import ClientError
 from client.guest.channel import LinkChannel
+from client.guest.errands import Errands
 from client.guest.health import Pulse, Remedy, judge, lives_well
 from client.guest.tracker import GuestTracker
 from client.history import FinishedJob
@@ -38,7 +39,11 @@ _OVER_WITH_LIFE: Final = ("guest-hung", "guest-hung-again", "guest-ends-early", 
 
 
 class VmKeeper:
-    """The wheel of one VM. `turn` is called about once a second and whenever something changed."""
+    """The wheel of one VM. `turn` is called about once a second and whenever something changed.
+
+    Attributes:
+        errands: what the guest does besides its jobs. To be loaded before the link is run.
+    """
 
     def __init__(
         self,
@@ -60,6 +65,8 @@ class VmKeeper:
         self._on_finished = on_finished
         self._tracker = GuestTracker()
         self._channel = LinkChannel(lambda: parts.driver.open_link(vm_id), self._hear, parts.clock)
+        exchange = VmExchange(parts.driver, vm_id)
+        self.errands = Errands(parts.paths.errands(vm_id), self._channel.send, parts.clock, exchange)
         self._actions = Actions(parts, vm_id, self._channel, self._tracker)
         self._action: asyncio.Task[None] | None = None
         self._step = Step.NOTHING
@@ -68,6 +75,7 @@ class VmKeeper:
         self._running_since = parts.clock.monotonic()
         self._usual_boot_s = 0.0
         self._spoke = False
+        self._reset_asked = False
         self._troubles = 0
         self._failures = 0
         self._early_ends = 0
@@ -81,6 +89,15 @@ class VmKeeper:
         """Keep the guest link open until cancelled."""
         await self._channel.run()
 
+    def reset(self) -> None:
+        """Have the guest reset, if it runs; a step like any other, taken at the next turn."""
+        self._reset_asked = True
+        self._wake()
+
+    async def console(self, limit_bytes: int) -> str:
+        """The end of what the guest printed; raises ClientError."""
+        return await self._parts.driver.console_tail(self._vm_id, limit_bytes)
+
     async def turn(self, intent: Intent) -> bool:
         """Look, and take the next step if one is due. Returns whether what is wanted has been reached."""
         if intent.finishing != self._intent.finishing:
@@ -92,7 +109,7 @@ class VmKeeper:
         if self._action is not None and not self._action.done():
             if self._step is Step.FETCH and want is not Want.RUN:
                 self._action.cancel()
-        elif (step := next_step(want, self._observe())) is not Step.NOTHING:
+        elif (step := self._next_step(want)) is not Step.NOTHING:
             self._step = step
             self._action = asyncio.create_task(self._act(step))
         self._watch_login()
@@ -101,10 +118,17 @@ class VmKeeper:
         return idle and settled(want, self._info.state, bool(self._info.pids))
 
     async def close(self) -> None:
-        """End a step under way; the next start takes it again."""
+        """End a step under way; the next start takes it again, and what is to be done in the guest too."""
+        await self.errands.close()
         if self._action is not None and not self._action.done():
             self._action.cancel()
             await asyncio.gather(self._action, return_exceptions=True)
+
+    def _next_step(self, want: Want) -> Step:
+        asked, self._reset_asked = self._reset_asked, False
+        if asked and want is Want.RUN and self._info.state in _UP:
+            return Step.RESET
+        return next_step(want, self._observe())
 
     def _observe(self) -> Observed:
         now = self._parts.clock.monotonic()
@@ -188,6 +212,7 @@ class VmKeeper:
         clock = self._parts.clock
         if message.kind == "log":
             self._pass_on(message)
+        if self.errands.take(message, self._channel.peer) or message.kind == "log":
             return
         before = self._tracker.job
         self._tracker.take(message, clock.now(), clock.monotonic())
@@ -247,6 +272,8 @@ class VmKeeper:
         if before.state in _UP and now.accelerator != before.accelerator and before.accelerator:
             self._running_since = self._parts.clock.monotonic()
         acting = self._action is not None and not self._action.done()
+        if now.state in {VmState.DEFINED, VmState.ABSENT} and not acting:
+            self.errands.went_off()
         if before.state in _UP and now.state in {VmState.DEFINED, VmState.FAILED} and not acting:
             self._gone_at = self._parts.clock.monotonic()
             self._not_before = max(self._not_before, self._gone_at + LAST_WORDS_S)

@@ -2,10 +2,11 @@
 
 It runs over anything that carries bytes: a UART, a virtio-serial port, a socket. Each line is one JSON object:
 
-    {"v": 1, "i": "c0ffee", "n": 17, "o": 16, "a": 4, "k": "job", "b": {...}}
+    {"v": 1, "i": "c0ffee", "n": 17, "o": 16, "a": 4, "t": "beef", "k": "job", "b": {...}}
 
 `v` is the protocol's version, `i` names this start of the sender, `n` is its sequence number (from 1; 0 for messages
-that may be lost), `o` the oldest number that it still keeps, `a` the highest number that it received in order, `k` the
+that may be lost), `o` the oldest number that it still keeps, `a` the highest number that it received in order
+from the start of the peer that `t` names (one that began anew must not take it for a word on its own numbers), `k` the
 kind and `b` its fields. Messages of RELIABLE kinds are numbered, kept by the sender until acknowledged, and taken by
 the receiver in order only: one that comes after a gap is dropped, and a `hello` asks for all that is kept. The others
 (heartbeats, pings) are neither numbered nor kept. A new `i` means that the peer began anew, with number 1.
@@ -162,7 +163,7 @@ KINDS: Final[Mapping[str, Mapping[str, _Check]]] = {
     "file_room": {"transfer_id": _ID, "offset": _COUNT},
     "file_round": {"transfer_id": _ID, "offset": _COUNT, "size_bytes": _COUNT, "sha256": _digest},
     "message": {"number": _COUNT, "topic": _WORD, "text": _exact(MAX_MESSAGE)},
-    "message_taken": {"number": _COUNT},
+    "message_taken": {"number": _COUNT, "again": _flag},
 }
 #: Kinds that may be lost: the next one says it all.
 _FLEETING: Final = frozenset({"hello", "heartbeat", "ping"})
@@ -292,6 +293,7 @@ class LinkEnd:
     def _line(self, number: int, kind: str, fields: Mapping[str, Any]) -> bytes:
         oldest = next(iter(self._kept), self._last_sent + 1)
         said = {"v": VERSION, "i": self.boot_id, "n": number, "o": oldest, "a": self._last_received}
+        said["t"] = self.peer_boot_id
         # A leading newline ends whatever half line a reset or a garbled byte left in the peer's buffer.
         return b"\n" + json.dumps({**said, "k": kind, "b": fields}, separators=(",", ":")).encode() + b"\n"
 
@@ -303,6 +305,8 @@ class LinkEnd:
             version, number, oldest = int(said["v"]), int(said["n"]), int(said["o"])
             confirmed, peer = int(said["a"]), str(said["i"])[:64]
             kind, body = said["k"], said["b"]
+            # A guest that was saved by an older client says no `t`.
+            meant = said.get("t", self.boot_id) == self.boot_id
         except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
             self.dropped.malformed += 1
             return None
@@ -311,7 +315,7 @@ class LinkEnd:
             return None
         if peer != self.peer_boot_id:
             self.peer_boot_id, self._last_received, self._asked_again_at = peer, 0, -1
-        for kept in [n for n in self._kept if n <= confirmed]:
+        for kept in [n for n in self._kept if meant and n <= confirmed]:
             del self._kept[kept]
         if kind == "hello":
             self._is_asked = True

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from client.commands import Finish, Pause, Quit, Resume, Start, Stop, WhatOfWork
+from client.commands import Finish, Pause, PowerOff, Quit, Resume, Start, Stop, WhatOfWork
 from client.guest.health import Remedy
 from client.snapshot import Reason, VmState
 
@@ -20,6 +20,7 @@ class Intent:
         working: Start was asked, and no Stop since.
         paused_until: end of a pause, aware UTC; None with `paused` means "until I say".
         finishing: end after the current job.
+        off: what does not work is powered off, not saved.
         leaving: set while the program ends; not kept.
     """
 
@@ -27,6 +28,7 @@ class Intent:
     paused: bool = False
     paused_until: datetime | None = None
     finishing: bool = False
+    off: bool = False
     leaving: WhatOfWork | None = None
 
 
@@ -99,19 +101,20 @@ class Observed:
     executes: bool = False
 
 
-def obey(intent: Intent, command: Start | Pause | Resume | Finish | Stop | Quit) -> Intent:
+def obey(intent: Intent, command: Start | Pause | Resume | Finish | Stop | PowerOff | Quit) -> Intent:
     """The intent after a command. Commands that change nothing are no errors."""
     match command:
         case Start():
-            return replace(intent, working=True, paused=False, paused_until=None, finishing=False)
+            return replace(intent, working=True, paused=False, paused_until=None, finishing=False, off=False)
         case Pause(until):
             return replace(intent, paused=True, paused_until=until) if intent.working else intent
         case Resume():
             return replace(intent, paused=False, paused_until=None)
         case Finish(undo):
             return replace(intent, finishing=intent.working and not undo)
-        case Stop():
-            return replace(intent, working=False, paused=False, paused_until=None, finishing=False)
+        case Stop() | PowerOff():
+            off = isinstance(command, PowerOff)
+            return replace(intent, working=False, paused=False, paused_until=None, finishing=False, off=off)
         case Quit(work):
             return replace(intent, leaving=work)
 
@@ -134,6 +137,8 @@ def wanted(intent: Intent) -> Wanted:
         return Wanted(Want.OFF, Reason("leaving", "The program is ending."))
     if intent.leaving is WhatOfWork.SAVE:
         return Wanted(Want.SAVED, Reason("leaving", "The program is ending; the work is being saved."))
+    if not intent.working and intent.off:
+        return Wanted(Want.OFF, Reason("powered-off", "Powered off; nothing runs until you press Start."))
     if not intent.working:
         return Wanted(Want.SAVED, Reason("stopped-by-user", "Nothing runs until you press Start."))
     if intent.paused:

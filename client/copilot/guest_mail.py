@@ -69,6 +69,8 @@ class Mail:
         number = int(message.fields.get("number", 0))
         if message.kind == "message_taken":
             self._outgoing = [letter for letter in self._outgoing if letter.number > number]
+            if message.fields.get("again"):
+                self._said = number
             self._push(number)
             return
         if number > self._came:

@@ -109,6 +109,7 @@ class Command:
         self._attended = True
         self._read_to_end = False
         self._pieces: deque[tuple[str, bytes]] = deque()
+        self._inherited = False
         self._came: dict[str, int] | None = dict.fromkeys(STREAMS, 0)
         self._taken = dict.fromkeys(STREAMS, 0)
         self._outcome: tuple[Ended, dict[str, int]] | None = None
@@ -185,7 +186,7 @@ class Command:
         """Have a boot of the guest run it; noted first. again: another client has told it already, perhaps."""
         wants = self.entry.wants
         if again:
-            self._came = None
+            self._inherited, self._came = True, None
         else:
             self.entry.boot = boot
             self._ledger.save(self.entry)
@@ -212,10 +213,8 @@ class Command:
             case "exec_took":
                 self._input_taken = min(int(said.get("stdin", 0)), self._input_said)
                 self._note_input()
-                if self._came is None:
-                    # Another client took all up to there.
-                    self._came = {name: int(said.get(name, 0)) for name in STREAMS}
-                    self._taken = dict(self._came)
+                if self._inherited:
+                    self._skip({name: int(said.get(name, 0)) for name in STREAMS})
             case "exec_output":
                 self._take_output(str(said.get("stream", "")), int(said.get("offset", -1)), said.get("data", ""))
             case "exec_done":
@@ -241,6 +240,11 @@ class Command:
         self._told.set()
         self._on_end(self)
 
+    def _skip(self, taken: dict[str, int]) -> None:
+        """Another client took all up to there."""
+        self._came = {name: max(at, (self._came or taken)[name]) for name, at in taken.items()}
+        self._taken = {name: max(at, self._taken[name]) for name, at in taken.items()}
+
     def _take_output(self, stream: str, offset: int, data: str) -> None:
         came = self._came
         if came is None or self.ended is not None or stream not in came or not 0 <= offset <= came[stream]:
@@ -262,7 +266,10 @@ class Command:
             self.finish(Ended(cause="broken", text="the guest sent more than it was asked for"))
 
     def _spool(self, stream: str, data: bytes) -> None:
-        self._ledger.spool(self.entry, stream, data)
+        try:
+            self._ledger.spool(self.entry, stream, data)
+        except OSError as error:
+            logger("guest").warning("An output of the command %s could not be kept: %s", self.exec_id, error)
         self._note_taken(stream, data)
 
     def _note_taken(self, stream: str, data: bytes) -> None:

@@ -10,6 +10,7 @@ from client.guest.files import Exchange, Files
 from client.guest.ledger import Ledger
 from client.guest.mailbox import Mailbox
 from client.link import Message
+from client.log import logger
 
 _MAIL: Final = frozenset({"message", "message_taken"})
 
@@ -49,11 +50,15 @@ class Errands:
 
     def take(self, message: Message, boot: str) -> bool:
         """A message of the guest; whether it was for an errand. boot: names the boot that it comes from."""
-        if boot != self._boot and boot not in self._over:
-            self._meet(boot)
         handler = self._handler(message.kind)
-        if handler is not None and boot == self._boot:
-            handler(message)
+        try:
+            if boot != self._boot and boot not in self._over:
+                self._meet(boot)
+            if handler is not None and boot == self._boot:
+                handler(message)
+        except OSError as error:
+            # What could not be noted on the disk is not confirmed to the guest either, but for commands' ends.
+            logger("guest").warning("An errand in the guest could not be noted: %s", error)
         return handler is not None
 
     def went_off(self) -> None:

@@ -28,7 +28,9 @@ from client.log import logger
 LINK_LIMIT_BYTES: Final = 256 * 1024
 MAX_OPEN: Final = 4
 #: a medium that the guest has not found by then is put in once more
-INSERT_AGAIN_S: Final = 20.0
+INSERT_AGAIN_S: Final = 90.0
+#: of a large file at a time, so that one can see it move
+ROUND_BYTES: Final = 16 << 20
 #: must be left free on the host's disk
 SPARE_BYTES: Final = 256 << 20
 _CHUNK_BYTES: Final = 1 << 20
@@ -239,9 +241,9 @@ class Files:
         part = local.parent / f".{talk.entry.errand_id}{filenames.PART_SUFFIX}"
         try:
             with part.open("wb") as file:
-                if await self._room_of_exchange(size):
+                if room := await self._room_of_exchange(size):
                     async with self._exchange_turn:
-                        sha256 = await self._rounds_out(talk, file, size, on_progress)
+                        sha256 = await self._rounds_out(talk, file, (size, room), on_progress)
                 else:
                     sha256 = await self._pieces_out(talk, file, size, on_progress)
                 await asyncio.to_thread(_to_disk, file)
@@ -273,13 +275,16 @@ class Files:
             raise FileNotMoved(talk.entry.wants["path"], "what arrived is not what was sent")
         return digest.hexdigest()
 
-    async def _rounds_out(self, talk: Talk, file: BinaryIO, size: int, on_progress: OnProgress) -> str:
+    async def _rounds_out(
+        self, talk: Talk, file: BinaryIO, size_and_room: tuple[int, int], on_progress: OnProgress
+    ) -> str:
         exchange = self._exchange
         assert exchange is not None, "asked before"
+        size, room = size_and_room
         digest, at = hashlib.sha256(), 0
         while at < size:
             talk.rounds.pop(at, None)
-            self._say("file_round", transfer_id=talk.entry.errand_id, offset=at, size_bytes=size - at)
+            self._say("file_round", transfer_id=talk.entry.errand_id, offset=at, size_bytes=min(room, size - at))
             length, sha256 = await talk.next_round(at)
             if not 0 < length <= size - at:
                 raise FileNotMoved(talk.entry.wants["path"], "the guest wrote nothing, or more than there is")
@@ -295,7 +300,7 @@ class Files:
         if size <= LINK_LIMIT_BYTES or self._exchange is None:
             return 0
         room = await self._exchange.size_bytes() - INBOX_HEADER_BYTES
-        return max(0, room - room % self._exchange.inbox_block_bytes)
+        return max(0, min(ROUND_BYTES, room - room % self._exchange.inbox_block_bytes))
 
 
 def _ignore(_done: int, _total: int) -> None:

@@ -103,7 +103,7 @@ class Mailbox:
         if self._from[0] != boot:
             self._from = (boot, 0)
         self._said = 0
-        self._say("message_taken", number=self._from[1])
+        self._say("message_taken", number=self._from[1], again=True)
         self._push()
 
     def take(self, message: Message) -> None:
@@ -111,9 +111,12 @@ class Mailbox:
         number = int(message.fields.get("number", 0))
         if message.kind == "message_taken":
             self._take_confirmation(number)
-        elif number > self._from[1]:
+        elif number == self._from[1] + 1:
             self._record(number, str(message.fields.get("topic", "")), str(message.fields.get("text", "")))
             self._say("message_taken", number=number)
+        elif number > self._from[1]:
+            # One before it could not be recorded.
+            self._say("message_taken", number=self._from[1], again=True)
 
     def _take_confirmation(self, number: int) -> None:
         left = [letter for letter in self._outgoing if letter.number > number]

@@ -61,6 +61,21 @@ def test_a_host_that_starts_anew_is_obeyed_by_the_same_guest() -> None:
     assert kinds(guest, fresh.hello() + fresh.send("shutdown")) == ["hello", "shutdown"]
 
 
+def test_a_host_that_starts_anew_takes_no_confirmation_of_the_former_one() -> None:
+    guest, host = ends()
+    list(guest.receive(host.send("finish") + host.send("finish", undo=True)))
+    late = guest.acknowledge()
+    fresh = LinkEnd("host-2")
+    lost = fresh.send("shutdown")
+    list(fresh.receive(late))
+    assert fresh.unacknowledged == 1
+    list(fresh.receive(guest.acknowledge()))
+    assert fresh.unacknowledged == 1
+    assert kinds(guest, lost) == ["shutdown"]
+    list(fresh.receive(guest.acknowledge()))
+    assert fresh.unacknowledged == 0
+
+
 def test_a_peer_that_never_confirms_costs_bounded_memory() -> None:
     guest, _ = ends()
     for _ in range(3 * MAX_KEPT):
