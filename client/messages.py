@@ -221,7 +221,7 @@ SENTENCES: Final[dict[str, Sentence]] = {
         Severity.ERROR,
     ),
     "mac-approval-missing": Sentence(
-        "macOS has not been allowed to load VirtualBox's system extension.",
+        "This Mac has not been allowed to load VirtualBox's system extension.",
         "Open System Settings, Privacy & Security, allow the software of Oracle, and restart the computer.",
         Severity.ERROR,
     ),

@@ -18,6 +18,7 @@ _UUID: Final = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _VERSION: Final = re.compile(r"^(\d+)\.(\d+)\.(\d+)(?:[_-][\w.~+-]*?)?(?:r(\d+))?\s*$", re.MULTILINE)
 _LISTED_VM: Final = re.compile(rf'^(?:"(?P<name>.*)"|(?P<bare>{INACCESSIBLE})) \{{(?P<uuid>{_UUID})\}}$', re.MULTILINE)
 _KEY: Final = re.compile(r'^("(?:[^"\\]|\\.)*"|[A-Za-z][^="]*)=(.*)$')
+_OLD_PATH: Final = re.compile(r'^"[A-Za-z]:\\(?!\\)')
 _ESCAPED: Final = re.compile(r'\\([\\"])')
 _FIELD: Final = re.compile(r"^(\S[^:]*):[ \t]*(.*)$")
 _USAGE: Final = re.compile(rf"^.*? \(UUID: (?P<vm>{_UUID})\)(?: \[.*\])?$")
@@ -150,8 +151,9 @@ def _is_closed(value: str, lines: list[str], at: int) -> bool:
     # Not only at the end: `VideoMode="720,400,0"@0,0 1`.
     if re.search(r'(?<!\\)(?:\\\\)*"', value[1:]):
         return True
-    # Older versions do not escape: then a path that ends in a backslash closes here, and a new key follows.
-    return value[1:].endswith('"') and (at >= len(lines) or not lines[at] or _KEY.match(lines[at]) is not None)
+    # Older versions do not escape: there a path that ends in a backslash closes here, and a new key follows.
+    is_path = _OLD_PATH.match(value) is not None and value.endswith('"')
+    return is_path and (at >= len(lines) or not lines[at] or _KEY.match(lines[at]) is not None)
 
 
 def _unquote(text: str) -> str:

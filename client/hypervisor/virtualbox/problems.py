@@ -240,7 +240,7 @@ class NotEnoughMemory(HypervisorError):
 
 @dataclass(eq=False)
 class EndedAtStart(HypervisorError):
-    """The VM's process ended before the VM ran; why stands in its log (`verdict.name_of` reads it).
+    """The VM's process ended before the VM ran; why stands in its VBox.log (`verdict.name_of` reads it).
 
     Attributes:
         log: where VirtualBox says more may stand; empty when it does not.
@@ -249,6 +249,22 @@ class EndedAtStart(HypervisorError):
     code: ClassVar[str] = "virtualbox-ended-at-start"
     vm: str
     log: str
+    said: str
+
+
+@dataclass(eq=False)
+class StateNotSaved(HypervisorError):
+    """The state could not be written; the VM is as before. VirtualBox does not say why: mostly no space."""
+
+    code: ClassVar[str] = "virtualbox-state-not-saved"
+    said: str
+
+
+@dataclass(eq=False)
+class PipeRefused(HypervisorError):
+    """A serial port's socket cannot be made: its folder is gone, it is in use, or its path is too long."""
+
+    code: ClassVar[str] = "virtualbox-pipe-refused"
     said: str
 
 

@@ -12,7 +12,7 @@ from client.hypervisor.virtualbox.problems import (
     VirtualBoxBroken,
     VirtualBoxSilent,
 )
-from client.hypervisor.virtualbox.verdict import classify
+from client.hypervisor.virtualbox.verdict import classify, without_warning
 
 #: What VirtualBox says while another of its processes is just opening, closing or ending something. A VM that it
 #: cannot read (`VmInaccessible`) stays so, and is not asked for again.
@@ -96,7 +96,7 @@ class VBoxManage:
         problem: ClientError | None = classify(words, done.exit_code, done.text, _folded(done.stderr))
         if problem is not None:
             raise problem
-        return done.text
+        return without_warning(done.text)
 
 
 def _folded(raw: bytes) -> str:

@@ -15,10 +15,10 @@ from client.hypervisor.virtualbox import problems
 
 #: How much of what VBoxManage said goes into an error.
 _TAIL_CHARS: Final = 2000
-_ERROR: Final = re.compile(r"^(?:[\w.]+[\\/])*VBox(?:Manage|Headless)(?:\.exe)?: error:[ \t]*(.*)$", re.MULTILINE)
+_ERROR: Final = re.compile(r"^\S*VBox(?:Manage|Headless)(?:\.exe)?: error:[ \t]*(.*)$", re.MULTILINE)
 #: Printed at each call on a computer without the kernel module, whatever the call does.
-_WARNING: Final = re.compile(r"^WARNING: .*(?:\n(?:[ \t].*|[ \t]*)$)*\n?", re.MULTILINE)
-_QUOTED: Final = re.compile(r"'([^'\n]+)'")
+_WARNING: Final = re.compile(r"WARNING: [^\n]*vboxdrv[^\n]*(?:\n[ \t][^\n]*|\n)*")
+_QUOTED: Final = re.compile(r"'([^'\n]+)'|\"([^\"\n]+)\"|\{([0-9a-f-]{36})\}")
 #: The shell's words for "cannot be executed" and "not found".
 _CANNOT_RUN: Final = frozenset({126, 127})
 
@@ -28,7 +28,7 @@ _Maker = Callable[[str], ClientError]
 def _named(text: str) -> str:
     """What the message puts between quotes first."""
     found = _QUOTED.search(text)
-    return found[1] if found else ""
+    return next(filter(None, found.groups())) if found else ""
 
 
 def _holder(text: str) -> str:
@@ -68,30 +68,36 @@ _RULES: Final[tuple[tuple[str, _Maker], ...]] = (
     (r"vboxdrv kernel module is not loaded|vboxdrv does not exist", problems.KernelModuleMissing),
     (r"[Ll]icense.*(?:accept|agree)|accept-license", problems.ExtensionPackLicence),
     (r"[Ee]xtension [Pp]ack|VERR_EXTPACK|Implementation of the USB 2\.0", problems.ExtensionPackMissing),
-    (r"VERR_SSM_\w+|[Ss]aved state file .*(?:corrupt|invalid|missing)", problems.SavedStateUnusable),
+    (r"VERR_SSM_\w+|[Ss]aved state file .*(?:is invalid|does not exist)", problems.SavedStateUnusable),
+    (r"Failed to save machine state", problems.StateNotSaved),
+    (r"NamedPipe#\d+ failed", problems.PipeRefused),
     (r"VERR_NO_(?:\w+_)?MEMORY|VERR_GMM_\w+|_OUT_?OF_?MEMORY", problems.NotEnoughMemory),
     (r"Failed to create the VirtualBox object|COM server is not running", problems.ServiceDead),
     (r"Failed to initialize COM|NS_ERROR_CALL_FAILED|NS_ERROR_ABORT|CO_E_SERVER_EXEC", problems.ServiceDead),
     (r"0x800706[bB][aAeE]|RPC_[SE]_\w+|VBoxSVC became unavailable", problems.ServiceDead),
     (r"REGDB_E_CLASSNOTREG|NS_ERROR_FACTORY_NOT_REGISTERED|object is not ready", problems.ServiceDead),
-    (r"already locked (?:for|by) a session", _with_name(problems.SessionLocked)),
-    (
-        r"object functionality is limited|VBOX_E_XML_ERROR|'[^'\n]*\.vbox'.*for reading",
-        _with_name(problems.VmInaccessible),
-    ),
-    (r"is locked for (?:reading|writing)", _with_name(problems.MediumInUse)),
+    (r"already locked (?:for|by) a session|while it is locked", _with_name(problems.SessionLocked)),
+    (r"object functionality is limited|VBOX_E_XML_ERROR", _with_name(problems.VmInaccessible)),
+    (r"'[^'\n]*\.vbox'(?:.*for reading|, line)", _with_name(problems.VmInaccessible)),
     (r"VBOX_E_OBJECT_IN_USE|is (?:still|already) attached to|has \d+ child", _with_name(problems.MediumInUse)),
+    (r"is locked for (?:reading|writing)|Failed to lock (?:source|target) media", _with_name(problems.MediumInUse)),
     (r"already exists|VERR_ALREADY_EXISTS|already registered", _with_name(problems.ObjectExists)),
-    (r"terminated unexpectedly during startup", _ended),
+    (r"terminated unexpectedly during startup|session was closed before any attempt", _ended),
     (r"VBOX_E_INVALID_VM_STATE|VBOX_E_INVALID_SESSION_STATE|is not currently running", problems.WrongState),
     (r"not mutable|[Ii]nvalid machine state|VBOX_E_INVALID_OBJECT_STATE", problems.WrongState),
-    (r"VBOX_E_OBJECT_NOT_FOUND|Could not find a |does not exist", _with_name(problems.ObjectNotFound)),
+    (r"VERR_ACCESS_DENIED|VERR_WRITE_PROTECT|Permission denied", problems.VirtualBoxDenied),
+    (
+        r"VBOX_E_OBJECT_NOT_FOUND|Could not find a |Cannot open file .*VERR_FILE_NOT_FOUND",
+        _with_name(problems.ObjectNotFound),
+    ),
     (r"Could not (?:find|open) (?:file for )?the medium|VERR_VD_\w+", _with_name(problems.MediumUnreadable)),
     (r"VERR_(?:FILE|PATH)_NOT_FOUND|VBOX_E_FILE_ERROR", _with_name(problems.MediumUnreadable)),
-    (r"VERR_ACCESS_DENIED|VERR_WRITE_PROTECT|E_ACCESSDENIED|Permission denied", problems.VirtualBoxDenied),
+    (r"E_ACCESSDENIED", problems.VirtualBoxDenied),
 )
 #: The command line itself is at fault.
 _USAGE: Final = re.compile(
+    # Printed before help that nobody asked for; the error text may be empty then.
+    r"Command Line Management Interface Version|"
     r"[Uu]nknown (?:option|command|subcommand)|[Ii]nvalid (?:option|parameter|command|subcommand|argument)"
     r"|[Uu]nrecognized|[Ss]yntax error|VERR_GETOPT|[Tt]oo (?:few|many) (?:parameters|arguments)"
 )
@@ -111,12 +117,21 @@ def classify(
     if exit_code in _CANNOT_RUN:
         return problems.VirtualBoxBroken(_tail(stderr or stdout))
     errors = _ERROR.findall(stderr)
+    stdout = without_warning(stdout)
     if not errors and _ERROR.match(stdout.lstrip()):
         errors = _ERROR.findall(stdout)
     if not errors and not exit_code:
         return None
-    said = "\n".join(errors).strip() or _WARNING.sub("", stderr).strip() or stdout.strip()
-    return name_of(_tail(said), platform) or _unnamed(words, exit_code, _tail(said))
+    said = "\n".join(errors).strip() if errors else without_warning(stderr).strip() or stdout.strip()
+    return name_of(_tail(said), platform) or _unnamed(words, exit_code, _tail(said), stderr)
+
+
+def without_warning(text: str) -> str:
+    """What was printed, without the warning about the missing kernel module that may stand before it.
+
+    Debian's start script prints it on standard output, Oracle's on standard error.
+    """
+    return _WARNING.sub("", text, count=1) if text.startswith("WARNING: ") else text
 
 
 def name_of(text: str, platform: str = sys.platform) -> ClientError | None:
@@ -130,8 +145,8 @@ def name_of(text: str, platform: str = sys.platform) -> ClientError | None:
     return None
 
 
-def _unnamed(words: tuple[str, ...], exit_code: int, said: str) -> ClientError:
-    if _USAGE.search(said):
+def _unnamed(words: tuple[str, ...], exit_code: int, said: str, stderr: str) -> ClientError:
+    if _USAGE.search(said or stderr):
         return problems.OptionRefused(words, said)
     return problems.VirtualBoxFailed(words, exit_code, said or "nothing")
 
