@@ -16,6 +16,7 @@ from typing import Any, Final
 from client import filenames, process
 from client.errors import DiskFull
 from client.hypervisor.driver import Route, VmSpec
+from client.hypervisor.qemu.known_file import KnownFile
 from client.hypervisor.spec_file import build_spec_text, parse_spec
 from client.process import Identity
 
@@ -65,6 +66,8 @@ class VmFolder:
         self.inbox = path / filenames.VM_INBOX
         self.outbox = path / filenames.VM_OUTBOX
         self.pidfile = path / filenames.VM_PID
+        self._spec: KnownFile[VmSpec | None] = KnownFile(path / filenames.VM_SPEC, parse_spec, None)
+        self._record = KnownFile(path / filenames.VM_RECORD, _parse_record, Record())
 
     @property
     def vm_id(self) -> str:
@@ -73,14 +76,12 @@ class VmFolder:
 
     def spec(self) -> VmSpec | None:
         """The spec; None when there is none or it cannot be read, that is: the folder is half-made."""
-        try:
-            return parse_spec((self.path / filenames.VM_SPEC).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
+        return self._spec.value()
 
     def write_spec(self, spec: VmSpec) -> None:
         """Keep the spec; from now on the VM is defined."""
-        write_whole(self.path / filenames.VM_SPEC, build_spec_text(spec))
+        write_whole(self._spec.path, build_spec_text(spec))
+        self._spec.forget()
 
     def write_routes(self, routes: tuple[Route, ...]) -> None:
         """Write the relays' allow-list; holds for connections made from now on."""
@@ -89,18 +90,15 @@ class VmFolder:
 
     def record(self) -> Record:
         """What is known of the process; a fresh one when nothing is."""
-        try:
-            plain: dict[str, Any] = json.loads((self.path / filenames.VM_RECORD).read_text(encoding="utf-8"))
-            return Record(**plain)
-        except (OSError, ValueError, TypeError):
-            return Record()
+        return self._record.value()
 
     def write_record(self, **changes: Any) -> Record:
         """Change fields of the record; returns the new one."""
         before = self.record()
         after = replace(before, **changes)
         if after != before:
-            write_whole(self.path / filenames.VM_RECORD, json.dumps(asdict(after)))
+            write_whole(self._record.path, json.dumps(asdict(after)))
+            self._record.forget()
         return after
 
     def running(self) -> Identity | None:
@@ -140,6 +138,10 @@ class VmFolder:
         """Remove it all."""
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.path)
+
+
+def _parse_record(text: str) -> Record:
+    return Record(**json.loads(text))
 
 
 def write_whole(path: Path, text: str) -> None:
