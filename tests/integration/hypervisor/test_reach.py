@@ -159,3 +159,28 @@ async def test_internet_opens_the_hosts_own_services_too(driver: QemuDriver, tmp
         assert answer == repr(hashlib.sha256(b"x").hexdigest().encode())
         assert len(on_loopback) == 1
         await line.close()
+
+
+async def test_with_the_cable_out_not_even_the_routes(driver: QemuDriver, tmp_path: Path) -> None:
+    """Whatever the guest does: the cable is cut at the host's end, and a restored guest does not bring it back."""
+    assert driver.live is not None
+    async with serving(digest) as (port, got):
+        line = await boot(driver, tmp_path, (replace(OPEN, port=port),))
+        attempt = tcp(OPEN.guest_host, OPEN.guest_port, "b'x'")
+        assert await line.value(attempt) == repr(hashlib.sha256(b"x").hexdigest().encode())
+        await driver.live.set_network("one", False)
+        assert await line.value(attempt) in {"TimeoutError", "OSError"}
+        await line.value("os.system('/bin/busybox ip link set eth0 down; /bin/busybox ip link set eth0 up')")
+        assert await line.value(attempt) in {"TimeoutError", "OSError"}
+        await line.close()
+        await driver.save("one")
+        await driver.start("one")
+        line = await Line.open(driver, "one")
+        assert await line.value(attempt) in {"TimeoutError", "OSError"}
+        assert len(got) == 1
+        await driver.live.set_network("one", True)
+        for _ in range(20):
+            if (said := await line.value(attempt)) == repr(hashlib.sha256(b"x").hexdigest().encode()):
+                break
+        assert said == repr(hashlib.sha256(b"x").hexdigest().encode())
+        await line.close()

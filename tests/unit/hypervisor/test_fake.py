@@ -2,14 +2,18 @@
 
 import asyncio
 from asyncio import StreamReader, StreamWriter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from client.errors import BadInput
 from client.hypervisor.demo_guest import Pace, demo_guest
 from client.hypervisor.driver import VmSpec
 from client.hypervisor.errors import SaveFailed
 from client.hypervisor.fake import FakeDriver
+from client.hypervisor.fake_exchange import FakeExchange
+from client.hypervisor.fake_live import Asked, FakeLiveControl
 from client.link import LinkEnd, Message
 from client.snapshot import VmState
 
@@ -98,4 +102,35 @@ async def test_crash_and_reset_are_told(tmp_path: Path) -> None:
     assert told == ["one", "one", "one"]
     await driver.start("one")
     assert (await driver.info("one")).state is VmState.RUNNING
+    await driver.close()
+
+
+async def test_what_was_asked_while_it_ran_can_be_read(tmp_path: Path) -> None:
+    driver = FakeDriver(tmp_path, demo_guest(FAST))
+    assert isinstance(driver.live, FakeLiveControl)
+    await driver.define(SPEC)
+    assert driver.live.asked("one") == Asked()
+    await driver.live.set_network("one", False)
+    await driver.live.set_cpu_cap("one", 40)
+    await driver.live.set_memory("one", 128)
+    assert driver.live.asked("one") == Asked(network=False, cpu_cap_percent=40, memory_mib=128)
+    for percent in (0, 101):
+        with pytest.raises(BadInput):
+            await driver.live.set_cpu_cap("one", percent)
+    await driver.define(replace(SPEC, memory_mib=512))
+    assert driver.live.asked("one") == Asked(), "another VM of that name"
+    await driver.close()
+
+
+async def test_a_fake_guest_can_read_and_write_its_exchange(tmp_path: Path) -> None:
+    driver = FakeDriver(tmp_path / "vms", demo_guest(FAST))
+    assert isinstance(driver.exchange, FakeExchange)
+    await driver.define(replace(SPEC, exchange_mib=1))
+    await driver.start("one")
+    (tmp_path / "file").write_bytes(b"hello".ljust(2048, b"\0"))
+    await driver.exchange.insert("one", tmp_path / "file")
+    assert driver.exchange.inbox("one").read_bytes().startswith(b"hello")
+    await driver.exchange.insert("one", None)
+    assert driver.exchange.inbox("one").read_bytes() == bytes(1 << 20)
+    await driver.destroy("one")
     await driver.close()

@@ -78,6 +78,22 @@ def test_the_link_as_second_serial_line() -> None:
     ]
 
 
+def test_the_exchange_is_two_disks_of_which_the_guest_writes_one() -> None:
+    assert not [one for one in values(build_command(SPEC, LAUNCH), "-drive") if "inbox" in one or "outbox" in one]
+    command = build_command(replace(SPEC, exchange_mib=64), LAUNCH)
+    inbox, outbox = values(command, "-drive")[-2:]
+    assert "file=/vms/one/inbox.raw" in inbox and "readonly=on" in inbox and "format=raw" in inbox
+    assert "file=/vms/one/outbox.raw" in outbox and "readonly" not in outbox and "format=raw" in outbox
+    devices = values(command, "-device")
+    assert {"virtio-blk-pci,drive=inbox,serial=inbox", "virtio-blk-pci,drive=outbox,serial=outbox"} < set(devices)
+
+
+def test_a_vm_can_be_started_held() -> None:
+    command = build_command(SPEC, replace(LAUNCH, is_held=True))
+    assert "-S" in command and "-incoming" not in command
+    assert "-S" not in build_command(SPEC, LAUNCH)
+
+
 def test_accelerators_sandbox_restore_and_extras() -> None:
     launch = replace(LAUNCH, accelerator="kvm", has_sandbox=True, is_restore=True)
     command = build_command(replace(SPEC, extra_arguments=("-d", "int")), launch)
