@@ -49,13 +49,14 @@ class Capabilities:
 
 
 async def probe(manage: VBoxManage, version: Version) -> Capabilities:
-    """Ask an installed VirtualBox; three short calls, nothing is changed. What it does not tell comes from a table.
+    """Ask an installed VirtualBox; two short calls, nothing is changed. What it does not tell comes from a table.
 
     Raises:
         ToolMissing: it is gone.
     """
-    modify = parse_options(await _help(manage, "modifyvm"))
-    controllers = parse_options(await _help(manage, "storagectl"))
+    # Help for all commands: help for one ends with exit code 1 in 7.2, and older versions have it not.
+    said = await _ask(manage, "help")
+    modify, controllers = parse_options(said, "modifyvm"), parse_options(said, "storagectl")
     limits = parse_fields(await _ask(manage, "list", "systemproperties"))
     return judge(version, modify, controllers, limits)
 
@@ -89,21 +90,17 @@ def judge(
     )
 
 
-def parse_options(text: str) -> dict[str, frozenset[str]]:
-    """Options of a command's help -> words that each takes. Of one that comes twice all words count."""
+def parse_options(text: str, command: str) -> dict[str, frozenset[str]]:
+    """Options of a command out of the help for all -> words that each takes. Of one that comes twice all words count.
+
+    A command begins a line, with the program's name before it since 7.0; its options are indented further.
+    """
+    usage = " ".join(re.findall(rf"^  (?:VBoxManage )?{command} .*(?:\n {{4,}}.*)*", text, re.MULTILINE))
     found: dict[str, frozenset[str]] = {}
-    for name, values in _OPTION.findall(re.sub(r"\s+", " ", text)):
+    for name, values in _OPTION.findall(re.sub(r"\s+", " ", usage)):
         words = frozenset(word.strip() for word in values.split("|")) - {""}
         found[name] = found.get(name, frozenset()) | words
     return found
-
-
-async def _help(manage: VBoxManage, command: str) -> str:
-    said = await _ask(manage, "help", command)
-    # Older ones know no help for one command, only for all; there each command begins a line, its options follow.
-    if not said:
-        said = "\n".join(re.findall(rf"^  {command} .*(?:\n {{10,}}.*)*", await _ask(manage, "help"), re.MULTILINE))
-    return said.split("\nDescription\n")[0]
 
 
 async def _ask(manage: VBoxManage, *words: str) -> str:

@@ -33,19 +33,19 @@ OLD, NEW = Version(6, 1, 50), Version(7, 2, 22)
 
 
 def test_options_of_the_real_help() -> None:
-    options = parse_options(text("7.2/help-modifyvm.txt"))
+    options = parse_options(text("7.2/help.txt"), "modifyvm")
     assert options["nic-type"] >= {"virtio", "82540EM", "usbnet"}
     assert options["uart-type"] == {"16450", "16550A", "16750"}
     assert options["vm-execution-engine"] >= {"default", "hwvirt", "native-api", "interpreter", "recompiler"}
     assert {"boot", "cpus", "nat-localhostreachable", "cable-connected", "testing-cfg-dwordidx"} <= set(options)
-    assert parse_options(text("7.2/help-storagectl.txt"))["controller"] >= {"VirtIO", "PIIX4"}
+    assert parse_options(text("7.2/help.txt"), "storagectl")["controller"] >= {"VirtIO", "PIIX4"}
 
 
 def test_judged_by_what_it_tells() -> None:
     told = judge(
         NEW,
-        parse_options(text("7.2/help-modifyvm.txt")),
-        parse_options(text("7.2/help-storagectl.txt")),
+        parse_options(text("7.2/help.txt"), "modifyvm"),
+        parse_options(text("7.2/help.txt"), "storagectl"),
         {"Maximum guest CPU count": "64", "Maximum guest RAM size": "2097152 Megabytes"},
     )
     assert (told.paravirt, told.nat_localhost_option, told.uart_types) == ("kvm", True, True)
@@ -67,23 +67,22 @@ def test_what_it_lacks_is_believed_over_the_table() -> None:
     assert (told.paravirt, told.virtio_scsi, told.nat_localhost_option) == ("", False, False)
 
 
-async def test_an_old_one_that_has_only_help_for_all(tmp_path: Path) -> None:
-    refused = {"exit": 1, "stderr": "VBoxManage: error: Invalid command 'help'\n"}
-    there = StandIn(tmp_path, refused, {"stdout": OLD_HELP}, refused, {"stdout": OLD_HELP}, refused)
+async def test_an_old_one(tmp_path: Path) -> None:
+    there = StandIn(tmp_path, {"stdout": OLD_HELP}, {"exit": 1})
     told = await probe(VBoxManage(there.program), OLD)
-    assert [words[0] for words in there.calls] == ["help", "help", "help", "help", "list"]
     assert set(told.options) == {"cpus", "paravirtprovider", "nictype", "uarttype"}
     assert (told.paravirt, told.virtio_net, told.virtio_scsi) == ("kvm", True, True)
     assert (told.uart_types, told.nat_localhost_option, told.most_cpus) == (True, False, 0)
 
 
-async def test_three_calls_for_a_new_one(tmp_path: Path) -> None:
-    there = StandIn(
-        tmp_path,
-        {"stdout": text("7.2/help-modifyvm.txt") + "\nDescription\n\n [--made-up]\n"},
-        {"stdout": text("7.2/help-storagectl.txt")},
-        {"stdout": "Minimum guest CPU count:         1\nMaximum guest CPU count:         64\n"},
-    )
+async def test_two_calls(tmp_path: Path) -> None:
+    limits = "Minimum guest CPU count:         1\nMaximum guest CPU count:         64\n"
+    there = StandIn(tmp_path, {"stdout": text("7.2/help.txt")}, {"stdout": limits})
     told = await probe(VBoxManage(there.program), NEW)
-    assert len(there.calls) == 3
-    assert (told.most_cpus, "made-up" in told.options) == (64, False)
+    assert there.calls == [["help"], ["list", "systemproperties"]]
+    assert (told.most_cpus, "recompiler" in told.accelerators, "controller" in told.options) == (64, True, False)
+
+
+async def test_one_that_says_nothing(tmp_path: Path) -> None:
+    there = StandIn(tmp_path, {"exit": 1})
+    assert await probe(VBoxManage(there.program), NEW) == judge(NEW, {}, {}, {})

@@ -1,0 +1,247 @@
+"""A VirtualBox in memory, behind VBoxManage's words: enough of it for the driver's tests, settings files included."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+import pytest
+
+from client import process
+from client.errors import ClientError
+from client.hypervisor.virtualbox.problems import ObjectNotFound, WrongState
+from client.process import Identity
+
+
+@dataclass
+class Box:
+    """A registered machine."""
+
+    uuid: str
+    settings: Path
+    state: str = "poweroff"
+    pid: int = 0
+    options: dict[str, str] = field(default_factory=dict)
+    drives: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    extra: dict[str, str] = field(default_factory=dict)
+    snapshots: list[tuple[str, str, bool]] = field(default_factory=list)
+    aborted: bool = False
+
+    def write(self) -> None:
+        state = ' stateFile="x.sav"' if self.state == "saved" else ""
+        aborted = ' aborted="true"' if self.aborted else ""
+        extra = "".join(f"<ExtraDataItem name={quoteattr(k)} value={quoteattr(v)}/>" for k, v in self.extra.items())
+        points = "".join(
+            f'<Snapshot uuid="{{{u}}}" name={quoteattr(n)}{" stateFile='y'" if m else ""}/>'
+            for u, n, m in self.snapshots
+        )
+        self.settings.parent.mkdir(parents=True, exist_ok=True)
+        self.settings.write_text(
+            f'<VirtualBox xmlns="http://www.virtualbox.org/"><Machine uuid="{{{self.uuid}}}" '
+            f'name="{self.settings.stem}"{state}{aborted}><ExtraData>{extra}</ExtraData>{points}</Machine></VirtualBox>'
+        )
+
+
+class FakeVirtualBox:
+    """See `client.hypervisor.virtualbox.installation.Manage`.
+
+    Attributes:
+        calls: all words so far.
+        failures: verb -> error that it raises the next time.
+        alive: pids of processes that run.
+    """
+
+    def __init__(self) -> None:
+        self.boxes: dict[str, Box] = {}
+        self.media: dict[str, str] = {}
+        self.calls: list[tuple[str, ...]] = []
+        self.failures: dict[str, ClientError] = {}
+        self.alive: set[int] = set()
+        self.log_lines = "HM: HMR3Init: VT-x w/ nested paging\n"
+        self._pids = 5000
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have the program see this VirtualBox's processes instead of the computer's."""
+
+        async def gone(who: Identity, timeout_s: float) -> bool:
+            return who.pid not in self.alive
+
+        async def terminate(who: Identity, timeout_s: float = 5.0) -> bool:
+            self.crash(who.pid)
+            return True
+
+        monkeypatch.setattr(process, "identity", lambda pid: Identity(pid, "then") if pid in self.alive else None)
+        monkeypatch.setattr(process, "alive", lambda pid, started_at: pid in self.alive)
+        monkeypatch.setattr(process, "command_line", self._command_line)
+        monkeypatch.setattr(process, "wait_gone", gone)
+        monkeypatch.setattr(process, "terminate", terminate)
+
+    def only(self) -> Box:
+        """The one machine there is."""
+        (box,) = self.boxes.values()
+        return box
+
+    def crash(self, pid: int) -> None:
+        """A VM's process ends without VirtualBox's doing."""
+        self.alive.discard(pid)
+        for box in self.boxes.values():
+            if box.pid == pid:
+                box.state, box.pid, box.aborted = "aborted", 0, True
+                box.write()
+
+    def said(self, verb: str) -> list[tuple[str, ...]]:
+        """Calls of a verb."""
+        return [words for words in self.calls if words[0] == verb]
+
+    async def read(self, *words: str, timeout_s: float = 20.0) -> str:
+        return self._do(words)
+
+    async def change(self, *words: str, timeout_s: float = 60.0) -> str:
+        return self._do(words)
+
+    def _do(self, words: tuple[str, ...]) -> str:
+        self.calls.append(words)
+        for key in (words[0], " ".join((words[0], *words[2:3]))):
+            if error := self.failures.pop(key, None):
+                raise error
+        return getattr(self, f"_{words[0]}")(*words[1:]) or ""
+
+    def _command_line(self, pid: int) -> tuple[str, ...]:
+        return next((("VBoxHeadless", "--startvm", box.uuid) for box in self.boxes.values() if box.pid == pid), ())
+
+    def _box(self, uuid: str) -> Box:
+        try:
+            return self.boxes[uuid]
+        except KeyError:
+            raise ObjectNotFound(uuid, "no such machine") from None
+
+    def _createvm(self, *words: str) -> None:
+        said = dict(zip(words[::2], words[1::2], strict=False))
+        name, uuid = said["--name"], said["--uuid"]
+        box = Box(uuid, Path(said["--basefolder"]) / name / f"{name}.vbox")
+        self.boxes[uuid] = box
+        box.write()
+
+    def _registervm(self, path: str) -> None:
+        text = Path(path).read_text()
+        uuid = text.split('uuid="{')[1].split("}")[0]
+        self.boxes[uuid] = Box(uuid, Path(path), state="saved" if "stateFile" in text else "poweroff")
+
+    def _unregistervm(self, uuid: str) -> None:
+        if self._box(uuid).pid:
+            raise WrongState("locked")
+        del self.boxes[uuid]
+
+    def _setextradata(self, uuid: str, key: str, value: str) -> None:
+        box = self._box(uuid)
+        box.extra[key] = value
+        box.write()
+
+    def _modifyvm(self, uuid: str, *words: str) -> None:
+        box = self._box(uuid)
+        if box.state not in ("poweroff", "aborted"):
+            raise WrongState("The machine is not mutable")
+        at = [index for index, word in enumerate(words) if word.startswith("--")]
+        for here, there in zip(at, [*at[1:], len(words)], strict=True):
+            box.options[words[here]] = " ".join(words[here + 1 : there])
+        box.write()
+
+    def _storagectl(self, uuid: str, *words: str) -> None:
+        self._box(uuid).options[f"controller {words[1]}"] = words[3]
+
+    def _storageattach(self, uuid: str, *words: str) -> None:
+        said = dict(zip(words[::2], words[1::2], strict=False))
+        box, medium = self._box(uuid), said["--medium"]
+        place = (said["--storagectl"], said["--port"], said["--device"])
+        if said.get("--mtype") == "multiattach" and medium not in self.media:
+            raise WrongState("the media type 'MultiAttach' can only be used on media registered with a machine")
+        if medium == "none":
+            box.drives.pop(place, None)
+            return
+        box.drives[place] = medium
+        if medium != "emptydrive":
+            self.media[medium] = said["--type"]
+
+    def _startvm(self, uuid: str, *words: str) -> None:
+        box = self._box(uuid)
+        if box.pid:
+            raise WrongState("already running")
+        self._pids += 1
+        box.pid = self._pids
+        self.alive.add(box.pid)
+        box.state, box.aborted = "running", False
+        box.write()
+        log = box.settings.parent / "Logs" / "VBox.log"
+        log.parent.mkdir(exist_ok=True)
+        log.unlink(missing_ok=True)
+        log.write_text(f"Process ID: {box.pid}\n{self.log_lines}")
+
+    def note(self, box: Box, line: str) -> None:
+        """Write a line into a VM's log."""
+        with (box.settings.parent / "Logs" / "VBox.log").open("a") as log:
+            log.write(line + "\n")
+
+    def _controlvm(self, uuid: str, word: str, *more: str) -> None:
+        box = self._box(uuid)
+        if not box.pid:
+            raise WrongState("is not currently running")
+        before = box.state
+        allowed = {"pause": "running", "resume": "paused", "reset": "running"}
+        if before != allowed.get(word, before):
+            raise WrongState(word)
+        if word == "reset":
+            self.note(box, "Changing the VM state from 'RUNNING' to 'RESETTING'")
+        elif word in ("savestate", "poweroff", "acpipowerbutton"):
+            self.alive.discard(box.pid)
+            box.pid = 0
+            box.state = "saved" if word == "savestate" else "poweroff"
+        elif word in ("pause", "resume"):
+            box.state = {"pause": "paused", "resume": "running"}[word]
+        else:
+            box.options[f"live {word}"] = " ".join(more)
+        box.write()
+
+    def _discardstate(self, uuid: str) -> None:
+        box = self._box(uuid)
+        if box.state != "saved":
+            raise WrongState("no saved state")
+        box.state = "poweroff"
+        box.write()
+
+    def _snapshot(self, uuid: str, verb: str, what: str, *more: str) -> None:
+        box = self._box(uuid)
+        at = next((index for index, (known, _, _) in enumerate(box.snapshots) if known == what), -1)
+        if verb == "take":
+            has_memory = box.state in ("running", "paused", "saved")
+            box.snapshots.append((f"{len(self.calls):08d}-0000-4000-8000-000000000000", what, has_memory))
+        elif verb == "delete":
+            del box.snapshots[at]
+        elif verb == "edit":
+            box.snapshots[at] = (what, more[1], box.snapshots[at][2])
+        else:
+            box.state = "saved" if box.snapshots[at][2] else "poweroff"
+        box.write()
+
+    def _showvminfo(self, uuid: str, *words: str) -> str:
+        box = self._box(uuid)
+        if not os.path.exists(box.settings):
+            return 'name="<inaccessible>"\n'
+        return f'name="{box.settings.stem}"\nCfgFile="{box.settings}"\nUUID="{box.uuid}"\nVMState="{box.state}"\n'
+
+    def _list(self, what: str, *words: str) -> str:
+        if what == "vms":
+            names = (box.settings.stem if box.settings.exists() else None for box in self.boxes.values())
+            lines = (f'"{name}"' if name else "<inaccessible>" for name in names)
+            return "".join(f"{line} {{{uuid}}}\n" for line, uuid in zip(lines, self.boxes, strict=True))
+        kind = {"hdds": "hdd", "dvds": "dvddrive"}[what]
+        paths = [path for path, one in self.media.items() if one == kind]
+        return "\n\n".join(
+            f"UUID:           {index:08d}-0000-4000-8000-00000000000{len(what)}\nParent UUID:    base\n"
+            f"State:          created\nLocation:       {path}\nStorage format: VDI"
+            for index, path in enumerate(paths)
+        )
+
+    def _closemedium(self, kind: str, uuid: str, *words: str) -> None:
+        wanted = {"disk": "hdd", "dvd": "dvddrive"}[kind]
+        paths = [path for path, one in self.media.items() if one == wanted]
+        del self.media[paths[int(uuid[:8])]]
