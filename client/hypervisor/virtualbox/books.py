@@ -1,5 +1,6 @@
 """VirtualBox's books: which machines and media it believes in, and having it forget those of ours that are no more."""
 
+from collections.abc import Set
 from pathlib import Path
 
 from client import log
@@ -21,16 +22,17 @@ class Books:
     def __init__(self, manage: Manage) -> None:
         self._manage = manage
 
-    async def close_media(self, below: Path, *, unused_only: bool = False) -> None:
+    async def close_media(self, below: Path, *, unused_only: bool = False, shared: Set[str] = frozenset()) -> None:
         """Have VirtualBox forget the disks and CDs whose files lie below a folder, layers before their bases.
 
         Args:
             unused_only: leave those that a VM has attached, and remove the files of the others.
+            shared: further files, which are forgotten only if no VM has them; they stay where they are.
         """
         for kind, listing in (("disk", "hdds"), ("dvd", "dvds")):
-            media = [one for one in await self._media(listing) if is_below(Path(one.path), below)]
-            if unused_only:
-                media = [one for one in media if not one.usages]
+            listed = await self._media(listing)
+            media = [one for one in listed if is_below(Path(one.path), below) and not (unused_only and one.usages)]
+            media += [one for one in listed if one.path in shared and not one.usages and one not in media]
             for medium in _layers_first(media):
                 await self._close(kind, medium.uuid, delete=unused_only and kind == "disk" and bool(medium.parent))
 

@@ -65,7 +65,8 @@ class Maker:
         listed = self._ledger.all().get(folder.vm_id, "")
         for known in dict.fromkeys(one for one in (uuid, listed) if one):
             await self._unregister(machine, known)
-        await self._books.close_media(folder.path)
+        shared = {one for one in folder.record().media.values() if not one.endswith(BASE_SUFFIX)}
+        await self._books.close_media(folder.path, shared=shared)
         if folder.record().link:
             link.forget(folder.path, folder.record().link)
         await asyncio.to_thread(folder.remove)

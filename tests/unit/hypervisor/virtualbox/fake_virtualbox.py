@@ -1,8 +1,8 @@
 """A VirtualBox in memory, behind VBoxManage's words: enough of it for the driver's tests, settings files included."""
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import NAMESPACE_URL, uuid5
 from xml.sax.saxutils import quoteattr
 
 import pytest
@@ -31,10 +31,8 @@ class Box:
         state = ' stateFile="x.sav"' if self.state == "saved" else ""
         aborted = ' aborted="true"' if self.aborted else ""
         extra = "".join(f"<ExtraDataItem name={quoteattr(k)} value={quoteattr(v)}/>" for k, v in self.extra.items())
-        points = "".join(
-            f'<Snapshot uuid="{{{u}}}" name={quoteattr(n)}{" stateFile='y'" if m else ""}/>'
-            for u, n, m in self.snapshots
-        )
+        memory = ' stateFile="y"'
+        points = "".join(f'<Snapshot uuid="{{{u}}}" name={quoteattr(n)}{memory * m}/>' for u, n, m in self.snapshots)
         self.settings.parent.mkdir(parents=True, exist_ok=True)
         self.settings.write_text(
             f'<VirtualBox xmlns="http://www.virtualbox.org/"><Machine uuid="{{{self.uuid}}}" '
@@ -53,7 +51,7 @@ class FakeVirtualBox:
 
     def __init__(self) -> None:
         self.boxes: dict[str, Box] = {}
-        self.media: dict[str, str] = {}
+        self.media: dict[str, tuple[str, str]] = {}
         self.calls: list[tuple[str, ...]] = []
         self.failures: dict[str, ClientError] = {}
         self.alive: set[int] = set()
@@ -160,7 +158,7 @@ class FakeVirtualBox:
             return
         box.drives[place] = medium
         if medium != "emptydrive":
-            self.media[medium] = said["--type"]
+            self.media[medium] = (said["--type"], str(uuid5(NAMESPACE_URL, medium)))
 
     def _startvm(self, uuid: str, *words: str) -> None:
         box = self._box(uuid)
@@ -224,7 +222,7 @@ class FakeVirtualBox:
 
     def _showvminfo(self, uuid: str, *words: str) -> str:
         box = self._box(uuid)
-        if not os.path.exists(box.settings):
+        if not box.settings.exists():
             return 'name="<inaccessible>"\n'
         return f'name="{box.settings.stem}"\nCfgFile="{box.settings}"\nUUID="{box.uuid}"\nVMState="{box.state}"\n'
 
@@ -234,14 +232,13 @@ class FakeVirtualBox:
             lines = (f'"{name}"' if name else "<inaccessible>" for name in names)
             return "".join(f"{line} {{{uuid}}}\n" for line, uuid in zip(lines, self.boxes, strict=True))
         kind = {"hdds": "hdd", "dvds": "dvddrive"}[what]
-        paths = [path for path, one in self.media.items() if one == kind]
+        used = {medium for box in self.boxes.values() for medium in box.drives.values()}
         return "\n\n".join(
-            f"UUID:           {index:08d}-0000-4000-8000-00000000000{len(what)}\nParent UUID:    base\n"
-            f"State:          created\nLocation:       {path}\nStorage format: VDI"
-            for index, path in enumerate(paths)
+            f"UUID:           {uuid}\nParent UUID:    base\nState:          created\nLocation:       {path}"
+            + (f"\nIn use by VMs:  x (UUID: {uuid})" if path in used else "")
+            for path, (one, uuid) in self.media.items()
+            if one == kind
         )
 
     def _closemedium(self, kind: str, uuid: str, *words: str) -> None:
-        wanted = {"disk": "hdd", "dvd": "dvddrive"}[kind]
-        paths = [path for path, one in self.media.items() if one == wanted]
-        del self.media[paths[int(uuid[:8])]]
+        self.media = {path: one for path, one in self.media.items() if one[1] != uuid}
