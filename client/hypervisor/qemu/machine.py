@@ -22,6 +22,7 @@ QUIT_LIMIT_S: Final = 3.0
 KILL_LIMIT_S: Final = 5.0
 #: Largest read from the guest link at once.
 _LINK_BUFFER_BYTES: Final = 65536
+_ENDING_S: Final = 0.5
 _ONE_RESET_S: Final = 1.0
 #: QEMU's words for what a VM does, to ours. Source: QMP reference, RunState.
 _STATES: Final = {
@@ -190,7 +191,8 @@ class Machine:
         try:
             word = await self.status()
         except (MonitorGone, MonitorRefused):
-            if self.folder.running() is None:
+            # One that ends, in whatever way, closes its connections a little before it is gone.
+            if await process.wait_gone(who, _ENDING_S):
                 return self._info_without_process(self.folder.record())
             return self._info(VmState.FAILED, record, who, cause=_NO_ANSWER)
         state = _STATES.get(word, VmState.UNKNOWN)
