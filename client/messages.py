@@ -96,6 +96,9 @@ SENTENCES: Final[dict[str, Sentence]] = {
         "Ask for it once more.",
         Severity.ERROR,
     ),
+    "guest-not-ready": Sentence(
+        "The virtual machine {vm_id} is {state}.", "Start it first: main.py vm start.", Severity.ERROR
+    ),
     "mailbox-full": Sentence(
         "The virtual machine has not taken {kept} messages, and no more are kept for it.",
         "Let it go on, or see what its programs do.",

@@ -3,6 +3,7 @@
     -> {"token": "...", "do": "pause", "with": {"until": "2026-11-20T18:00:00+00:00"}}
     <- {"ok": true, "snapshot": {...}}            or {"ok": false, "error": "...", "text": "...", "doing": "..."}
     -> {"token": "...", "do": "watch"}            then one snapshot a line until the connection closes
+    -> {"token": "...", "do": "vm exec", ...}     see client.service.vm_desk
 
 Loopback TCP because Windows' asyncio has no Unix sockets; the token is in a file that only the user can read.
 """
@@ -20,11 +21,12 @@ from typing import Any, Final
 from filelock import FileLock, Timeout
 
 from client.board import Board
-from client.commands import Command, Finish, Pause, Quit, Resume, Start, Stop, WhatOfWork
+from client.commands import Command, Finish, Pause, PowerOff, Quit, Reset, Resume, Start, Stop, WhatOfWork
 from client.errors import AlreadyRunning, BadInput, NotRunning
 from client.log import logger
 from client.paths import Paths, write_atomic
-from client.snapshot import Activity, ClientSnapshot
+from client.service.vm_desk import VmDesk
+from client.snapshot import Activity, ClientSnapshot, VmState
 
 LINE_LIMIT: Final = 65536
 TIMEOUT_S: Final = 10.0
@@ -66,7 +68,13 @@ def parse_command(word: str, given: dict[str, Any]) -> Command:
     Raises:
         BadInput: no such command, or its arguments do not fit.
     """
-    plain: dict[str, Command] = {"start": Start(), "resume": Resume(), "stop": Stop()}
+    plain: dict[str, Command] = {
+        "start": Start(),
+        "resume": Resume(),
+        "stop": Stop(),
+        "reset": Reset(),
+        "poweroff": PowerOff(),
+    }
     if word in plain:
         return plain[word]
     try:
@@ -87,13 +95,24 @@ class ControlServer:
     """Answers on loopback while the program runs."""
 
     def __init__(
-        self, paths: Paths, board: Board, handle: Callable[[Command], Awaitable[None]], show: Callable[[], bool]
+        self,
+        paths: Paths,
+        board: Board,
+        handle: Callable[[Command], Awaitable[None]],
+        show: Callable[[], bool],
+        desk: VmDesk | None = None,
     ) -> None:
-        """Args: show: brings this instance's window to the front; False if it has none."""
+        """Build it; nothing is opened.
+
+        Args:
+            show: brings this instance's window to the front; False if it has none.
+            desk: answers what is asked of a guest.
+        """
         self._paths = paths
         self._board = board
         self._handle = handle
         self._show = show
+        self._desk = desk
         self._token = secrets.token_urlsafe(24)
         self._server: asyncio.Server | None = None
 
@@ -112,13 +131,13 @@ class ControlServer:
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         try:
             while line := await reader.readline():
-                await self._answer(line, writer)
+                await self._answer(line, reader, writer)
         except (OSError, ValueError, asyncio.CancelledError):
             logger("control").debug("A control connection ended")
         finally:
             writer.close()
 
-    async def _answer(self, line: bytes, writer: StreamWriter) -> None:
+    async def _answer(self, line: bytes, reader: StreamReader, writer: StreamWriter) -> None:
         try:
             said = json.loads(line)
             allowed = hmac.compare_digest(str(said["token"]).encode(), self._token.encode())
@@ -131,11 +150,17 @@ class ControlServer:
         if word == "watch":
             await self._watch(writer)
             return
+        if word.startswith("vm ") and self._desk is not None:
+            await self._desk.answer(word, given, reader, lambda said: _write(writer, said))
+            return
+        await self._obey(word, given, writer)
+
+    async def _obey(self, word: str, given: dict[str, Any], writer: StreamWriter) -> None:
         try:
             if word == "show":
                 await _write(writer, {"ok": self._show(), "error": "no-window", "text": "This instance has no window."})
                 return
-            if word in MEANINGLESS_AT_REST and self._board.snapshot().activity is Activity.STOPPED:
+            if self._is_meaningless(word):
                 text = f"Nothing runs, so there is nothing to {word}."
                 await _write(writer, {"ok": False, "error": "nothing-runs", "text": text, "doing": "Start first."})
                 return
@@ -145,6 +170,11 @@ class ControlServer:
             await _write(writer, {"ok": False, "error": error.code, "text": error.what, "doing": error.remedy})
             return
         await _write(writer, {"ok": True, "snapshot": self._board.snapshot().to_json()})
+
+    def _is_meaningless(self, word: str) -> bool:
+        if word == "reset":
+            return not any(vm.state in {VmState.STARTING, VmState.RUNNING} for vm in self._board.facts.vms)
+        return word in MEANINGLESS_AT_REST and self._board.facts.activity is Activity.STOPPED
 
     async def _watch(self, writer: StreamWriter) -> None:
         fresh: asyncio.Queue[ClientSnapshot] = asyncio.Queue(1)
@@ -188,7 +218,12 @@ async def watch(paths: Paths) -> AsyncIterator[dict[str, Any]]:
         yield said
 
 
-async def _lines(paths: Paths, word: str, given: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+async def converse(paths: Paths, word: str, given: dict[str, Any]) -> tuple[StreamReader, StreamWriter]:
+    """A connection on which the running instance was asked something; the caller reads, writes and closes.
+
+    Raises:
+        NotRunning: none answers.
+    """
     try:
         place = json.loads(paths.control.read_text(encoding="utf-8"))
         reader, writer = await asyncio.wait_for(
@@ -196,8 +231,13 @@ async def _lines(paths: Paths, word: str, given: dict[str, Any]) -> AsyncIterato
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NotRunning(str(paths.base)) from error
+    await _write(writer, {"token": place["token"], "do": word, "with": given})
+    return reader, writer
+
+
+async def _lines(paths: Paths, word: str, given: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    reader, writer = await converse(paths, word, given)
     try:
-        await _write(writer, {"token": place["token"], "do": word, "with": given})
         while line := await asyncio.wait_for(reader.readline(), TIMEOUT_S if word != "watch" else None):
             yield json.loads(line)
     finally:

@@ -15,6 +15,7 @@ from client.preferences.store import Preferences, load
 from client.service.control import ControlServer
 from client.service.quota import Outcome, Quota
 from client.service.relay_command import relay_command
+from client.service.vm_desk import VmDesk
 from client.snapshot import ClientSnapshot
 
 
@@ -65,7 +66,7 @@ async def run(options: Options, port: Port) -> Outcome:
     core.load()
     end = core.board.subscribe(port.publish)
     quota = Quota(core, options.jobs)
-    control = ControlServer(paths, core.board, core.handle, port.show_window)
+    control = ControlServer(paths, core.board, core.handle, port.show_window, VmDesk(core.board, core.machine))
     commands = asyncio.create_task(_obey(port, core.handle))
     try:
         await control.open()
