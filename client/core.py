@@ -38,6 +38,8 @@ TURN_S: Final = 1.0
 LOOK_AGAIN_S: Final = 5.0
 #: leaving takes at most this long; what is not saved by then is powered off
 LEAVE_S: Final = 75.0
+#: what problems with the driver are about
+_HYPERVISOR: Final = "hypervisor"
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Core:
         self._history = History(paths.history)
         self._blocked = True
         self._keeper: VmKeeper | None = None
+        self._reasons: tuple[str, ...] = ()
 
     def load(self) -> None:
         """Read what the last run left: intent, journal, history. Before `handle` and `run`."""
@@ -114,9 +117,13 @@ class Core:
         return self._keeper if vm_id == VM_ID else None
 
     async def _work(self) -> None:
-        parts = await self._find_parts()
-        if parts is None:
-            return
+        """Keep the VM until Quit, under another hypervisor if the one in use turns out not to work."""
+        while (parts := await self._find_parts()) is not None:
+            if await self._keep(parts):
+                return
+
+    async def _keep(self, parts: Parts) -> bool:
+        """Returns True when the program is to end, False when the driver cannot work here after all."""
         keeper = VmKeeper(parts, VM_ID, wake=self._wake.set, on_finished=self._finish)
         keeper.errands.load()
         parts.driver.on_change(lambda _: self._wake.set())
@@ -125,7 +132,7 @@ class Core:
             self._blocked = False
             self._keeper = keeper
             self.board.settle(about="core")
-            await self._turn_until_left(keeper, parts.driver)
+            return await self._turn_until_left(keeper, parts.driver)
         finally:
             self._keeper = None
             link.cancel()
@@ -133,7 +140,7 @@ class Core:
             await keeper.close()
             await parts.driver.close()
 
-    async def _turn_until_left(self, keeper: VmKeeper, driver: Driver) -> None:
+    async def _turn_until_left(self, keeper: VmKeeper, driver: Driver) -> bool:
         leave_by: float | None = None
         while True:
             self._set_intent(lapse(self._intent, self._clock.now()))
@@ -142,13 +149,33 @@ class Core:
             if self._intent.leaving is not None:
                 leave_by = leave_by or self._clock.monotonic() + LEAVE_S
                 if reached:
-                    return
+                    return True
                 if self._clock.monotonic() > leave_by:
                     logger("core").warning("The work could not be saved in %.0f s; powering off", LEAVE_S)
                     await keeper.close()
                     await driver.power_off(VM_ID)
-                    return
+                    return True
+            elif keeper.doubts_driver() and not await self._still_works(driver):
+                return False
             await self._sleep(TURN_S)
+
+    async def _still_works(self, driver: Driver) -> bool:
+        """Ask a driver once more what it thinks of itself; shows what slows it down."""
+        report = await driver.probe()
+        self._show_reasons(report)
+        if not report.available:
+            logger("core").warning("%s cannot work here (%s); looking for another", report.name, report.problem)
+        return report.available
+
+    def _show_reasons(self, report: DriverReport) -> None:
+        """Once: what the volunteer has waved away comes back only if it is something else."""
+        codes = tuple(reason.code for reason in report.reasons)
+        if codes == self._reasons:
+            return
+        self._reasons = codes
+        self.board.settle(about=_HYPERVISOR)
+        for reason in report.reasons:
+            self._show_failure(_HYPERVISOR, reason)
 
     async def _find_parts(self) -> Parts | None:
         """Project and driver, looked for again until found; None when leaving comes first."""
@@ -171,6 +198,7 @@ class Core:
 
     def _build(self, driver: Driver, report: DriverReport, project: Project) -> Parts:
         self.board.facts.project_name, self.board.facts.project_text = project.name, project.text
+        self._show_reasons(report)
         cache = ApplianceCache(self._paths.appliances, direct=Feature.DIRECT_BOOT in report.features)
         return Parts(
             paths=self._paths,

@@ -76,6 +76,7 @@ class VmKeeper:
         self._usual_boot_s = 0.0
         self._spoke = False
         self._reset_asked = False
+        self._doubts = False
         self._troubles = 0
         self._failures = 0
         self._early_ends = 0
@@ -93,6 +94,11 @@ class VmKeeper:
         """Have the guest reset, if it runs; a step like any other, taken at the next turn."""
         self._reset_asked = True
         self._wake()
+
+    def doubts_driver(self) -> bool:
+        """Whether something happened since the last call that may change what the driver thinks of itself."""
+        doubts, self._doubts = self._doubts, False
+        return doubts
 
     async def console(self, limit_bytes: int) -> str:
         """The end of what the guest printed; raises ClientError."""
@@ -203,6 +209,7 @@ class VmKeeper:
 
     def _failed(self, step: Step, error: Exception) -> None:
         self._failures += 1
+        self._doubts = self._doubts or step in _BEGINNINGS
         self._not_before = self._parts.clock.monotonic() + back_off_s(self._failures)
         said = sentence(error)
         logger("core").warning("%s failed: %s", step, said.text, extra={"fields": {"error": str(error)}})
@@ -269,8 +276,10 @@ class VmKeeper:
             self._channel.expect_boot()
             self._tracker.boot()
             self._running_since, self._spoke = self._parts.clock.monotonic(), False
-        if before.state in _UP and now.accelerator != before.accelerator and before.accelerator:
-            self._running_since = self._parts.clock.monotonic()
+        if now.accelerator != before.accelerator:
+            self._doubts = True
+            if before.state in _UP and before.accelerator:
+                self._running_since = self._parts.clock.monotonic()
         acting = self._action is not None and not self._action.done()
         if now.state in {VmState.DEFINED, VmState.ABSENT} and not acting:
             self.errands.went_off()

@@ -77,6 +77,8 @@ class Rig:
     tokens: int = 0
     token_error: Exception | None = None
     driver: FakeDriver | None = None
+    #: to be taken before fresh ones are made
+    drivers: list[FakeDriver] = field(default_factory=list)
     core: Core | None = None
     last: ClientSnapshot | None = None
     #: codes of all problems ever shown, also of those that are over
@@ -91,7 +93,7 @@ class Rig:
         write_project(self.paths.project, write_appliance(self.paths.appliances))
 
     async def _find_driver(self, paths: Paths, _: Preferences) -> tuple[Driver, DriverReport]:
-        self.driver = FakeDriver(paths.vms, self.guest)
+        self.driver = self.drivers.pop(0) if self.drivers else FakeDriver(paths.vms, self.guest)
         return self.driver, await self.driver.probe()
 
     def _token(self, _: Project, vm_id: str) -> GuestToken:

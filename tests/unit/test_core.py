@@ -3,6 +3,7 @@
 import asyncio
 import errno
 from asyncio import StreamReader, StreamWriter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 from client import actions, keeper
 from client.commands import DismissProblem, Finish, Pause, Quit, Resume, Start, Stop, WhatOfWork
 from client.guest import health
-from client.hypervisor.errors import SaveFailed, StartFailed
+from client.hypervisor.driver import DriverReport
+from client.hypervisor.errors import SaveFailed, SlowHypervisor, StartFailed
+from client.hypervisor.fake import FakeDriver
 from client.project.errors import EnrolmentRefused, ProjectUnreachable
 from client.snapshot import Activity, ClientSnapshot, VmState
 from tests.helpers.client_core import Rig
@@ -278,3 +281,22 @@ async def test_a_failure_that_nobody_foresaw_is_told_and_tried_again(rig: Rig) -
         assert "not a header" in seen.problems[0].text
         rig.token_error = None
         await rig.until(lambda s: s.activity is Activity.WORKING and not s.problems)
+
+
+async def test_a_driver_that_cannot_work_after_all_makes_way_for_another(rig: Rig) -> None:
+    first = FakeDriver(rig.paths.vms / "first", rig.guest)
+    slow = SlowHypervisor("Slow", "interpreter", 17, "buy a faster one")
+
+    async def give_up() -> DriverReport:
+        usual = await FakeDriver.probe(first)
+        return replace(usual, available="start" in first.failures, reasons=(slow,))
+
+    first.failures["start"] = StartFailed("work-1", ("x",), 1, "no virtualization")
+    first.probe = give_up  # type: ignore[method-assign]
+    rig.drivers = [first]
+    async with rig.running() as core:
+        await rig.until(lambda s: "slow-hypervisor" in codes(s))
+        await core.handle(Start())
+        seen = await rig.until(lambda s: s.totals.jobs_accepted >= 1)
+        assert rig.driver is not first
+        assert "slow-hypervisor" not in codes(seen)
