@@ -1,0 +1,195 @@
+"""`main.py vm` as a program of its own, with a core on the fake driver whose guest runs commands for real."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from client.commands import Start
+from client.core import Core
+from client.service.control import ControlServer
+from client.service.vm_desk import VmDesk
+from client.snapshot import VmState
+from tests.helpers.client_core import Rig
+from tests.helpers.errand_play import play_errands
+
+pytestmark = pytest.mark.integration
+TOP = Path(__file__).resolve().parents[2]
+
+
+@asynccontextmanager
+async def instance(folder: Path) -> AsyncIterator[tuple[Rig, Core]]:
+    rig = Rig(folder, guest=play_errands)
+    rig.prepare()
+    async with rig.running(60) as core:
+        control = ControlServer(rig.paths, core.board, core.handle, lambda: False, VmDesk(core.board, core.machine))
+        await control.open()
+        try:
+            yield rig, core
+        finally:
+            await control.close()
+
+
+async def begin(rig: Rig, *words: str, stdin: int | None = asyncio.subprocess.DEVNULL) -> Process:
+    place = words.index("--") if "--" in words else len(words)
+    line = (*words[:place], "--basedir", str(rig.folder), *words[place:])
+    program = (sys.executable, str(TOP / "main.py"), "vm", *line)
+    return await asyncio.create_subprocess_exec(*program, stdin=stdin, stdout=PIPE, stderr=PIPE, cwd=TOP)
+
+
+async def vm(rig: Rig, *words: str, given: bytes | None = None) -> tuple[int, bytes, str]:
+    """Exit code, output, error output."""
+    process = await begin(rig, *words, stdin=PIPE if given is not None else asyncio.subprocess.DEVNULL)
+    out, err = await process.communicate(given)
+    assert process.returncode is not None
+    return process.returncode, out, err.decode()
+
+
+async def up(rig: Rig, core: Core) -> None:
+    await core.handle(Start())
+    await rig.until(lambda _: rig.vm is not None and rig.vm.state is VmState.RUNNING)
+
+
+async def test_the_states_of_the_machine(tmp_path: Path) -> None:
+    async with instance(tmp_path) as (rig, _):
+        assert b"no virtual machine yet" in (await vm(rig, "list"))[1] or rig.vm is not None
+        for word, state in (
+            ("start", VmState.RUNNING),
+            ("pause", VmState.PAUSED),
+            ("resume", VmState.RUNNING),
+            ("save", VmState.SAVED),
+            ("start", VmState.RUNNING),
+            ("poweroff", VmState.DEFINED),
+        ):
+            code, out, _ = await vm(rig, word)
+            assert (code, bool(out)) == (0, True)
+            await rig.until(lambda _, state=state: rig.vm is not None and rig.vm.state is state)
+        ((listed),) = json.loads((await vm(rig, "list", "--json"))[1])
+        assert (listed["vm_id"], listed["state"]) == ("work-1", "defined")
+        code, out, _ = await vm(rig, "reset")
+        assert (code, b"nothing to reset" in out) == (1, True)
+        assert (await vm(rig, "start", "other"))[0] == 2
+
+
+async def test_reset(tmp_path: Path) -> None:
+    async with instance(tmp_path) as (rig, core):
+        await up(rig, core)
+        running = await begin(rig, "exec", "--", "/bin/sh", "-c", "echo on; sleep 60")
+        assert running.stdout is not None
+        assert await running.stdout.readline() == b"on\n"
+        assert (await vm(rig, "reset"))[0] == 0
+        _, err = await running.communicate()
+        assert (running.returncode, b"started afresh" in err) == (125, True)
+        steps = [entry.step for entry in core._journal.entries()]
+        assert steps[-1] == "reset"
+
+
+async def test_a_command_with_input_output_and_exit_code(tmp_path: Path) -> None:
+    async with instance(tmp_path) as (rig, core):
+        await up(rig, core)
+        data = os.urandom(300_000)
+        code, out, err = await vm(rig, "exec", "--", "/bin/sh", "-c", "cat; echo err >&2; exit 7", given=data)
+        assert (code, out == data, err) == (7, True, "err\n")
+        assert (await vm(rig, "exec", "--", "/bin/sh", "-c", "kill -9 $$"))[0] == 128 + signal.SIGKILL
+        code, _, err = await vm(rig, "exec", "--timeout", "0.5", "--", "sleep", "60")
+        assert (code, "time limit" in err) == (124, True)
+        code, _, err = await vm(rig, "exec", "--", "/no/such")
+        assert (code, "/no/such" in err) == (127, True)
+        assert (await vm(rig, "exec"))[0] == 2
+
+
+async def test_input_from_a_file_and_nobody_who_reads(tmp_path: Path) -> None:
+    async with instance(tmp_path / "base") as (rig, core):
+        await up(rig, core)
+        (tmp_path / "given").write_bytes(b"x" * 100_000)
+        with (tmp_path / "given").open("rb") as given:
+            process = await begin(rig, "exec", "--", "wc", "-c", stdin=given.fileno())
+            assert (await process.communicate())[0].strip() == b"100000"
+        process = await begin(rig, "exec", "--", "yes")
+        assert process.stdout is not None
+        await process.stdout.readline()
+        process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
+        assert await process.wait() == 141
+
+
+async def test_ctrl_c_ends_it_in_the_guest_even_while_it_reads_nothing(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    async with instance(tmp_path / "base") as (rig, core):
+        await up(rig, core)
+        text = f"trap 'touch {mark}; exit 1' TERM; echo on; sleep 60 & wait"
+        process = await begin(rig, "exec", "--", "/bin/sh", "-c", text, stdin=PIPE)
+        assert process.stdout is not None and process.stdin is not None
+        assert await process.stdout.readline() == b"on\n"
+        process.stdin.write(bytes(1_000_000))
+        await asyncio.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        await process.stdout.read()
+        assert await process.wait() == 130
+    assert mark.exists()
+
+
+async def test_an_asker_that_is_killed_finds_the_result_later(tmp_path: Path) -> None:
+    async with instance(tmp_path) as (rig, core):
+        await up(rig, core)
+        process = await begin(rig, "exec", "--", "/bin/sh", "-c", "echo before; sleep 1; echo after; exit 3")
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"before\n"
+        process.kill()
+        await process.communicate()
+        keeper = core.machine("work-1")
+        assert keeper is not None
+        (name,) = keeper.errands.ledger._entries
+        while True:
+            code, out, _ = await vm(rig, "result", name)
+            if code != 125:
+                break
+            await asyncio.sleep(0.1)
+        assert (code, out) == (3, b"after\n")
+        assert (await vm(rig, "result", "nonsense"))[0] == 1
+
+
+async def test_files_both_ways(tmp_path: Path) -> None:
+    data = os.urandom(100_000)
+    (tmp_path / "local").write_bytes(data)
+    (tmp_path / "guest").mkdir()
+    async with instance(tmp_path / "base") as (rig, core):
+        await up(rig, core)
+        assert (await vm(rig, "put", str(tmp_path / "local"), f"{tmp_path}/guest/"))[0] == 0
+        assert (tmp_path / "guest" / "local").read_bytes() == data
+        assert (await vm(rig, "get", f"{tmp_path}/guest/local", str(tmp_path / "back")))[0] == 0
+        assert (tmp_path / "back").read_bytes() == data
+        code, _, err = await vm(rig, "put", str(tmp_path / "missing"), "/tmp/x")
+        assert (code, "no such file" in err) == (1, True)
+        code, _, err = await vm(rig, "get", "/no/such/file", str(tmp_path / "x"))
+        assert (code, "No such file" in err) == (1, True)
+        assert not (tmp_path / "x").exists()
+
+
+async def test_what_nothing_would_do_is_refused_and_what_waits_says_so(tmp_path: Path) -> None:
+    async with instance(tmp_path) as (rig, core):
+        code, _, err = await vm(rig, "exec", "--", "true")
+        assert (code, "Start it first" in err) == (1, True)
+        await up(rig, core)
+        await vm(rig, "exec", "--", "true")
+        await vm(rig, "pause")
+        await rig.until(lambda _: rig.vm is not None and rig.vm.state is VmState.PAUSED)
+        process = await begin(rig, "exec", "--", "echo", "late")
+        assert process.stderr is not None
+        assert b"is paused" in await process.stderr.readline()
+        await vm(rig, "resume")
+        assert (await process.communicate())[0] == b"late\n"
+
+
+async def test_console_and_messages(tmp_path: Path) -> None:
+    async with instance(tmp_path) as (rig, core):
+        await up(rig, core)
+        assert (await vm(rig, "console"))[0] == 0
+        assert (await vm(rig, "send", "topic", "words"))[0] == 0
+        assert (await vm(rig, "messages"))[:2] == (0, b"")
