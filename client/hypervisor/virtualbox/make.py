@@ -100,7 +100,7 @@ class Maker:
         ):
             await machine.change(*words)
         for drive in drives:
-            await _attach(machine, naming, drive)
+            await self._attach(machine, naming, drive)
         machine.assume(VmState.DEFINED)
 
     async def _change(self, machine: Machine, spec: VmSpec) -> None:
@@ -116,7 +116,7 @@ class Maker:
         for words in shape.build_controllers(naming, new, self._abilities):
             await machine.change(*words)
         for drive in shape.changed_drives(old, drives):
-            await _attach(machine, naming, drive)
+            await self._attach(machine, naming, drive)
         await self._books.close_media(machine.folder.path, unused_only=True)
         machine.assume(VmState.DEFINED)
 
@@ -128,6 +128,18 @@ class Maker:
         folder.write_record(media=media, link=address)
         naming = shape.Naming(record.uuid, record.name, str(folder.path), str(folder.console), address)
         return naming, shape.plan_drives(media, boots_from_disk(spec))
+
+    async def _attach(self, machine: Machine, naming: shape.Naming, drive: shape.Drive) -> None:
+        try:
+            await machine.change(*shape.build_attach(naming, drive))
+        except WrongState:
+            if not drive.use:
+                raise
+            # VirtualBox decides on the use of a disk only in the list of a machine that has it, not in its general one,
+            # where one stays that nobody has: forgotten, in and out, then as it is meant.
+            await self._books.close_medium(Path(drive.medium))
+            for trial in (replace(drive, use=""), replace(drive, use="", medium=shape.NOTHING), drive):
+                await machine.change(*shape.build_attach(naming, trial))
 
     def _has_all(self, machine: Machine) -> bool:
         media = machine.folder.record().media.values()
@@ -144,14 +156,3 @@ def is_whole(machine: Machine) -> bool:
     """Whether VirtualBox's part of a VM is in its folder."""
     settings = machine.folder.settings()
     return settings is not None and settings.uuid == machine.uuid
-
-
-async def _attach(machine: Machine, naming: shape.Naming, drive: shape.Drive) -> None:
-    try:
-        await machine.change(*shape.build_attach(naming, drive))
-    except WrongState:
-        if not drive.use:
-            raise
-        # VirtualBox decides on the use of a disk only once a machine has had it: in and out, then as it is meant.
-        for trial in (replace(drive, use=""), replace(drive, use="", medium=shape.NOTHING), drive):
-            await machine.change(*shape.build_attach(naming, trial))

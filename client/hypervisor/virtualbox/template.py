@@ -12,6 +12,8 @@ from typing import BinaryIO, Final
 from client.errors import BadInput
 
 _MAGIC: Final = b"QFI\xfb"
+#: Beginnings of formats that must not be taken for raw ones: VDI, VMDK (two kinds), VHDX.
+_OTHERS: Final = (b"<<< ", b"KDMV", b"# Di", b"vhdx")
 _SECTOR_BYTES: Final = 512
 _OFFSET: Final = 0x00FF_FFFF_FFFF_FE00
 _COMPRESSED: Final = 1 << 62
@@ -30,8 +32,11 @@ def read_template(path: Path, block_bytes: int) -> tuple[int, Iterator[tuple[int
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
-        if file.read(len(_MAGIC)) != _MAGIC:
-            return path.stat().st_size, _raw_blocks(path, block_bytes)
+        beginning = file.read(len(_MAGIC))
+    if beginning in _OTHERS:
+        raise _unreadable(path, "it is neither raw nor qcow2")
+    if beginning != _MAGIC:
+        return path.stat().st_size, _raw_blocks(path, block_bytes)
     image = _Qcow2(path)
     return image.size_bytes, image.blocks(block_bytes)
 
@@ -111,4 +116,8 @@ class _Qcow2:
         return plain.ljust(self._cluster_bytes, b"\0")
 
     def _unreadable(self, what: str) -> BadInput:
-        return BadInput(str(self._path), f"this disk cannot be read: {what}", "give a raw or a plain qcow2 disk")
+        return _unreadable(self._path, what)
+
+
+def _unreadable(path: Path, what: str) -> BadInput:
+    return BadInput(str(path), f"this disk cannot be read: {what}", "give a raw or a plain qcow2 disk")
