@@ -7,6 +7,7 @@ from typing import Final
 from client.errors import BadInput, ClientError
 from client.hypervisor.driver import Driver, DriverReport
 from client.hypervisor.errors import HypervisorUnproven, NoHypervisor
+from client.log import logger
 
 Factory = Callable[[Path, tuple[str, ...]], Driver]
 #: Chosen when nothing is asked for.
@@ -90,6 +91,29 @@ async def choose(
         if driver is not best[0]:
             await driver.close()
     return best
+
+
+async def put_away_others(
+    chosen: str, folder: Path, relay_command: tuple[str, ...] = (), factories: Mapping[str, Factory] = FACTORIES
+) -> None:
+    """Remove what was left with drivers that are not in use any more, so that there is never a second VM for the work.
+
+    A job in it goes back to the project's queue. What cannot be removed now is tried again at the next choice.
+    """
+    if chosen in _NEVER_BY_ITSELF:
+        return
+    for name in factories:
+        if name == chosen or name in _NEVER_BY_ITSELF:
+            continue
+        driver = factories[name](folder, relay_command)
+        try:
+            for vm in await driver.list_vms():
+                logger("hypervisor").info("Removing %s, which was left with %s", vm.vm_id, name)
+                await driver.destroy(vm.vm_id)
+        except (ClientError, OSError) as error:
+            logger("hypervisor").warning("What was left with %s stays for now: %s", name, error)
+        finally:
+            await driver.close()
 
 
 def _reason(report: DriverReport) -> ClientError:

@@ -101,9 +101,11 @@ async def find_driver(paths: Paths, preferences: Preferences) -> tuple[Driver, D
     Raises:
         NoHypervisor: there is none.
     """
-    from client.hypervisor.registry import choose
+    from client.hypervisor.registry import choose, put_away_others
 
-    return await choose(preferences.text("hypervisor.driver"), paths.vms, relay_command())
+    driver, report = await choose(preferences.text("hypervisor.driver"), paths.vms, relay_command())
+    await put_away_others(report.name, paths.vms, relay_command())
+    return driver, report
 
 
 async def _obey(port: Port, handle: Callable[[Command], Awaitable[None]]) -> None:

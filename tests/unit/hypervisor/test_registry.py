@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from client.errors import BadInput, ClientError, ToolMissing
-from client.hypervisor.driver import DriverReport
+from client.hypervisor.driver import DriverReport, Medium, MediumRole, VmInfo, VmSpec
 from client.hypervisor.errors import HypervisorUnproven, NoHypervisor, NoSuchVm, NotSupportedByDriver
 from client.hypervisor.fake import FakeDriver
-from client.hypervisor.registry import FACTORIES, choose, make
+from client.hypervisor.registry import FACTORIES, Factory, choose, make, put_away_others
 from client.messages import sentence
 
 
@@ -88,3 +88,25 @@ async def test_the_fake_is_never_chosen_by_itself(tmp_path: Path) -> None:
     _, factories = ranked(fake=1000)
     with pytest.raises(NoHypervisor):
         await choose(None, tmp_path, (), factories)
+
+
+async def test_what_was_left_with_another_driver_is_removed(tmp_path: Path) -> None:
+    template = tmp_path / "template.raw"
+    template.write_bytes(bytes(4096))
+    spec = VmSpec("work-1", "Work", 1, 32, (Medium(MediumRole.SCRATCH, template),))
+    old, new = FakeDriver(tmp_path / "old"), FakeDriver(tmp_path / "new")
+    for driver in (old, new):
+        await driver.define(spec)
+    factories: dict[str, Factory] = {"old": lambda folder, relay: old, "new": lambda folder, relay: new}
+    await put_away_others("new", tmp_path, (), factories)
+    assert await old.list_vms() == ()
+    assert [vm.vm_id for vm in await new.list_vms()] == ["work-1"]
+
+
+async def test_what_cannot_be_removed_now_stops_nothing(tmp_path: Path) -> None:
+    class Stubborn(FakeDriver):
+        async def list_vms(self) -> tuple[VmInfo, ...]:
+            raise ToolMissing("VBoxManage", "virtualbox")
+
+    factories: dict[str, Factory] = {"old": lambda folder, relay: Stubborn(folder)}
+    await put_away_others("new", tmp_path, (), factories)
