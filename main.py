@@ -24,6 +24,7 @@ ROLES: Final = {
     "job-manager": ("client.copilot.managers.job", "main", "run a job manager"),
     "storage-manager": ("client.copilot.managers.storage", "main", "run a storage manager"),
     "key-manager": ("client.copilot.managers.key", "main", "run a key manager"),
+    "hypervisors": ("client.service.hypervisors", "main", "show what can run virtual machines here"),
     "relay": ("client.guest.relay", "main", "carry one connection of a guest (for hypervisors)"),
 }
 FACES: Final = {

@@ -35,7 +35,7 @@ def _fake(folder: Path, relay_command: tuple[str, ...]) -> Driver:
 
 FACTORIES: Final[Mapping[str, Factory]] = {"qemu": _qemu, "virtualbox": _virtualbox, "fake": _fake}
 #: Taken only when asked for by name.
-_NEVER_BY_ITSELF: Final = frozenset({"fake"})
+NEVER_BY_ITSELF: Final = frozenset({"fake"})
 
 
 def make(name: str, folder: Path, relay_command: tuple[str, ...]) -> Driver:
@@ -73,7 +73,7 @@ async def choose(
     if preferred and preferred != AUTO:
         names = [preferred]
     else:
-        names = [name for name in factories if name not in _NEVER_BY_ITSELF]
+        names = [name for name in factories if name not in NEVER_BY_ITSELF]
     found: list[tuple[Driver, DriverReport]] = []
     reasons: list[ClientError] = []
     for name in names:
@@ -100,10 +100,10 @@ async def put_away_others(
 
     A job in it goes back to the project's queue. What cannot be removed now is tried again at the next choice.
     """
-    if chosen in _NEVER_BY_ITSELF:
+    if chosen in NEVER_BY_ITSELF:
         return
     for name in factories:
-        if name == chosen or name in _NEVER_BY_ITSELF:
+        if name == chosen or name in NEVER_BY_ITSELF:
             continue
         driver = factories[name](folder, relay_command)
         try:

@@ -1,0 +1,122 @@
+"""`main.py hypervisors`: what can run virtual machines on this computer, how fast, and what to do about what cannot.
+
+virtualbox  ready  7.2.22  hardware                    <- used
+qemu        slow   7.2.22  tcg
+            Virtual machines run about 17 times slower here than ... To make it faster: ...
+"""
+
+import argparse
+import asyncio
+import json
+import shlex
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from client import filenames
+from client.clock import SystemClock
+from client.errors import ClientError
+from client.hypervisor import registry
+from client.hypervisor.driver import DriverReport
+from client.hypervisor.install import Advice, advise, distribution
+from client.hypervisor.verdicts import Verdicts
+from client.messages import sentence
+from client.paths import Paths, default_base
+from client.preferences.store import load
+from client.service.relay_command import relay_command
+
+#: percent of the computer's own speed below which a hypervisor is called slow
+SLOW: Final = 50
+_OS_RELEASE: Final = Path("/etc/os-release")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One driver as it is shown. advice: what helps, for each of its problems."""
+
+    report: DriverReport
+    is_used: bool
+    advice: tuple[tuple[ClientError, Advice], ...]
+
+    @property
+    def word(self) -> str:
+        """One word for all of it."""
+        if not self.report.available:
+            return "no"
+        return "slow" if self.report.speed < SLOW else "ready"
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs."""
+        told = [{"code": error.code, "text": sentence(error).text, **asdict(advice)} for error, advice in self.advice]
+        return {
+            "name": self.report.name,
+            "state": self.word,
+            "used": self.is_used,
+            "version": self.report.version,
+            "accelerators": self.report.accelerators,
+            "percent_of_native_speed": self.report.speed,
+            "problems": told,
+        }
+
+    def lines(self) -> list[str]:
+        """For people."""
+        report, mark = self.report, "   <- used" if self.is_used else ""
+        yields = [f"{report.name:12}{self.word:7}{report.version}  {', '.join(report.accelerators)}".rstrip() + mark]
+        for error, advice in self.advice:
+            yields.append(f"{'':12}{sentence(error).text} {advice.sentence}")
+            if advice.command:
+                yields.append(f"{'':12}    {shlex.join(advice.command)}")
+            if advice.page:
+                yields.append(f"{'':12}    {advice.page}")
+        return yields
+
+
+async def look(paths: Paths, preferred: str, *, again: bool = False) -> list[Finding]:
+    """Ask every driver about itself.
+
+    Args:
+        preferred: the driver of the preferences, or `auto`.
+        again: forget what was seen to fail before.
+    """
+    if again:
+        for ledger in paths.vms.rglob(filenames.ACCELERATORS):
+            Verdicts(ledger, SystemClock()).forget()
+    reports = []
+    for name in registry.FACTORIES:
+        if name in registry.NEVER_BY_ITSELF:
+            continue
+        driver = registry.make(name, paths.vms, relay_command())
+        reports.append(await driver.probe())
+        await driver.close()
+    usable = [report for report in reports if report.available and preferred in {registry.AUTO, "", report.name}]
+    best = max(usable, key=lambda report: report.speed, default=None)
+    return [Finding(report, report is best, _advice(report)) for report in reports]
+
+
+def main(argv: list[str]) -> int:
+    """Print them; 0 if one works here, 1 if none does."""
+    parser = argparse.ArgumentParser(
+        prog="main.py hypervisors", description="Shows what can run virtual machines on this computer."
+    )
+    parser.add_argument("--basedir", type=Path, default=default_base(), help="base folder of the program")
+    parser.add_argument("--test-again", action="store_true", help="forget what did not work before")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    given = parser.parse_args(argv)
+    paths = Paths(given.basedir)
+    preferred = load(paths.preferences, ()).text("hypervisor.driver")
+    found = asyncio.run(look(paths, preferred, again=given.test_again))
+    if given.json:
+        print(json.dumps([one.to_json() for one in found]))
+    else:
+        print("\n".join(line for one in found for line in one.lines()))
+    return 0 if any(one.is_used for one in found) else 1
+
+
+def _advice(report: DriverReport) -> tuple[tuple[ClientError, Advice], ...]:
+    system = distribution(_OS_RELEASE.read_text(encoding="utf-8")) if _OS_RELEASE.exists() else ""
+    return tuple((error, _step_out_of(report.name, system, error)) for error in report.reasons)
+
+
+def _step_out_of(driver: str, system: str, error: ClientError) -> Advice:
+    return advise(sys.platform, system, error) if driver == "virtualbox" else Advice(sentence(error).doing)
