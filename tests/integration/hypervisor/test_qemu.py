@@ -271,11 +271,15 @@ async def test_the_uart_carries_the_link_too(driver: QemuDriver, tmp_path: Path)
     await line.close()
 
 
-async def test_the_iso_boots_where_direct_boot_is_not_wanted(driver: QemuDriver, tmp_path: Path) -> None:
+@pytest.mark.parametrize("exchange_mib", [0, 4])
+async def test_the_iso_boots_where_direct_boot_is_not_wanted(
+    driver: QemuDriver, tmp_path: Path, exchange_mib: int
+) -> None:
     need_appliance()
     direct = appliance_spec("one", build_context(tmp_path / "context.iso"))
     iso = Medium(MediumRole.SYSTEM, APPLIANCE / "volunteer-cloud.iso")
-    await driver.define(replace(direct, direct_boot=None, media=(iso, *direct.media[1:])))
+    media = (iso, *direct.media[1:])
+    await driver.define(replace(direct, direct_boot=None, media=media, exchange_mib=exchange_mib))
     await driver.start("one")
     line = await Line.open(driver, "one")
     me = await line.wait_boot(60)
