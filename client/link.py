@@ -72,7 +72,8 @@ def _data(value: Any) -> bool:
 
 def _argv(value: Any) -> bool:
     word = _exact(MAX_ARGV_BYTES)
-    return isinstance(value, list) and all(map(word, value)) and 0 < len(json.dumps(value)) <= MAX_ARGV_BYTES
+    fits = isinstance(value, list) and len(value) > 0 and all(map(word, value))
+    return fits and len(json.dumps(value)) <= MAX_ARGV_BYTES
 
 
 def _digest(value: Any) -> bool:

@@ -60,8 +60,9 @@ class Talk:
         self._news.set()
 
     def fail(self, error: ClientError) -> None:
-        """Nothing more will come."""
-        self._error = self._error or error
+        """Nothing more will come; of no matter for one that has ended well."""
+        if not self.done or self.done.get("cause"):
+            self._error = self._error or error
         self._news.set()
 
     async def until(self, fits: Callable[[], bool]) -> None:
@@ -71,11 +72,11 @@ class Talk:
             FileNotMoved: the guest could not do it.
             GuestLost: there is no guest any more to say it.
         """
-        while not fits():
-            if self._error is not None:
-                raise self._error
+        while self._error is None and not fits():
             self._news.clear()
             await self._news.wait()
+        if self._error is not None:
+            raise self._error
 
     async def until_room(self, least: int) -> None:
         """Wait until the guest has so much of the file; raises as `until`."""

@@ -1,12 +1,13 @@
 """The guest link: every message arrives once and in order, and no bytes of a peer do harm."""
 
+import base64
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.link import KINDS, MAX_KEPT, MAX_LINE_BYTES, LinkEnd
+from client.link import KINDS, MAX_ARGV_BYTES, MAX_KEPT, MAX_LINE_BYTES, MAX_MESSAGE, PIECE_BYTES, LinkEnd
 
 
 def ends() -> tuple[LinkEnd, LinkEnd]:
@@ -136,6 +137,52 @@ def test_texts_cannot_steer_a_terminal(said: str, heard: str) -> None:
     guest, host = ends()
     (message,) = host.receive(guest.send("log", text=said))
     assert message.fields["text"] == heard
+
+
+@pytest.mark.parametrize("words", [["sh", "-c", "a\nb\x1b[31m"], ["\u202e", "", "🙂"]])
+def test_words_and_paths_arrive_unchanged(words: list[str]) -> None:
+    guest, host = ends()
+    (message,) = guest.receive(host.send("exec", exec_id="e", argv=words, cwd="/a\nb"))
+    assert (message.fields["argv"], message.fields["cwd"]) == (words, "/a\nb")
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        ("exec", "argv", []),
+        ("exec", "argv", "ls"),
+        ("exec", "argv", ["ls", 5]),
+        ("exec", "argv", ["x" * 20_000]),
+        ("exec", "argv", ["a\0b"]),
+        ("exec", "argv", ["\ud800"]),
+        ("exec", "cwd", "x" * 1025),
+        ("exec_output", "data", "not base64!"),
+        ("exec_output", "data", "A" * 20_000),
+        ("exec_output", "offset", -1),
+        ("file_put", "sha256", "ABC"),
+        ("file_put", "mode", 0o10000),
+        ("message", "text", "x" * 2001),
+    ],
+)
+def test_what_does_not_fit_an_errand_is_left_out(kind: str, field: str, value: object) -> None:
+    host = LinkEnd("host")
+    (message,) = host.receive(json.dumps(line(k=kind, n=1, b={field: value, "exec_id": "e"})).encode() + b"\n")
+    assert field not in message.fields
+
+
+def test_the_longest_of_everything_fits_a_line() -> None:
+    guest, host = ends()
+    data = base64.b64encode(bytes(PIECE_BYTES)).decode()
+    wide = "\U0001f642"
+    longest = [
+        ("exec_output", {"exec_id": "e" * 128, "stream": "stdout", "offset": 10**15, "data": data}),
+        ("exec", {"exec_id": "e", "argv": ["x" * (MAX_ARGV_BYTES - 4)], "cwd": "/" + wide * 1000}),
+        ("message", {"number": 1, "topic": "t" * 64, "text": wide * MAX_MESSAGE}),
+    ]
+    for kind, fields in longest:
+        (message,) = host.receive(guest.send(kind, **fields))
+        assert message.fields == fields
+    assert host.dropped.too_long == 0
 
 
 def test_many_questions_get_one_answer() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.commands import Command, Finish, Pause, Quit, Resume, Start, Stop, WhatOfWork
+from client.commands import Command, Finish, Pause, PowerOff, Quit, Resume, Start, Stop, WhatOfWork
 from client.guest.health import Remedy
 from client.reconcile import (
     Intent,
@@ -105,7 +105,7 @@ def test_a_saved_guest_that_could_not_log_in_is_booted_instead() -> None:
 
 
 COMMANDS = st.one_of(
-    st.sampled_from([Start(), Resume(), Stop(), Finish(), Finish(undo=True), Pause()]),
+    st.sampled_from([Start(), Resume(), Stop(), PowerOff(), Finish(), Finish(undo=True), Pause()]),
     st.builds(Pause, st.just(NOW + timedelta(minutes=15))),
 )
 
@@ -122,6 +122,13 @@ def test_intents_never_contradict_themselves(commands: list[Command]) -> None:
 
 def test_stop_after_start_wants_the_state_saved() -> None:
     assert wanted(obey(obey(Intent(), Start()), Stop())).want is Want.SAVED
+
+
+def test_power_off_wants_it_off_until_it_is_wanted_again() -> None:
+    intent = obey(obey(Intent(), Start()), PowerOff())
+    assert wanted(intent).want is Want.OFF
+    assert wanted(obey(intent, Start())).want is Want.RUN
+    assert wanted(obey(intent, Stop())).want is Want.SAVED
 
 
 def test_a_pause_lapses_at_its_time_and_says_until_when() -> None:
