@@ -4,11 +4,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from client import filenames
+from client.clock import SystemClock
 from client.errors import BadInput, ClientError
 from client.hypervisor.driver import Driver, DriverReport
 from client.hypervisor.errors import HypervisorUnproven, NoHypervisor
+from client.hypervisor.verdicts import Verdicts
 from client.log import logger
 
+#: A name that is no VM's id: drivers share the folder and see only their own VMs.
+_VIRTUALBOX: Final = "_virtualbox"
 Factory = Callable[[Path, tuple[str, ...]], Driver]
 #: Chosen when nothing is asked for.
 AUTO: Final = "auto"
@@ -23,8 +28,7 @@ def _qemu(folder: Path, relay_command: tuple[str, ...]) -> Driver:
 def _virtualbox(folder: Path, relay_command: tuple[str, ...]) -> Driver:
     from client.hypervisor.virtualbox.driver import VirtualBoxDriver
 
-    # A name that is no VM's id: drivers share the folder and see only their own VMs.
-    return VirtualBoxDriver(folder / "_virtualbox")
+    return VirtualBoxDriver(folder / _VIRTUALBOX)
 
 
 def _fake(folder: Path, relay_command: tuple[str, ...]) -> Driver:
@@ -114,6 +118,16 @@ async def put_away_others(
             logger("hypervisor").warning("What was left with %s stays for now: %s", name, error)
         finally:
             await driver.close()
+
+
+def test_again(folder: Path) -> None:
+    """Forget what was seen to work here and what was not: the next `choose` and the next start try everything anew.
+
+    Args:
+        folder: as for `choose`.
+    """
+    for place in (folder, folder / _VIRTUALBOX):
+        Verdicts(place / filenames.ACCELERATORS, SystemClock()).forget()
 
 
 def _reason(report: DriverReport) -> ClientError:

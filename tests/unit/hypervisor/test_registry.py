@@ -4,11 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from client import filenames
+from client.clock import SystemClock
 from client.errors import BadInput, ClientError, ToolMissing
+from client.hypervisor import registry
 from client.hypervisor.driver import DriverReport, Medium, MediumRole, VmInfo, VmSpec
 from client.hypervisor.errors import HypervisorUnproven, NoHypervisor, NoSuchVm, NotSupportedByDriver
 from client.hypervisor.fake import FakeDriver
 from client.hypervisor.registry import FACTORIES, Factory, choose, make, put_away_others
+from client.hypervisor.verdicts import Verdicts
 from client.messages import sentence
 
 
@@ -110,3 +114,13 @@ async def test_what_cannot_be_removed_now_stops_nothing(tmp_path: Path) -> None:
 
     factories: dict[str, Factory] = {"old": lambda folder, relay: Stubborn(folder)}
     await put_away_others("new", tmp_path, (), factories)
+
+
+def test_everything_is_tried_anew_when_asked(tmp_path: Path) -> None:
+    places = (tmp_path, tmp_path / "_virtualbox")
+    for place in places:
+        place.mkdir(exist_ok=True)
+        Verdicts(place / filenames.ACCELERATORS, SystemClock()).remember("it", "here", works=False)
+    registry.test_again(tmp_path)
+    assert [Verdicts(p / filenames.ACCELERATORS, SystemClock()).works("it", "here") for p in places] == [None, None]
+    registry.test_again(tmp_path / "not there")
