@@ -30,7 +30,7 @@ from client.hypervisor.qemu.disk import check_media
 from client.hypervisor.spec_file import is_valid_route_name, is_valid_vm_id, without_targets
 from client.hypervisor.virtualbox import console, live
 from client.hypervisor.virtualbox.exchange import VirtualBoxExchange
-from client.hypervisor.virtualbox.folder import RUNNING, Ledger, VmFolder
+from client.hypervisor.virtualbox.folder import RUNNING, Ledger, VmFolder, used_media, vm_names
 from client.hypervisor.virtualbox.installation import Installation
 from client.hypervisor.virtualbox.live import VirtualBoxLive
 from client.hypervisor.virtualbox.machine import ONLINE, Machine
@@ -206,7 +206,7 @@ class VirtualBoxDriver:
             await maker.unmake(machine)
             self._machines.pop(vm_id, None)
             self._ports.forget(vm_id)
-            await maker.forget_bases(self._used_media())
+            await maker.forget_bases(used_media(self._folder))
 
     async def info(self, vm_id: str) -> VmInfo:
         """Its state now; see `Lifecycle.info`."""
@@ -224,7 +224,7 @@ class VirtualBoxDriver:
             self._is_swept = True
             with contextlib.suppress(ClientError):
                 await sweep((await self._prospect.installation()).manage, self._folder, self._ledger)
-        return tuple([await self.info(name) for name in self._names()])
+        return tuple([await self.info(name) for name in vm_names(self._folder)])
 
     async def plan_routes(self, vm_id: str, routes: tuple[Route, ...]) -> tuple[Route, ...]:
         """Each route at a loopback port of this computer; see `Driver.plan_routes`."""
@@ -350,13 +350,6 @@ class VirtualBoxDriver:
 
     def _maker(self, installation: Installation) -> Maker:
         return Maker(installation, self._folder / _BASES, self._ledger)
-
-    def _names(self) -> list[str]:
-        names = [path.name for path in self._folder.iterdir() if path.is_dir()] if self._folder.is_dir() else []
-        return sorted(name for name in names if is_valid_vm_id(name))
-
-    def _used_media(self) -> set[str]:
-        return {one for name in self._names() for one in VmFolder(self._folder / name).record().media.values()}
 
     def _changed(self, vm_id: str) -> None:
         for callback in self._callbacks:

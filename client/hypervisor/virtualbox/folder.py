@@ -21,7 +21,7 @@ from typing import Any, Final
 from client import filenames
 from client.hypervisor.driver import VmSpec
 from client.hypervisor.qemu.folder import disk_full_or
-from client.hypervisor.spec_file import build_spec_text, parse_spec
+from client.hypervisor.spec_file import build_spec_text, is_valid_vm_id, parse_spec
 from client.hypervisor.virtualbox.settings_file import Settings, parse_settings
 from client.paths import write_atomic
 
@@ -154,6 +154,18 @@ class VmFolder:
             write_atomic(path, text.encode())
         except OSError as error:
             raise disk_full_or(error, self.path) from error
+
+
+def vm_names(folder: Path) -> list[str]:
+    """Ids of all VMs in a driver's folder, half-made ones too, sorted."""
+    names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    return sorted(name for name in names if is_valid_vm_id(name))
+
+
+def used_media(folder: Path, but: str = "") -> set[str]:
+    """The files in the drives of all VMs of a folder, but of one."""
+    names = [name for name in vm_names(folder) if name != but]
+    return {medium for name in names for medium in VmFolder(folder / name).record().media.values()}
 
 
 class Ledger:

@@ -15,7 +15,7 @@ from client.hypervisor.qemu.folder import disk_full_or
 from client.hypervisor.spec_file import without_targets
 from client.hypervisor.virtualbox import link, shape
 from client.hypervisor.virtualbox.books import Books
-from client.hypervisor.virtualbox.folder import Ledger
+from client.hypervisor.virtualbox.folder import Ledger, used_media
 from client.hypervisor.virtualbox.installation import Installation
 from client.hypervisor.virtualbox.machine import Machine
 from client.hypervisor.virtualbox.media import BASE_SUFFIX, boots_from_disk, forget_bases, prepare_media
@@ -130,16 +130,26 @@ class Maker:
         return naming, shape.plan_drives(media, boots_from_disk(spec))
 
     async def _attach(self, machine: Machine, naming: shape.Naming, drive: shape.Drive) -> None:
+        """Put a medium into its drive.
+
+        VirtualBox decides on the use of a disk only once a machine has it in its own list: a new one goes in and out,
+        and then in as it is meant. One that nobody has stands in VirtualBox's general list, and is forgotten before.
+        """
+        bare = replace(drive, use="")
+        first = (bare, replace(bare, medium=shape.NOTHING), drive)
+        is_new = drive.use == shape.LAYERED and drive.medium not in self._used_by_others(machine)
         try:
-            await machine.change(*shape.build_attach(naming, drive))
+            for trial in first if is_new else (drive,):
+                await machine.change(*shape.build_attach(naming, trial))
         except WrongState:
             if not drive.use:
                 raise
-            # VirtualBox decides on the use of a disk only in the list of a machine that has it, not in its general one,
-            # where one stays that nobody has: forgotten, in and out, then as it is meant.
             await self._books.close_medium(Path(drive.medium))
-            for trial in (replace(drive, use=""), replace(drive, use="", medium=shape.NOTHING), drive):
+            for trial in first:
                 await machine.change(*shape.build_attach(naming, trial))
+
+    def _used_by_others(self, machine: Machine) -> set[str]:
+        return used_media(self._bases.parent, but=machine.vm_id)
 
     def _has_all(self, machine: Machine) -> bool:
         media = machine.folder.record().media.values()

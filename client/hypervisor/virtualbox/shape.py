@@ -26,7 +26,7 @@ NOTHING: Final = "none"
 INBOX: Final = "inbox"
 OUTBOX: Final = "outbox"
 #: A base image stays as it is; each VM has a layer of its own over it, which lasts from start to start.
-_LAYERED: Final = "multiattach"
+LAYERED: Final = "multiattach"
 #: Snapshots leave it alone: what the guest writes is always in this one file.
 _APART: Final = "writethrough"
 _OS_TYPE: Final = "Linux26_64"
@@ -164,11 +164,11 @@ def plan_drives(media: Mapping[str, str], boots_from_disk: bool) -> tuple[Drive,
     drives = []
     for role, medium in media.items():
         if role == MediumRole.SYSTEM and boots_from_disk:
-            drives.append(Drive(BOOT_CONTROLLER, "0", "0", "hdd", medium, _LAYERED))
+            drives.append(Drive(BOOT_CONTROLLER, "0", "0", "hdd", medium, LAYERED))
         elif role in _CD_PLACES:
             drives.append(Drive(CD_CONTROLLER, *_CD_PLACES[role], "dvddrive", medium))
         else:
-            use = _APART if role == OUTBOX else _LAYERED
+            use = _APART if role == OUTBOX else LAYERED
             drives.append(Drive(DISK_CONTROLLER, *_DISK_PLACES[role], "hdd", medium, use))
     return tuple(drives)
 
