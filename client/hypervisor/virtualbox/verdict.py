@@ -80,7 +80,7 @@ _RULES: Final[tuple[tuple[str, _Maker], ...]] = (
     (r"object functionality is limited|VBOX_E_XML_ERROR", _with_name(problems.VmInaccessible)),
     (r"'[^'\n]*\.vbox'(?:.*for reading|, line)", _with_name(problems.VmInaccessible)),
     (r"VBOX_E_OBJECT_IN_USE|is (?:still|already) attached to|has \d+ child", _with_name(problems.MediumInUse)),
-    (r"is locked for (?:reading|writing)|Failed to lock (?:source|target) media", _with_name(problems.MediumInUse)),
+    (r"is locked for (?:reading|writing)|Failed to lock .*media|Locking of .*media", _with_name(problems.MediumInUse)),
     (r"already exists|VERR_ALREADY_EXISTS|already registered", _with_name(problems.ObjectExists)),
     (r"terminated unexpectedly during startup|session was closed before any attempt", _ended),
     (r"VBOX_E_INVALID_VM_STATE|VBOX_E_INVALID_SESSION_STATE|is not currently running", problems.WrongState),
