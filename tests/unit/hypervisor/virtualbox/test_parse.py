@@ -80,6 +80,13 @@ def test_info_of_each_version() -> None:
     assert (new["nic1"], new["uart1"], new["cpuexecutioncap"]) == ("none", "off", "100")
 
 
+def test_lines_of_7_0_that_are_no_pairs_and_keys_with_spaces() -> None:
+    info = parse.parse_info(
+        'name="a"\nEncryption:     disabled\nBIOS NVRAM File="/b c/a.nvram"\n rec_screen0\nVMState="saved"'
+    )
+    assert info == {"name": "a", "BIOS NVRAM File": "/b c/a.nvram", "VMState": "saved"}
+
+
 def test_a_description_over_lines_hides_nothing_and_lies_to_nobody() -> None:
     info = parse.parse_info(text("7.2/info-description.txt"))
     assert info["description"] == 'a "quoted"\nVMState="running"\nback\\slash\\'
