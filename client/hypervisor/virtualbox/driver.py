@@ -13,7 +13,7 @@ from typing import Final
 
 from client import log, process
 from client.clock import Clock, SystemClock
-from client.errors import BadInput, ClientError
+from client.errors import BadInput, ClientError, ToolMissing
 from client.hypervisor.driver import (
     DriverReport,
     Exchange,
@@ -47,6 +47,7 @@ from client.snapshot import VmState
 _log = log.logger("hypervisor")
 FEATURES: Final = frozenset({Feature.SAVE_STATE, Feature.ROUTES, Feature.LIVE_ROUTES, Feature.TRAFFIC_LIMIT})
 _BASES: Final = "_bases"
+_MADE_ANEW: Final = "A part of the virtual machine was gone, so it was made anew; what its disk held is lost."
 _HELD: Final = (VmState.STARTING, VmState.RUNNING, VmState.PAUSED)
 
 
@@ -58,6 +59,7 @@ class VirtualBoxDriver:
         clock: for verdicts and `runs_since`.
         search_path: where to look for VBoxManage instead of the usual places.
         installation: what to drive instead of what is found; for tests.
+        needs_driver: False for a VirtualBox whose VMs run without the kernel module, interpreted; for tests.
     """
 
     name = "virtualbox"
@@ -72,10 +74,11 @@ class VirtualBoxDriver:
         clock: Clock | None = None,
         search_path: str | None = None,
         installation: Installation | None = None,
+        needs_driver: bool = True,
     ) -> None:
         self._folder = folder.absolute()
         self._clock = clock or SystemClock()
-        self._prospect = Prospect(self._folder, self._clock, search_path, installation)
+        self._prospect = Prospect(self._folder, self._clock, search_path, installation, needs_driver=needs_driver)
         self._ledger = Ledger(self._folder / "machines.json")
         self._ports = Ports(Ledger(self._folder / "ports.json"))
         self._machines: dict[str, Machine] = {}
@@ -197,7 +200,12 @@ class VirtualBoxDriver:
         """Remove everything of the VM; see `Lifecycle.destroy`."""
         if not is_valid_vm_id(vm_id) or not (self._folder / vm_id).is_dir():
             return
-        installation = await self._prospect.installation()
+        try:
+            installation = await self._prospect.installation()
+        except ToolMissing:
+            # VirtualBox is gone; should it come back, the list of machines says what it is to forget.
+            VmFolder(self._folder / vm_id).remove()
+            return
         machine = self._machine(vm_id, installation)
         async with machine.lock:
             if machine.uuid and machine.folder.path.is_dir():
@@ -223,7 +231,9 @@ class VirtualBoxDriver:
         if not self._is_swept and self._folder.is_dir():
             self._is_swept = True
             with contextlib.suppress(ClientError):
-                await sweep((await self._prospect.installation()).manage, self._folder, self._ledger)
+                installation = await self._prospect.installation()
+                await sweep(installation.manage, self._folder, self._ledger)
+                await self._maker(installation).forget_bases(used_media(self._folder))
         return tuple([await self.info(name) for name in vm_names(self._folder)])
 
     async def plan_routes(self, vm_id: str, routes: tuple[Route, ...]) -> tuple[Route, ...]:
@@ -254,8 +264,8 @@ class VirtualBoxDriver:
 
     async def saw_life(self, vm_id: str) -> None:
         """The guest spoke; see `GuestChannel.saw_life`."""
-        await self._known(vm_id)
-        await self._prospect.works()
+        machine = await self._known(vm_id)
+        await self._prospect.works(machine.folder.record().accelerator)
 
     async def set_routes(self, vm_id: str, routes: tuple[Route, ...]) -> None:
         """New targets for new connections; see `ResourceControl.set_routes`."""
@@ -281,10 +291,9 @@ class VirtualBoxDriver:
         self._machines.clear()
 
     async def _start(self, machine: Machine, spec: VmSpec) -> None:
-        installation = await self._prospect.installation()
+        uuid = machine.uuid
         if not is_whole(machine):
-            # Its settings file is gone: it is made anew, from its spec, on an empty disk.
-            await self._maker(installation).make(machine, None, spec)
+            await self._maker(await self._prospect.installation()).make(machine, spec, spec)
         try:
             await live.before_start(machine)
             await start(machine, spec)
@@ -292,6 +301,8 @@ class VirtualBoxDriver:
         except LASTING as error:
             await self._prospect.fails(error)
             raise
+        if machine.uuid != uuid:
+            machine.folder.write_record(note=_MADE_ANEW)
 
     async def _power_off(self, machine: Machine) -> None:
         state = await machine.state()

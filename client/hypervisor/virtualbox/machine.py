@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from client import process
+from client import log, process
 from client.clock import Clock
 from client.errors import ClientError
 from client.hypervisor.driver import VmInfo
@@ -21,18 +21,14 @@ from client.hypervisor.virtualbox.folder import RUNNING, STOPPED, VmFolder
 from client.hypervisor.virtualbox.installation import Manage
 from client.hypervisor.virtualbox.link import Link
 from client.hypervisor.virtualbox.parse import BUSY, parse_info, state_of
-from client.hypervisor.virtualbox.problems import (
-    ObjectNotFound,
-    ServiceDead,
-    SessionLocked,
-    VirtualBoxSilent,
-    VmInaccessible,
-)
+from client.hypervisor.virtualbox.problems import ObjectNotFound, SessionLocked, VmInaccessible
 from client.hypervisor.virtualbox.relays import Relays
 from client.process import Identity
 from client.snapshot import VmState
 
 ASK_INTERVAL_S: Final = 60.0
+#: The core asks every second; VirtualBox may take fifteen when its server has just died.
+ANSWER_LIMIT_S: Final = 3.0
 #: VirtualBox needs a moment to see that a VM's process has ended; until then the VM counts as locked.
 LOCK_LIMIT_S: Final = 10.0
 _LOCK_PAUSE_S: Final = 0.1
@@ -44,6 +40,8 @@ ONLINE: Final = (VmState.STARTING, VmState.RUNNING, VmState.PAUSED, VmState.SAVI
 _MOST_CONSOLE_BYTES: Final = 4 << 20
 _ENDED: Final = "its process ended unexpectedly"
 _GURU: Final = "VirtualBox stopped it after an error inside it"
+
+_log = log.logger("hypervisor")
 
 Signs = tuple[Any, ...]
 #: Locks a known VM, by its id, for a verb.
@@ -90,6 +88,7 @@ class Machine:
         self._asking = asyncio.Lock()
         self._log: vm_log.LogTail | None = None
         self._seen: Seen | None = None
+        self._looking: asyncio.Task[Seen] | None = None
 
     @property
     def vm_id(self) -> str:
@@ -135,7 +134,7 @@ class Machine:
             return self._info(VmState.STARTING)
         if self.folder.spec() is None:
             return self._info(VmState.FAILED, "its folder is not complete")
-        seen = await self.look()
+        seen = await self._look_in_time()
         state = self.verb or seen.state
         note = seen.note
         if state in ONLINE:
@@ -144,8 +143,12 @@ class Machine:
         return self._info(state, seen.cause, note)
 
     async def state(self) -> VmState:
-        """Its state now, without the rest."""
-        return (await self.info()).state
+        """Its state now, without the rest, however long VirtualBox takes to say it."""
+        if not self.folder.path.is_dir():
+            return VmState.ABSENT
+        if self.folder.spec() is None:
+            return VmState.FAILED
+        return (await self.look()).state
 
     async def look(self) -> Seen:
         """What VirtualBox says, or said when the signs were the same."""
@@ -156,6 +159,18 @@ class Machine:
             if self._seen is not seen and self._seen is not None:
                 return self._seen
             return await self._ask(signs)
+
+    async def _look_in_time(self) -> Seen:
+        """What VirtualBox says, or, while it takes its time, what the signs say; the answer comes in the background."""
+        if self._looking is None:
+            self._looking = asyncio.create_task(self.look())
+        looking = self._looking
+        await asyncio.wait((looking,), timeout=ANSWER_LIMIT_S)
+        if not looking.done():
+            return self._unanswered(self._signs())
+        if self._looking is looking:
+            self._looking = None
+        return self._unanswered(self._signs()) if looking.cancelled() else looking.result()
 
     async def ask(self) -> Seen:
         """What VirtualBox says now."""
@@ -187,12 +202,19 @@ class Machine:
         who = self.running()
         if who is not None and not await process.wait_gone(who, _GONE_LIMIT_S):
             await process.terminate(who, _KILL_LIMIT_S)
-        await self.release()
+        await self._let_go()
         self.runs_since = None
         self.folder.write_record(phase=STOPPED, pid=0, started_at="")
 
     async def release(self) -> None:
-        """Let go of connections; the VM runs on."""
+        """Let go of connections and tasks; the VM runs on."""
+        looking, self._looking = self._looking, None
+        if looking is not None:
+            looking.cancel()
+            await asyncio.wait((looking,))
+        await self._let_go()
+
+    async def _let_go(self) -> None:
         await self.link.close()
         await self.relays.close()
 
@@ -210,7 +232,8 @@ class Machine:
             seen = await self._unknown(signs)
         except VmInaccessible:
             seen = self._judged(VmState.FAILED, signs, "VirtualBox cannot read its settings")
-        except (VirtualBoxSilent, ServiceDead, SessionLocked):
+        except ClientError as error:
+            _log.warning("VirtualBox does not say what %s does: %s", self.vm_id, error)
             seen = self._unanswered(signs)
         else:
             info = parse_info(said)
@@ -225,6 +248,9 @@ class Machine:
         if word == "aborted" and self.folder.record().phase != RUNNING:
             # We ended it ourselves.
             return self._judged(VmState.DEFINED, signs)
+        if word == "poweroff" and self.folder.record().phase == RUNNING and self.log.breaks_off:
+            # It went down with VBoxSVC, whose successor knows nothing of it.
+            return self._judged(VmState.FAILED, signs, _ENDED)
         cause = "" if state is not VmState.FAILED else (_ENDED if word == "aborted" else _GURU)
         if word == "inaccessible" or not word:
             cause = "VirtualBox cannot read its settings"
@@ -244,12 +270,22 @@ class Machine:
         return Seen(VmState.UNKNOWN, signs, self._clock.monotonic(), is_settled=False)
 
     def _unanswered(self, signs: Signs) -> Seen:
-        """VirtualBox does not answer now: what was known still counts while the signs are the same."""
-        note = "VirtualBox does not answer; asking it again in a minute."
+        """VirtualBox does not answer now: what was known counts while the signs are the same, then what they say."""
+        note = "VirtualBox does not answer now; it is asked again."
+        state, cause = self._by_signs(signs)
+        return Seen(state, signs, self._clock.monotonic(), cause, note=note)
+
+    def _by_signs(self, signs: Signs) -> tuple[VmState, str]:
         if self._seen is not None and self._seen.signs == signs:
-            return Seen(self._seen.state, signs, self._clock.monotonic(), self._seen.cause, note=note)
-        state = VmState.UNKNOWN if self.running() else VmState.FAILED
-        return Seen(state, signs, self._clock.monotonic(), "" if self.running() else _ENDED, note=note)
+            return self._seen.state, self._seen.cause
+        if self.running() is not None:
+            return VmState.UNKNOWN, ""
+        settings = self.folder.settings()
+        if settings is None:
+            return VmState.FAILED, "its settings file is gone"
+        if settings.has_state:
+            return VmState.SAVED, ""
+        return (VmState.FAILED, _ENDED) if self.folder.record().phase == RUNNING else (VmState.DEFINED, "")
 
     def _keep(self, seen: Seen) -> Seen:
         before, self._seen = self._seen, seen

@@ -48,9 +48,12 @@ class Maker:
         folder = machine.folder
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
+            if before is not None:
+                # A base disk that is gone comes back as it was.
+                await asyncio.to_thread(prepare_media, folder.path, self._bases, before)
             if before is None or not is_whole(machine):
                 await self._make_anew(machine, spec)
-            elif without_targets(before) != without_targets(spec) or not self._has_all(machine):
+            elif without_targets(before) != without_targets(spec):
                 await self._change(machine, spec)
             folder.write_spec(spec)
         except OSError as error:
@@ -151,10 +154,6 @@ class Maker:
     def _used_by_others(self, machine: Machine) -> set[str]:
         return used_media(self._bases.parent, but=machine.vm_id)
 
-    def _has_all(self, machine: Machine) -> bool:
-        media = machine.folder.record().media.values()
-        return all(one == shape.EMPTY or Path(one).exists() for one in media)
-
     async def _unregister(self, machine: Machine, uuid: str) -> None:
         try:
             await machine.change("unregistervm", uuid)
@@ -163,6 +162,8 @@ class Maker:
 
 
 def is_whole(machine: Machine) -> bool:
-    """Whether VirtualBox's part of a VM is in its folder."""
+    """Whether VirtualBox's part of a VM is there: its settings, and its disks down to the bases."""
     settings = machine.folder.settings()
-    return settings is not None and settings.uuid == machine.uuid
+    if settings is None or settings.uuid != machine.uuid:
+        return False
+    return all((machine.folder.machine_folder / disk).exists() for disk in settings.disks)

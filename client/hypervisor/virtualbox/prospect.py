@@ -1,4 +1,8 @@
-"""Whether VirtualBox can work on this computer: what is installed, and what was seen of it lately."""
+"""Whether VirtualBox can work on this computer: what is installed, how it is, and what was seen of it lately.
+
+Proof beats presence, both ways: after a start that failed for a lasting cause VirtualBox is put aside for a while, and
+where a guest has lived lately it is taken whatever the signs say.
+"""
 
 from pathlib import Path
 from typing import Final
@@ -8,32 +12,42 @@ from client.clock import Clock
 from client.errors import ClientError
 from client.hypervisor.driver import DriverReport, Feature
 from client.hypervisor.verdicts import Verdicts, host_identity
-from client.hypervisor.virtualbox import vm_log
-from client.hypervisor.virtualbox.find import find_virtualbox
+from client.hypervisor.virtualbox import capabilities, health, vm_log
+from client.hypervisor.virtualbox.find import VirtualBox, find_virtualbox
+from client.hypervisor.virtualbox.health import Health
 from client.hypervisor.virtualbox.installation import Installation
-from client.hypervisor.virtualbox.parse import Version
 from client.hypervisor.virtualbox.shape import Abilities
 from client.hypervisor.virtualbox.vboxmanage import VBoxManage
 
-_SUBJECT: Final = "virtualbox"
+SUBJECT: Final = "virtualbox"
 
 
 class Prospect:
     """What there is to drive.
 
     Args:
-        folder: of the driver; the verdict is kept in it.
+        folder: of the driver; verdicts are kept in it.
         search_path: where to look for VBoxManage; the usual places if None.
         installation: what to drive instead of what is found.
+        needs_driver: False for a VirtualBox whose VMs run without the kernel module, interpreted.
     """
 
-    def __init__(self, folder: Path, clock: Clock, search_path: str | None, installation: Installation | None) -> None:
-        self._folder = folder
+    def __init__(
+        self,
+        folder: Path,
+        clock: Clock,
+        search_path: str | None,
+        installation: Installation | None,
+        *,
+        needs_driver: bool,
+    ) -> None:
         self._clock = clock
         self._search_path = search_path
         self._installation = installation
+        self._needs_driver = needs_driver
         self._verdicts = Verdicts(folder / filenames.ACCELERATORS, clock)
-        self._is_proven = False
+        self._found: tuple[VBoxManage, VirtualBox] | None = None
+        self._proven = ""
 
     async def installation(self) -> Installation:
         """The installed VirtualBox.
@@ -44,42 +58,74 @@ class Prospect:
         if self._installation is None:
             found = await find_virtualbox(self._search_path)
             manage = VBoxManage(found.program, clock=self._clock)
-            self._installation = Installation(manage, str(found.version), _abilities(found.version))
+            can = await capabilities.probe(manage, found.version)
+            abilities = Abilities(
+                has_virtio_scsi=can.virtio_scsi,
+                has_virtio_net=can.virtio_net,
+                has_localhost_option=can.nat_localhost_option,
+                has_paravirt=bool(can.paravirt),
+            )
+            self._found = (manage, found)
+            self._installation = Installation(manage, str(found.version), abilities)
         return self._installation
 
     async def report(self, name: str, features: frozenset[Feature]) -> DriverReport:
         """See `Driver.probe`."""
         try:
             installation = await self.installation()
+            seen = await self._health()
         except ClientError as error:
             return DriverReport(name, available=False, problem=error.code, reasons=(error,))
-        seen = self._verdicts.verdict(_SUBJECT, self._host(installation))
-        if seen is not None and not seen.works:
-            return DriverReport(name, False, installation.version_text, problem=seen.cause or "start-failed")
+        problems = seen.problems if seen else ()
+        verdict = self._verdicts.verdict(SUBJECT, self._host(installation))
+        failed = verdict is not None and not verdict.works
+        is_usable = seen is None or seen.is_usable or (verdict is not None and verdict.works)
+        if failed or not is_usable:
+            cause = verdict.cause if verdict and failed else problems[0].code
+            return DriverReport(
+                name, False, installation.version_text, problem=cause or "start-failed", reasons=problems
+            )
+        accelerator = self._accelerator(installation, seen)
         return DriverReport(
             name=name,
             available=True,
             version=installation.version_text,
-            accelerators=(vm_log.HARDWARE, vm_log.NATIVE_API, vm_log.INTERPRETER),
-            speed=vm_log.SPEED[vm_log.HARDWARE],
+            accelerators=(accelerator,),
+            speed=vm_log.SPEED[accelerator],
             features=features,
+            reasons=problems,
         )
 
-    async def works(self) -> None:
+    async def works(self, accelerator: str) -> None:
         """A guest has lived under it."""
-        if not self._is_proven:
-            self._is_proven = True
-            self._verdicts.remember(_SUBJECT, self._host(await self.installation()), works=True)
+        if accelerator in vm_log.SPEED and self._proven != accelerator:
+            self._proven = accelerator
+            host = self._host(await self.installation())
+            self._verdicts.forget(*(_subject(other) for other in vm_log.SPEED if other != accelerator))
+            for subject in (SUBJECT, _subject(accelerator)):
+                self._verdicts.remember(subject, host, works=True)
 
     async def fails(self, error: ClientError) -> None:
         """It cannot start VMs here, for a cause that a second try does not remove."""
-        self._is_proven = False
-        self._verdicts.remember(_SUBJECT, self._host(await self.installation()), works=False, cause=error.code)
+        self._proven = ""
+        self._verdicts.remember(SUBJECT, self._host(await self.installation()), works=False, cause=error.code)
+
+    async def _health(self) -> Health | None:
+        if self._found is None:
+            return None
+        manage, found = self._found
+        return await health.check(manage, found.version, needs_driver=self._needs_driver)
+
+    def _accelerator(self, installation: Installation, seen: Health | None) -> str:
+        """What guests ran under lately; else what is to be expected."""
+        host = self._host(installation)
+        proven = (one for one in vm_log.SPEED if self._verdicts.works(_subject(one), host))
+        expected = vm_log.HARDWARE if seen is None or seen.hardware else vm_log.INTERPRETER
+        return next(proven, expected)
 
     def _host(self, installation: Installation) -> str:
         return host_identity("VirtualBox", installation.version_text)
 
 
-def _abilities(version: Version) -> Abilities:
-    # Source: VirtualBox's change log, 6.1.0 (virtio-scsi) and 7.0.0 (option for the host's loopback).
-    return Abilities(has_virtio_scsi=version >= Version(6, 1), has_localhost_option=version >= Version(7, 0))
+def _subject(accelerator: str) -> str:
+    return f"{SUBJECT} {accelerator}"

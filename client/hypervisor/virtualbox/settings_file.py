@@ -1,7 +1,7 @@
 """What a VM's settings file says, read without asking VirtualBox: cheap enough for every second. Pure.
 
 Source: VirtualBox's settings files since 4.0: `Machine` with uuid, name, stateFile, aborted; `ExtraDataItem`;
-`Snapshot` with uuid, name, stateFile, nested from the oldest to the newest.
+`HardDisk`; `Snapshot` with uuid, name, stateFile, nested from the oldest to the newest.
 """
 
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ class Settings:
         aborted: whether its process ended without VirtualBox's doing.
         snapshots: parents before their children, so the oldest first.
         extra: extra data by key.
+        disks: files of all disks, bases and layers; some relative to the settings file's folder.
     """
 
     uuid: str
@@ -38,6 +39,7 @@ class Settings:
     aborted: bool = False
     snapshots: tuple[KeptSnapshot, ...] = ()
     extra: tuple[tuple[str, str], ...] = ()
+    disks: tuple[str, ...] = ()
 
     def mark(self, key: str) -> str:
         """A value of the extra data; empty when it is not there."""
@@ -76,6 +78,7 @@ def parse_settings(text: str) -> Settings:
             if _word(part) == "ExtraData"
             for one in part
         ),
+        disks=tuple(one.get("location", "") for one in machine.iter() if _word(one) == "HardDisk"),
     )
 
 

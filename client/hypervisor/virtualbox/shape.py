@@ -45,11 +45,13 @@ class Abilities:
 
     Attributes:
         has_virtio_scsi: else disks stand on SATA.
+        has_paravirt: offers Linux guests what KVM offers them.
         has_virtio_net: else the network card is an Intel one.
         has_localhost_option: the host's loopback is closed to guests unless this opens it (7.0 and later).
     """
 
     has_virtio_scsi: bool = True
+    has_paravirt: bool = True
     has_virtio_net: bool = True
     has_localhost_option: bool = True
 
@@ -107,7 +109,8 @@ def build_modify(spec: VmSpec, naming: Naming, abilities: Abilities) -> Words:
     """Everything but the disks, in one call."""
     return (
         *("modifyvm", naming.uuid, "--cpus", str(spec.cpus), "--memory", str(spec.memory_mib)),
-        *("--firmware", "bios", "--ioapic", "on", "--rtcuseutc", "on", "--paravirtprovider", "kvm"),
+        *("--firmware", "bios", "--ioapic", "on", "--rtcuseutc", "on"),
+        *("--paravirtprovider", "kvm" if abilities.has_paravirt else "default"),
         *("--boot1", "dvd", "--boot2", "disk", "--boot3", "none", "--boot4", "none"),
         # The boot menu and the logo's fading cost seconds at each start.
         *("--biosbootmenu", "disabled", "--bioslogofadein", "off", "--bioslogofadeout", "off"),

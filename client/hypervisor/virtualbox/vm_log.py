@@ -22,6 +22,8 @@ _CHANGE: Final = re.compile(rb"Changing the VM state from '(\w+)' to '(\w+)'")
 _NATIVE: Final = re.compile(rb"NEM: NEMR3Init: \w+ execution mode is active")
 _INTERPRETED: Final = re.compile(rb"HM: HMR3Init: Fall(?:ing)? ?back (?:on|to) IEM|driverless|fHMEnabled=false.*IEM")
 _HARDWARE: Final = re.compile(rb"HM: HMR3Init: (?:VT-x|AMD-V)|HM: Enabled|HM: Using (?:VT-x|AMD-V)")
+#: The VM's last states when its process ends it, saved or not.
+_ENDS: Final = frozenset({"POWERING_OFF", "POWERING_OFF_LS", "OFF", "OFF_LS", "DESTROYING", "TERMINATED"})
 _RESETTING: Final = b"RESETTING"
 
 
@@ -47,11 +49,13 @@ class LogTail:
     Attributes:
         changes: state changes seen since it was opened or replaced.
         resets: those of them that were resets, the driver's own included.
+        last: the state after the last of them, in the log's words; empty when there was none.
     """
 
     path: Path
     changes: int = 0
     resets: int = 0
+    last: str = ""
     _inode: int = 0
     _offset: int = 0
     _rest: bytes = b""
@@ -65,9 +69,15 @@ class LogTail:
         if found.st_ino != self._inode or found.st_size < self._offset:
             self._inode, self._offset, self._rest = found.st_ino, 0, b""
             self.changes = self.resets = 0
+            self.last = ""
         if found.st_size > self._offset:
             self._read_on(found.st_size)
         return (self._inode, self.changes)
+
+    @property
+    def breaks_off(self) -> bool:
+        """Whether its process ended without ending the VM, as far as the log shows."""
+        return bool(self.last) and self.last not in _ENDS
 
     def head(self) -> bytes:
         """Its beginning, where process and accelerator stand; empty when there is none."""
@@ -99,3 +109,4 @@ class LogTail:
         for found in _CHANGE.finditer(whole + newline):
             self.changes += 1
             self.resets += found[2].startswith(_RESETTING)
+            self.last = found[2].decode()
