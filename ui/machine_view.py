@@ -24,8 +24,10 @@ _ACCELERATOR_WORDS = {
     "whpx": "at hardware speed (Windows Hypervisor Platform)",
     "hardware": "at hardware speed",
     "tcg": "emulated in software (TCG)",
+    "native-api": "at reduced speed, under the system's own hypervisor",
     "interpreter": "emulated in software",
 }
+_HYPERVISOR_WORDS = {"qemu": "QEMU", "virtualbox": "VirtualBox", "fake": "Nothing: this is a demonstration"}
 _TRANSFER_WORDS = {"downloading": "Downloading", "verifying": "Checking", "unpacking": "Unpacking"}
 NO_MACHINE = "A small computer inside this one, made when work starts. It sees none of your files."
 _EXECUTING = (VmState.STARTING, VmState.RUNNING)
@@ -90,6 +92,8 @@ def _rows(vm: VmView) -> tuple[tuple[str, str], ...]:
             rows.append(("Memory used inside", used))
         rows.append(("Up for", duration_text(guest.uptime_s)))
         rows.append(("Project", "connected" if guest.xmpp_connected else "connecting …"))
+    if vm.hypervisor:
+        rows.append(("Runs under", _HYPERVISOR_WORDS.get(vm.hypervisor, vm.hypervisor)))
     return tuple(rows)
 
 

@@ -86,3 +86,17 @@ def test_boot_is_shown_until_the_agent_is_there() -> None:
 def test_totals() -> None:
     assert [figure.value for figure in total_figures(Totals(1, 0, 500, 60))] == ["1", "500", "1\u00a0min"]
     assert total_figures(Totals(1, 2, 500, 60))[-1].caption == "without result"
+
+
+@pytest.mark.parametrize(
+    ("name", "accelerator", "shown", "words"),
+    [
+        ("virtualbox", "native-api", "VirtualBox", "Running, at reduced speed, under the system's own hypervisor"),
+        ("qemu", "kvm", "QEMU", "Running, at hardware speed (KVM)"),
+        ("bhyve", "magic", "bhyve", "Running, magic"),
+    ],
+)
+def test_the_hypervisor_is_named(name: str, accelerator: str, shown: str, words: str) -> None:
+    card = machine_card(replace(samples.VM, hypervisor=name, accelerator=accelerator))
+    assert dict(card.rows)["Runs under"] == shown
+    assert card.state == words
