@@ -43,8 +43,10 @@ LONGEST_TICK_S: Final = 2.0
 FAREWELL_S: Final = 2.0
 #: How long the session is waited for before the agent is loaded meanwhile.
 LOGIN_PATIENCE_S: Final = 3.0
-#: What programs may send messages by is made when the boot is over, or at the host's first errand.
+#: What programs may send messages by is made so long after the login, or at the host's first errand; a guest that
+#: cannot log in waits no longer than the second.
 ERRANDS_AFTER_S: Final = 5.0
+ERRANDS_LATEST_S: Final = 60.0
 ERRANDS_END_S: Final = 4.0
 
 
@@ -250,7 +252,7 @@ class Guest:
     async def _pulse(self) -> None:
         """Heartbeats, orphans, and the count of the host's silence."""
         loop = asyncio.get_running_loop()
-        began = seen_at = beat_at = loop.time()
+        began = busy_at = seen_at = beat_at = loop.time()
         self._beat()
         while True:
             await asyncio.sleep(min(TICK_S, self._interval_s))
@@ -258,7 +260,9 @@ class Guest:
             self._silent_s += min(LONGEST_TICK_S, now - seen_at)
             seen_at = now
             machine.reap_orphans()
-            if now - began > ERRANDS_AFTER_S:
+            if not self._link.online and now - began < ERRANDS_LATEST_S:
+                busy_at = now
+            elif now - busy_at > ERRANDS_AFTER_S:
                 self._open_errands()
             if now - beat_at >= self._interval_s - TICK_S / 2:
                 beat_at = now

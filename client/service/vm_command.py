@@ -16,7 +16,7 @@ from typing import Any, Final
 from client.errors import BadInput
 from client.paths import Paths, default_base
 from client.service.control import ask, converse
-from client.service.standard_input import StandardInput
+from client.service.standard import Output, StandardInput
 from client.service.vm_desk import MOST_UNTAKEN
 
 DEFAULT_VM: Final = "work-1"
@@ -174,6 +174,7 @@ class _Run:
         self._began = time.monotonic()
         self._progress_shown = False
         self._room = asyncio.Semaphore(MOST_UNTAKEN)
+        self._outputs = {"stdout": Output(sys.stdout), "stderr": Output(sys.stderr)}
 
     async def run(self, given: dict[str, Any]) -> int:
         """Have it done; returns the exit code."""
@@ -220,16 +221,15 @@ class _Run:
             _complain(f"{said['text']} {said.get('doing', '')}".strip())
             return 1
         self._id = str(said.get("id", self._id))
-        for name, stream in (("stdout", sys.stdout), ("stderr", sys.stderr)):
+        for name, out in self._outputs.items():
             if name in said:
-                stream.buffer.write(base64.b64decode(said[name]))
-                stream.flush()
+                out.write(base64.b64decode(said[name]))
         if "took" in said:
             self._room.release()
         if "note" in said:
             _complain(said["note"])
         if "text" in said:
-            print(said["text"], end="", flush=True)
+            self._outputs["stdout"].write(str(said["text"]).encode("utf-8", "replace"))
         if "message" in said:
             print(json.dumps(said["message"]), flush=True)
         if "progress" in said:

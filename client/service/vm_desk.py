@@ -175,11 +175,13 @@ class VmDesk:
 
     async def _note_waits(self, vm_id: str, machine: Machine, send: Send) -> None:
         """Say why nothing happens, once for each reason, until the guest speaks and runs."""
-        told = ""
+        told, starting = "", ""
         while True:
             view = self._view(vm_id)
             state = view.state if view is not None else VmState.ABSENT
-            why = _WAITS.get(state, "" if machine.errands.boot else "{vm} is starting; this is done when it is up.")
+            why = _WAITS.get(state, "" if machine.errands.boot else starting)
+            # Not at the first look: a guest that is up may only just meet this client.
+            starting = "{vm} is starting; this is done when it is up."
             if why and why != told:
                 await send({"note": why.format(vm=vm_id)})
             told = why

@@ -55,6 +55,8 @@ async def vm(rig: Rig, *words: str, given: bytes | None = None) -> tuple[int, by
 async def up(rig: Rig, core: Core) -> None:
     await core.handle(Start())
     await rig.until(lambda _: rig.vm is not None and rig.vm.state is VmState.RUNNING)
+    while (keeper := core.machine("work-1")) is None or not keeper.errands.boot:
+        await asyncio.sleep(0.01)
 
 
 async def test_the_states_of_the_machine(tmp_path: Path) -> None:

@@ -1,0 +1,97 @@
+"""Words of `main.py vm`, and what of a guest's words reaches a terminal."""
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from client.errors import BadInput, NotRunning
+from client.service.standard import Output, StandardInput
+from client.service.vm_command import VERBS, _copy_of, _exec_of, _parser, _split, main
+from client.service.vm_desk import new_part
+
+
+def copied(*words: str) -> dict[str, object]:
+    return _copy_of(_parser().parse_args(list(words)))
+
+
+def test_what_follows_the_dashes_is_the_command_whatever_it_is() -> None:
+    words, command = _split(["exec", "--root", "other", "--", "ls", "--", "--root"])
+    given = _exec_of(_parser().parse_args(words), command)
+    assert (given["vm"], given["root"], given["argv"]) == ("other", True, ["ls", "--", "--root"])
+
+
+def test_a_folder_keeps_the_name_of_the_file(tmp_path: Path) -> None:
+    put = copied("put", str(tmp_path / "file"), "/scratch/")
+    assert (put["local"], put["path"], put["vm"]) == (str(tmp_path / "file"), "/scratch/file", "work-1")
+    assert copied("get", "/a/file", str(tmp_path))["local"] == str(tmp_path / "file")
+    assert copied("get", "/a/file", str(tmp_path / "new"))["local"] == str(tmp_path / "new")
+    local = copied("put", "file", "/x")["local"]
+    assert Path(str(local)) == Path.cwd() / "file"
+
+
+@pytest.mark.parametrize(
+    "words", [["exec"], ["exec", "--"], ["exec", "--timeout", "-1", "--", "ls"], ["start", "another"]], ids=" ".join
+)
+def test_words_that_do_not_fit(tmp_path: Path, words: list[str]) -> None:
+    with pytest.raises(BadInput):
+        main([words[0], "--basedir", str(tmp_path), *words[1:]])
+
+
+@pytest.mark.parametrize("word", [*VERBS, "list", "console", "messages"])
+def test_all_say_that_nothing_runs(tmp_path: Path, word: str) -> None:
+    with pytest.raises(NotRunning):
+        main([word, "--basedir", str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "new"),
+    [
+        ("", "", ""),
+        ("abc", "abcdef", "def"),
+        ("abc", "abc", ""),
+        ("x" * 500 + "end", "x" * 450 + "end" + "more", "more"),
+        ("old", "quite other", "quite other"),
+        ("", "all", "all"),
+    ],
+)
+def test_a_console_is_followed_without_gap_or_repetition(before: str, now: str, new: str) -> None:
+    assert new_part(before, now) == new
+
+
+class FakeTerminal(io.TextIOWrapper):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_guest_cannot_steer_a_terminal_but_fills_a_file_as_it_likes() -> None:
+    said = "\x1b]0;evil\x07 Zoë\r\n\t\x9b31m \u202e".encode() + b"\xff"
+    terminal, file = FakeTerminal(io.BytesIO(), "utf-8", newline=""), io.TextIOWrapper(io.BytesIO(), "utf-8")
+    for stream in (terminal, file):
+        output = Output(stream)
+        for byte in said:
+            output.write(bytes([byte]))
+    assert terminal.buffer.getvalue().decode() == "\ufffd]0;evil\ufffd Zoë\r\n\t\ufffd31m \ufffd\ufffd"  # type: ignore[attr-defined]
+    assert file.buffer.getvalue() == said  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    read, write = os.pipe()
+    yield read, write
+    os.close(read)
+
+
+async def test_input_comes_from_pipes_and_files(tmp_path: Path, pipe: tuple[int, int]) -> None:
+    read, write = pipe
+    os.write(write, b"piped")
+    assert await StandardInput(read).read(100) == b"piped"
+    os.close(write)
+    assert await StandardInput(read).read(100) == b""
+    (tmp_path / "file").write_bytes(b"filed")
+    with (tmp_path / "file").open("rb") as file:
+        source = StandardInput(file.fileno())
+        assert [await source.read(3), await source.read(3), await source.read(3)] == [b"fil", b"ed", b""]
+    assert await StandardInput(99_999).read(1) == b""
