@@ -48,10 +48,12 @@ class Make:
 
     Attributes:
         driver: finds the best hypervisor; raises `NoHypervisor`.
+        faster: whether there is a better one than that of the report; None: never.
         token: asks a project for a guest token; blocking.
     """
 
     driver: Callable[[Paths, Preferences], Awaitable[tuple[Driver, DriverReport]]]
+    faster: Callable[[Paths, Preferences, DriverReport], Awaitable[bool]] | None = None
     token: Callable[[Project, str], GuestToken] = fetch_guest_token
     clock: Clock = field(default_factory=SystemClock)
 
@@ -160,12 +162,16 @@ class Core:
             await self._sleep(TURN_S)
 
     async def _still_works(self, driver: Driver) -> bool:
-        """Ask a driver once more what it thinks of itself; shows what slows it down."""
+        """Ask a driver once more what it thinks of itself, and the others; shows what slows it down."""
         report = await driver.probe()
         self._show_reasons(report)
         if not report.available:
             logger("core").warning("%s cannot work here (%s); looking for another", report.name, report.problem)
-        return report.available
+            return False
+        if self._make.faster is None or not await self._make.faster(self._paths, self._preferences, report):
+            return True
+        logger("core").info("%s is slower here than it seemed; another hypervisor is taken", report.name)
+        return False
 
     def _show_reasons(self, report: DriverReport) -> None:
         """Once: what the volunteer has waved away comes back only if it is something else."""

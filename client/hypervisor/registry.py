@@ -97,6 +97,27 @@ async def choose(
     return best
 
 
+async def has_faster(
+    than: DriverReport,
+    preferred: str | None,
+    folder: Path,
+    relay_command: tuple[str, ...] = (),
+    factories: Mapping[str, Factory] = FACTORIES,
+) -> bool:
+    """Whether `choose` would now take another driver, since the one in use turned out slower than it seemed."""
+    if preferred and preferred != AUTO:
+        return False
+    for name in factories:
+        if name == than.name or name in NEVER_BY_ITSELF:
+            continue
+        driver = factories[name](folder, relay_command)
+        report = await driver.probe()
+        await driver.close()
+        if report.available and report.speed > than.speed:
+            return True
+    return False
+
+
 async def put_away_others(
     chosen: str, folder: Path, relay_command: tuple[str, ...] = (), factories: Mapping[str, Factory] = FACTORIES
 ) -> None:

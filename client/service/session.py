@@ -62,7 +62,7 @@ async def run(options: Options, port: Port) -> Outcome:
     if options.project is not None:
         attach(paths, options.project)
     file = log.to_file(paths.log)
-    core = Core(paths, preferences, Make(driver=find_driver))
+    core = Core(paths, preferences, Make(driver=find_driver, faster=has_faster))
     core.load()
     end = core.board.subscribe(port.publish)
     quota = Quota(core, options.jobs)
@@ -106,6 +106,13 @@ async def find_driver(paths: Paths, preferences: Preferences) -> tuple[Driver, D
     driver, report = await choose(preferences.text("hypervisor.driver"), paths.vms, relay_command())
     await put_away_others(report.name, paths.vms, relay_command())
     return driver, report
+
+
+async def has_faster(paths: Paths, preferences: Preferences, than: DriverReport) -> bool:
+    """Whether another driver would be chosen now; see the registry's."""
+    from client.hypervisor import registry
+
+    return await registry.has_faster(than, preferences.text("hypervisor.driver"), paths.vms, relay_command())
 
 
 async def _obey(port: Port, handle: Callable[[Command], Awaitable[None]]) -> None:

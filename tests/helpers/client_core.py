@@ -77,7 +77,7 @@ class Rig:
     tokens: int = 0
     token_error: Exception | None = None
     driver: FakeDriver | None = None
-    #: to be taken before fresh ones are made
+    #: to be taken before fresh ones are made; while there are any, the one in use is not the fastest
     drivers: list[FakeDriver] = field(default_factory=list)
     core: Core | None = None
     last: ClientSnapshot | None = None
@@ -96,6 +96,12 @@ class Rig:
         self.driver = self.drivers.pop(0) if self.drivers else FakeDriver(paths.vms, self.guest)
         return self.driver, await self.driver.probe()
 
+    def _make(self) -> Make:
+        return Make(driver=self._find_driver, faster=self._has_faster, token=self._token, clock=self.clock)
+
+    async def _has_faster(self, paths: Paths, _: Preferences, than: DriverReport) -> bool:
+        return bool(self.drivers)
+
     def _token(self, _: Project, vm_id: str) -> GuestToken:
         self.tokens += 1
         if self.token_error is not None:
@@ -105,7 +111,7 @@ class Rig:
     @asynccontextmanager
     async def running(self, limit_s: float = 20) -> AsyncIterator[Core]:
         """A core that runs; cancelled at the end, as by a kill, if it has not ended."""
-        core = Core(self.paths, Preferences({}), Make(driver=self._find_driver, token=self._token, clock=self.clock))
+        core = Core(self.paths, Preferences({}), self._make())
         core.load()
         core.board.subscribe(self._see)
         self.core, self.driver, self.last = core, None, None

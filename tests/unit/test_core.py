@@ -300,3 +300,15 @@ async def test_a_driver_that_cannot_work_after_all_makes_way_for_another(rig: Ri
         seen = await rig.until(lambda s: s.totals.jobs_accepted >= 1)
         assert rig.driver is not first
         assert "slow-hypervisor" not in codes(seen)
+
+
+async def test_a_driver_that_is_slower_than_it_seemed_makes_way_for_a_faster_one(rig: Rig) -> None:
+    async with rig.running() as core:
+        await rig.until(lambda s: s.allowed.start)
+        first = rig.driver
+        faster = FakeDriver(rig.paths.vms / "faster", rig.guest)
+        rig.drivers = [faster]
+        # The accelerator becomes known with the first start, and with it how fast this driver really is.
+        await core.handle(Start())
+        await rig.until(lambda s: s.totals.jobs_accepted >= 1)
+        assert first is not None and rig.driver is faster

@@ -11,7 +11,7 @@ from client.hypervisor import registry
 from client.hypervisor.driver import DriverReport, Medium, MediumRole, VmInfo, VmSpec
 from client.hypervisor.errors import HypervisorUnproven, NoHypervisor, NoSuchVm, NotSupportedByDriver
 from client.hypervisor.fake import FakeDriver
-from client.hypervisor.registry import FACTORIES, Factory, choose, make, put_away_others
+from client.hypervisor.registry import FACTORIES, Factory, choose, has_faster, make, put_away_others
 from client.hypervisor.verdicts import Verdicts
 from client.messages import sentence
 
@@ -124,3 +124,11 @@ def test_everything_is_tried_anew_when_asked(tmp_path: Path) -> None:
     registry.test_again(tmp_path)
     assert [Verdicts(p / filenames.ACCELERATORS, SystemClock()).works("it", "here") for p in places] == [None, None]
     registry.test_again(tmp_path / "not there")
+
+
+async def test_a_faster_one_is_noticed_unless_the_slow_one_was_asked_for(tmp_path: Path) -> None:
+    drivers, factories = ranked(slow=6, fast=100, fake=1000, broken=0)
+    slow, fast = await drivers["slow"].probe(), await drivers["fast"].probe()
+    assert await has_faster(slow, "auto", tmp_path, (), factories)
+    assert not await has_faster(slow, "slow", tmp_path, (), factories)
+    assert not await has_faster(fast, None, tmp_path, (), factories)
