@@ -17,4 +17,4 @@ export VIRTUALBOX_LANE=$home PATH="$home/bin:$PATH" QT_QPA_PLATFORM=offscreen
 marks='not soak'
 [ "$which" = lane ] || marks=soak
 # One VM at a time is enough for two processors: whoever else uses this set-up waits here.
-exec flock "$home/use.lock" .venv/bin/python -m pytest tests/virtualbox -m "$marks" --durations=10 "$@"
+exec flock --close "$home/use.lock" .venv/bin/python -m pytest tests/virtualbox -m "$marks" --durations=10 "$@"

@@ -72,6 +72,15 @@ class Lane:
                 process.kill()
         assert not self.processes(), "processes of VirtualBox are left"
 
+    def assert_nothing_left(self, folder: Path) -> None:
+        """Neither VirtualBox's lists nor the driver's folder hold anything of the VMs that were there."""
+        for what in ("vms", "hdds", "dvds"):
+            said = self.manage("list", *(("--long",) if what == "vms" else ()), what)
+            assert str(folder) not in said, f"list {what} still names {folder}:\n{said}"
+        assert self.manage("list", "vms").count("<inaccessible>") == 0
+        left = [path for path in folder.rglob("*") if path.is_dir() or path.suffix not in (".json", "")]
+        assert [path for path in left if path.name != "_bases"] == []
+
     def wait_for_server_end(self, limit_s: float = 30) -> None:
         """VBoxSVC writes its settings and ends by itself when nobody uses it."""
         until = time.monotonic() + limit_s

@@ -19,9 +19,17 @@ from packaging.appliance.media import ISOLINUX, SYSLINUX
 
 HERE = Path(__file__).parent
 TOP = HERE.parents[2]
-#: needed for the power button, and all else, which is loaded while the guest is already talking
-_FIRST = ["button", "evdev"]
-_LATER = ["virtio_pci", "virtio_scsi", "virtio_net", "virtio_balloon", "ata_piix", "sr_mod", "sd_mod"]
+_MODULES = [
+    "button",
+    "evdev",
+    "virtio_pci",
+    "virtio_scsi",
+    "virtio_net",
+    "virtio_balloon",
+    "ata_piix",
+    "sr_mod",
+    "sd_mod",
+]
 _EPOCH = 1767225600
 
 
@@ -44,12 +52,12 @@ def _initramfs(tree: Path) -> bytes:
     modules = Modules(tree)
     folder = f"lib/modules/{modules.version}"
     lines = []
-    for name in modules.in_order(_FIRST + _LATER):
+    for name in modules.in_order(_MODULES):
         archive.file(f"{folder}/{name}.ko", modules.content(name))
         needed = " ".join(f"{needed}.ko" for needed in reversed(modules.in_order(modules.depends(name))))
         lines.append(f"{name}.ko: {needed}".rstrip())
     archive.file(f"{folder}/modules.dep", ("\n".join(lines) + "\n").encode())
-    archive.file("modules/later", (" ".join(modules.in_order(_LATER)) + "\n").encode())
+    archive.file("modules/all", (" ".join(modules.in_order(_MODULES)) + "\n").encode())
     return archive.pack()
 
 

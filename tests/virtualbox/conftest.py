@@ -1,0 +1,111 @@
+"""The kit of the real VirtualBox for the contract test, and what its own tests share."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client.hypervisor.driver import Driver, VmSpec
+from client.hypervisor.virtualbox.driver import VirtualBoxDriver
+from tests.integration.hypervisor.conftest import bare_spec
+from tests.integration.hypervisor.kit import EXCHANGE_MIB, Kit
+from tests.virtualbox.golden import BootedDriver, Golden, boot_once, context_medium, guest_spec
+from tests.virtualbox.guest.build import build
+from tests.virtualbox.lane import Lane
+
+TOP = Path(__file__).resolve().parents[2]
+#: A test may boot a guest three times.
+TEST_LIMIT_S = 900
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TEST_LIMIT_S))
+
+
+@dataclass(frozen=True)
+class Booted:
+    """What the session made once."""
+
+    guest: Path
+    template: Path
+    golden: Golden
+    shape: VmSpec
+
+
+@pytest.fixture(scope="session")
+def session_folder() -> Iterator[Path]:
+    """Short, for sockets lie in it."""
+    folder = Path(tempfile.mkdtemp(prefix="vc-lane-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def lane(session_folder: Path) -> Iterator[Lane]:
+    if "VIRTUALBOX_LANE" not in os.environ:
+        pytest.skip("the real VirtualBox is not set up for this run: make test-virtualbox")
+    lane = Lane(session_folder / "home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in lane.environment.items():
+            patch.setenv(name, value)
+        yield lane
+        lane.end()
+
+
+@pytest.fixture(scope="session")
+def booted(lane: Lane, session_folder: Path) -> Booted:
+    guest = build(TOP / "build/virtualbox/guest.iso")
+    template = session_folder / "template.raw"
+    template.write_bytes(b"SCRATCH".ljust(1 << 20, b"\0"))
+    spec = guest_spec("golden", guest, template, context_medium(session_folder / "golden.iso", "gold"))
+    golden = in_a_thread(boot_once(session_folder, spec))
+    print(f"\nvirtualbox: the tiny guest booted in {golden.boot_s:.0f} s")
+    return Booted(guest, template, golden, spec)
+
+
+def in_a_thread(deed: Coroutine[Any, Any, Golden]) -> Golden:
+    """Run a coroutine of the session's, whose loop must not be in the way of the tests' own."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(asyncio.run, deed).result()
+
+
+@pytest.fixture
+async def kit(lane: Lane, booted: Booted, tmp_path: Path) -> AsyncIterator[Kit]:
+    folder = tmp_path / "vms"
+    template = tmp_path / "template.raw"
+    template.write_bytes(bytes(1 << 20))
+    made: list[Driver] = []
+
+    def make() -> Driver:
+        made.append(BootedDriver(folder, lane, booted.golden, booted.shape))
+        return made[-1]
+
+    def bare(vm_id: str) -> VmSpec:
+        return bare_spec(vm_id, template)
+
+    def speaking(vm_id: str) -> VmSpec:
+        context = context_medium(tmp_path / f"{vm_id}.iso", vm_id)
+        return guest_spec(vm_id, booted.guest, booted.template, context)
+
+    def exchanging(vm_id: str) -> VmSpec:
+        return replace(speaking(vm_id), exchange_mib=EXCHANGE_MIB)
+
+    kit = Kit("virtualbox", folder, make, bare, speaking, exchanging, slowness=booted.golden.slowness)
+    yield kit
+    await kit.hang_up()
+    for driver in made:
+        await driver.close()
+    last = VirtualBoxDriver(folder)
+    for info in await last.list_vms():
+        await last.destroy(info.vm_id)
+    await last.close()
+    lane.assert_nothing_left(folder)
