@@ -28,6 +28,7 @@ from client.hypervisor.driver import (
 )
 from client.hypervisor.errors import InvalidVmState
 from client.log import logger
+from client.messages import fill
 from client.parts import Parts
 from client.reconcile import Step
 from client.snapshot import VmState
@@ -215,6 +216,7 @@ class Actions:
             routes=routes,
             internet=self._internet(),
             accelerator=preferences.text("hypervisor.accelerator"),
+            network=self._may_be_online(appliance),
             exchange_mib=EXCHANGE_MIB if parts.driver.exchange is not None else 0,
         )
 
@@ -232,6 +234,18 @@ class Actions:
         if direct is None or Feature.DIRECT_BOOT not in self._parts.features:
             return None
         return DirectBoot(self._place(direct.kernel), self._place(direct.initrd), direct.command_line)
+
+    def _may_be_online(self, appliance: Appliance) -> bool:
+        """Whether the volunteer agreed to what the guest could reach; says so if not."""
+        parts = self._parts
+        agreed = parts.preferences.text("network.unconfined")
+        confined = Feature.CONFINED_NETWORK in parts.features
+        if confined or agreed == "all" or (agreed == "confining" and appliance.confines_jobs):
+            parts.board.settle("network-not-agreed", about=self._vm_id)
+            return True
+        said = fill("network-not-agreed", {"appliance": appliance.name, "hypervisor": parts.driver.name})
+        parts.board.raise_problem("network-not-agreed", self._vm_id, said.text, said.doing, said.severity)
+        return False
 
     def _internet(self) -> bool:
         return self._parts.project.needs.network and self._parts.preferences.flag("network.internet")

@@ -72,6 +72,12 @@ SENTENCES: Final[dict[str, Sentence]] = {
         Severity.ERROR,
     ),
     "download-failed": Sentence("The appliance could not be fetched: {said}", _RETRY),
+    "network-not-agreed": Sentence(
+        "The virtual machine of {appliance} runs without network: {hypervisor} could not keep it from the computers in"
+        " your own network.",
+        "If you trust it, set network.unconfined to all; or use QEMU, which keeps it in.",
+        Severity.ERROR,
+    ),
     "no-such-snapshot": Sentence(
         "The virtual machine {vm_id} has no snapshot {name}.", "Choose another.", Severity.ERROR
     ),

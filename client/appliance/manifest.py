@@ -73,6 +73,7 @@ class Appliance:
         iso: the bootable ISO's file name, or None.
         software: software disks by name.
         scratch: the scratch disk's template, or None.
+        confines_jobs: it says that its jobs have no network unless the project asks for it.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Appliance:
     iso: str | None
     software: Mapping[str, Software] = field(default_factory=dict)
     scratch: str | None = None
+    confines_jobs: bool = False
 
     def media(self, direct: bool = True, software: str | None = None) -> dict[str, str]:
         """The files that a VM sees as disks or CD, by role: system, software, scratch.
@@ -164,7 +166,8 @@ class _Reader:
         if self._wrong:
             raise BadManifest(self._where, "; ".join(self._wrong[:20]))
         frozen = MappingProxyType
-        return Appliance(name, version, frozen(self._files), direct, iso, frozen(software), scratch)
+        confines = said.get("confines_jobs") is True
+        return Appliance(name, version, frozen(self._files), direct, iso, frozen(software), scratch, confines)
 
     def _table(self, said: Mapping[str, Any], key: str) -> Mapping[str, Any]:
         found = said.get(key, {})

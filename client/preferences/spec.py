@@ -35,7 +35,7 @@ TABLE: Final = (
         "auto",
         "Hypervisor",
         "Which program runs the virtual machine; auto takes the fastest that proves itself.",
-        choices=("auto", "qemu", "fake"),
+        choices=("auto", "qemu", "virtualbox", "fake"),
     ),
     PreferenceSpec(
         "hypervisor.accelerator",
@@ -62,6 +62,14 @@ TABLE: Final = (
         False,
         "Internet for jobs",
         "Let jobs of a project that asks for it reach the internet; under QEMU they then also reach your own network.",
+    ),
+    PreferenceSpec(
+        "network.unconfined",
+        "confining",
+        "Open networks",
+        "Which virtual machines may be online where the hypervisor cannot keep them from your own network: none, those"
+        " whose appliance keeps its jobs without network, or all.",
+        choices=("none", "confining", "all"),
     ),
     PreferenceSpec(
         "network.limit_kib_per_s",

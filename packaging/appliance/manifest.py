@@ -45,6 +45,7 @@ def write_manifest(recipe: Recipe, folder: Path, inputs: str, kernel: str) -> No
         "iso": {"system": ISO},
         "software": software,
         "scratch": SCRATCH,
+        "confines_jobs": True,
     }
     _write(folder / MANIFEST, body)
 

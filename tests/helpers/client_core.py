@@ -76,6 +76,7 @@ class Rig:
     token_life: timedelta = timedelta(days=1)
     tokens: int = 0
     token_error: Exception | None = None
+    preferences: dict[str, bool | int | str] = field(default_factory=dict)
     driver: FakeDriver | None = None
     #: to be taken before fresh ones are made; while there are any, the one in use is not the fastest
     drivers: list[FakeDriver] = field(default_factory=list)
@@ -111,7 +112,7 @@ class Rig:
     @asynccontextmanager
     async def running(self, limit_s: float = 20) -> AsyncIterator[Core]:
         """A core that runs; cancelled at the end, as by a kill, if it has not ended."""
-        core = Core(self.paths, Preferences({}), self._make())
+        core = Core(self.paths, Preferences(self.preferences), self._make())
         core.load()
         core.board.subscribe(self._see)
         self.core, self.driver, self.last = core, None, None

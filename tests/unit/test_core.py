@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from client import actions, keeper
+from client import actions, filenames, keeper
 from client.commands import DismissProblem, Finish, Pause, Quit, Resume, Start, Stop, WhatOfWork
+from client.core import VM_ID
 from client.guest import health
-from client.hypervisor.driver import DriverReport
+from client.hypervisor.driver import DriverReport, Feature
 from client.hypervisor.errors import SaveFailed, SlowHypervisor, StartFailed
 from client.hypervisor.fake import FakeDriver
+from client.hypervisor.spec_file import parse_spec
 from client.project.errors import EnrolmentRefused, ProjectUnreachable
 from client.snapshot import Activity, ClientSnapshot, VmState
 from tests.helpers.client_core import Rig
@@ -312,3 +314,20 @@ async def test_a_driver_that_is_slower_than_it_seemed_makes_way_for_a_faster_one
         await core.handle(Start())
         await rig.until(lambda s: s.totals.jobs_accepted >= 1)
         assert first is not None and rig.driver is faster
+
+
+@pytest.mark.parametrize(("agreed", "online"), [("confining", False), ("none", False), ("all", True)])
+async def test_a_guest_that_nothing_confines_is_offline_until_agreed(rig: Rig, agreed: str, online: bool) -> None:
+    class Open(FakeDriver):
+        async def probe(self) -> DriverReport:
+            usual = await super().probe()
+            return replace(usual, features=usual.features - {Feature.CONFINED_NETWORK})
+
+    rig.preferences = {"network.unconfined": agreed}
+    rig.drivers = [Open(rig.paths.vms, rig.guest)]
+    async with rig.running() as core:
+        await core.handle(Start())
+        seen = await rig.until(lambda s: state(s) is VmState.RUNNING)
+        assert ("network-not-agreed" in codes(seen)) is not online
+    spec = parse_spec((rig.paths.vms / VM_ID / filenames.VM_SPEC).read_text())
+    assert spec.network is online

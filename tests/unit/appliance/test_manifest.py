@@ -161,3 +161,8 @@ def test_read(tmp_path: Path) -> None:
     (tmp_path / filenames.MANIFEST).mkdir()
     with pytest.raises(BadManifest):
         read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(("said", "read"), [(True, True), (False, False), ("yes", False), (1, False), (None, False)])
+def test_jobs_are_confined_only_if_it_says_so(said: object, read: bool) -> None:
+    assert parse_manifest(json.dumps({**GOOD, "confines_jobs": said}).encode(), "here").confines_jobs is read
