@@ -181,7 +181,7 @@ class Files:
     async def _put(self, talk: Talk, on_progress: OnProgress) -> Moved:
         wants = talk.entry.wants
         size = int(wants["size_bytes"])
-        with contextlib.closing(await asyncio.to_thread(_opened, Path(wants["local"]))) as file:
+        with _opened(Path(wants["local"])) as file:
             await talk.until(lambda: talk.room >= 0 or bool(talk.done))
             room = await self._room_of_exchange(size)
             while talk.room < size and not talk.done:
