@@ -43,7 +43,8 @@ class Record:
         phase: whether it ought to be running; a VM that stopped without our doing has failed only if it ought to.
         pid, started_at: its process; 0 when there is none or it is not known yet.
         own_resets: resets in the log that were asked for.
-        network, cpu_cap, memory_mib: live changes, which hold for the next starts; None or 0: as the spec has it.
+        network: whether the network card's cable is in, as last asked for; None: as the spec says.
+        pending: verb of `controlvm` -> value, for when it runs again.
     """
 
     uuid: str = ""
@@ -57,8 +58,7 @@ class Record:
     note: str = ""
     own_resets: int = 0
     network: bool | None = None
-    cpu_cap: int = 0
-    memory_mib: int = 0
+    pending: dict[str, str] = field(default_factory=dict)
 
 
 class VmFolder:

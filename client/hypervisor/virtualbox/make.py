@@ -114,6 +114,7 @@ class Maker:
             await machine.change("discardstate", machine.uuid)
         naming, drives = await self._plan(machine, spec)
         await machine.change(*shape.build_modify(spec, naming, self._abilities))
+        machine.folder.write_record(network=None, pending={})
         had = {drive.controller for drive in old}
         new = tuple(drive for drive in drives if drive.controller not in had)
         for words in shape.build_controllers(naming, new, self._abilities):

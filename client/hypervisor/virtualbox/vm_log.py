@@ -24,6 +24,7 @@ _INTERPRETED: Final = re.compile(rb"HM: HMR3Init: Fall(?:ing)? ?back (?:on|to) I
 _HARDWARE: Final = re.compile(rb"HM: HMR3Init: (?:VT-x|AMD-V)|HM: Enabled|HM: Using (?:VT-x|AMD-V)")
 #: The VM's last states when its process ends it, saved or not.
 _ENDS: Final = frozenset({"POWERING_OFF", "POWERING_OFF_LS", "OFF", "OFF_LS", "DESTROYING", "TERMINATED"})
+_ABANDONED: Final = b"VBoxSVC became unavailable"
 _RESETTING: Final = b"RESETTING"
 
 
@@ -56,6 +57,7 @@ class LogTail:
     changes: int = 0
     resets: int = 0
     last: str = ""
+    _is_abandoned: bool = False
     _inode: int = 0
     _offset: int = 0
     _rest: bytes = b""
@@ -69,15 +71,15 @@ class LogTail:
         if found.st_ino != self._inode or found.st_size < self._offset:
             self._inode, self._offset, self._rest = found.st_ino, 0, b""
             self.changes = self.resets = 0
-            self.last = ""
+            self.last, self._is_abandoned = "", False
         if found.st_size > self._offset:
             self._read_on(found.st_size)
         return (self._inode, self.changes)
 
     @property
     def breaks_off(self) -> bool:
-        """Whether its process ended without ending the VM, as far as the log shows."""
-        return bool(self.last) and self.last not in _ENDS
+        """Whether its process ended without ending the VM, or for want of VBoxSVC, as far as the log shows."""
+        return self._is_abandoned or (bool(self.last) and self.last not in _ENDS)
 
     def head(self) -> bytes:
         """Its beginning, where process and accelerator stand; empty when there is none."""
@@ -110,3 +112,4 @@ class LogTail:
             self.changes += 1
             self.resets += found[2].startswith(_RESETTING)
             self.last = found[2].decode()
+        self._is_abandoned |= _ABANDONED in whole

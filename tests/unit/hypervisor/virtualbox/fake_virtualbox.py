@@ -137,7 +137,7 @@ class FakeVirtualBox:
 
     def _modifyvm(self, uuid: str, *words: str) -> None:
         box = self._box(uuid)
-        if box.state not in ("poweroff", "aborted"):
+        if box.state not in ("poweroff", "aborted") and words[0] != "--cableconnected1":
             raise WrongState("The machine is not mutable")
         at = [index for index, word in enumerate(words) if word.startswith("--")]
         for here, there in zip(at, [*at[1:], len(words)], strict=True):

@@ -305,9 +305,15 @@ async def test_live_changes_hold_for_the_next_start(site: Site, spec: VmSpec) ->
     await driver.define(spec)
     await driver.start("one")
     await driver.live.set_network("one", False)
-    await driver.live.set_cpu_cap("one", 40)
     assert site.box.only().options["live setlinkstate1"] == "off"
-    await driver.power_off("one")
+    await driver.save("one")
+    await driver.live.set_cpu_cap("one", 40)
     await driver.start("one")
     options = site.box.only().options
-    assert (options["--cableconnected1"], options["--cpuexecutioncap"]) == ("off", "40")
+    assert (options["--cableconnected1"], options["live cpuexecutioncap"]) == ("off", "40")
+    site.box.calls.clear()
+    await driver.power_off("one")
+    await driver.live.set_cpu_cap("one", 30)
+    await driver.start("one")
+    assert site.box.only().options["--cpuexecutioncap"] == "30"
+    assert [words[2:] for words in site.box.said("controlvm")] == [("poweroff",)]
