@@ -50,9 +50,7 @@ class Machine:
 
 
 class Progress:
-    """Further at each look."""
-
-    result_code = 0
+    """Further at each look; the result is there when it is done, not before."""
 
     def __init__(self) -> None:
         self._left = [10, 60, 100]
@@ -63,7 +61,13 @@ class Progress:
 
     @property
     def percent(self) -> int:
-        return self._left.pop(0)
+        return self._left[0] if self.completed else self._left.pop(0)
+
+    @property
+    def result_code(self) -> int:
+        if not self.completed:
+            raise AssertionError("operation is still in progress")
+        return 0
 
 
 class FakePyvbox:
