@@ -372,6 +372,8 @@ def _check_spec(spec: VmSpec) -> None:
         raise BadInput("vm_id", f"{spec.vm_id!r} cannot name a folder", "use lower-case letters, digits and dashes")
     if spec.direct_boot is not None:
         raise NotSupportedByDriver(VirtualBoxDriver.name, "boot a kernel directly into")
+    if spec.link_device not in ("auto", "uart"):
+        raise NotSupportedByDriver(VirtualBoxDriver.name, f"link by {spec.link_device} to")
     _check_routes(spec.routes)
 
 

@@ -188,6 +188,7 @@ class Machine:
         Raises:
             HypervisorError: as `VBoxManage.change`.
         """
+        self._wake()
         end = self._clock.monotonic() + LOCK_LIMIT_S
         while True:
             try:
@@ -218,6 +219,12 @@ class Machine:
         await self.link.close()
         await self.relays.close()
 
+    def _wake(self) -> None:
+        """Let its process go on if a throttle that was killed left it stopped: VirtualBox waits for its answers."""
+        who = self.running()
+        if who is not None:
+            process.wake(who)
+
     def _signs(self) -> Signs:
         return (self.running(), self.folder.settings_sign(), self.log.look())
 
@@ -226,6 +233,7 @@ class Machine:
         return seen.is_settled and is_young and seen.signs == signs
 
     async def _ask(self, signs: Signs) -> Seen:
+        self._wake()
         try:
             said = await self.manage.read("showvminfo", self.uuid, "--machinereadable")
         except ObjectNotFound:

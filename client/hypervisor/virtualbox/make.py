@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from client import log
-from client.errors import ClientError
+from client.errors import ClientError, DiskFull
 from client.hypervisor.driver import MediumRole, VmSpec
-from client.hypervisor.qemu.folder import disk_full_or
+from client.hypervisor.qemu.folder import disk_full_or, free_bytes
 from client.hypervisor.spec_file import without_targets
 from client.hypervisor.virtualbox import link, shape
 from client.hypervisor.virtualbox.books import Books
@@ -19,7 +19,7 @@ from client.hypervisor.virtualbox.folder import Ledger, used_media
 from client.hypervisor.virtualbox.installation import Installation
 from client.hypervisor.virtualbox.machine import Machine
 from client.hypervisor.virtualbox.media import BASE_SUFFIX, boots_from_disk, forget_bases, prepare_media
-from client.hypervisor.virtualbox.problems import ObjectNotFound, WrongState
+from client.hypervisor.virtualbox.problems import ObjectNotFound, VirtualBoxDiskFull, WrongState
 from client.snapshot import VmState
 
 _log = log.logger("hypervisor")
@@ -56,6 +56,8 @@ class Maker:
             elif without_targets(before) != without_targets(spec):
                 await self._change(machine, spec)
             folder.write_spec(spec)
+        except VirtualBoxDiskFull as error:
+            raise DiskFull(str(folder.path), 0, free_bytes(folder.path)) from error
         except OSError as error:
             raise disk_full_or(error, folder.path) from error
         finally:

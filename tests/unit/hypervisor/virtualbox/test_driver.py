@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from client.errors import ClientError
+from client import process
+from client.errors import ClientError, DiskFull
 from client.hypervisor.driver import Medium, MediumRole, VmSpec
 from client.hypervisor.errors import InvalidVmState, MediumMissing, NotSupportedByDriver, StartFailed
 from client.hypervisor.virtualbox import problems
@@ -260,6 +261,26 @@ async def test_a_save_that_fails_lets_it_go_on(site: Site, spec: VmSpec) -> None
     assert caught.value.code == "disk-full" and await state(driver) is VmState.RUNNING
 
 
+async def test_a_full_disk_while_defining(site: Site, spec: VmSpec) -> None:
+    site.box.failures["storageattach"] = problems.VirtualBoxDiskFull("VERR_DISK_FULL")
+    with pytest.raises(DiskFull):
+        await site.driver().define(spec)
+    assert not (site.folder / "one").exists()
+
+
+async def test_a_process_that_a_throttle_left_stopped_is_woken(
+    site: Site, spec: VmSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: list[int] = []
+    monkeypatch.setattr(process, "wake", lambda who: woken.append(who.pid))
+    driver = site.driver()
+    await driver.define(spec)
+    await driver.start("one")
+    await driver.close()
+    assert await state(site.driver()) is VmState.RUNNING
+    assert woken == [site.box.only().pid]
+
+
 async def test_a_redefinition_changes_only_what_differs(site: Site, spec: VmSpec) -> None:
     driver = site.driver()
     await driver.define(spec)
@@ -281,6 +302,8 @@ async def test_what_it_cannot_is_said(site: Site, spec: VmSpec, tmp_path: Path) 
     driver = site.driver()
     with pytest.raises(NotSupportedByDriver):
         await driver.define(replace(spec, direct_boot=DirectBoot(tmp_path, tmp_path)))
+    with pytest.raises(NotSupportedByDriver):
+        await driver.define(replace(spec, link_device="virtio"))
     with pytest.raises(MediumMissing):
         await driver.define(replace(spec, media=(Medium(MediumRole.SYSTEM, tmp_path / "none"),)))
 
