@@ -95,6 +95,18 @@ make_programs() {
     printf '%s\n' "$wanted" >"$home/programs.stamp"
 }
 
+# pyvbox, the optional hand of the driver, beside VirtualBox's own Python interface; without it its test is skipped.
+make_pyvbox() {
+    local lock=$top/requirements/virtualbox-lane.lock folder=$root/usr/local/lib/pyvbox
+    [ "$(cat "$folder.stamp" 2>/dev/null)" = "$(cat "$lock" "$root/packages.stamp")" ] && return 0
+    [ -x "$top/.venv/bin/python" ] || return 0
+    remove "$folder"
+    "$top/.venv/bin/python" -m pip install --quiet --require-hashes --no-deps --target "$folder" \
+        --requirement "$lock" >"$home/pip.log" 2>&1 || { say "pyvbox could not be had: $home/pip.log"; return 0; }
+    printf '/usr/local/lib/pyvbox\n' >"$root/usr/lib/python3/dist-packages/pyvbox.pth"
+    cat "$lock" "$root/packages.stamp" >"$folder.stamp"
+}
+
 if [ "${1:-}" = install-packages ]; then
     install_packages "$2" "$3"
     exit 0
@@ -105,5 +117,6 @@ exec 9>"$home/lock"
 flock 9
 make_root
 make_programs
+make_pyvbox
 "$home/bin/VBoxManage" --version >/dev/null 2>&1 9>&- || cannot "VBoxManage does not run in $root"
 printf '%s\n' "$home"

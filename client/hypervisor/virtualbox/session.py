@@ -11,6 +11,7 @@ Source: pyvbox 2.1.1 (the package `virtualbox`); `vboxapi` of VirtualBox's SDK, 
 import asyncio
 import functools
 import importlib
+import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
@@ -26,6 +27,9 @@ _PERCENT_EVERY_S: Final = 0.2
 _RANGES: Final = ("First", "Last")
 #: How pyvbox fails when it does not fit: names that moved, numbers that it does not know, libraries that do not load.
 _MISFITS: Final = (ImportError, AttributeError, TypeError, ValueError, OSError)
+
+#: Errors of the layers below, as pyvbox passes them on where an attribute is read: on Linux and macOS; on Windows.
+_NATIVE_ERRORS: Final = (("xpcom", "Exception"), ("pywintypes", "com_error"))
 
 Load = Callable[[], tuple[Any, Any]]
 
@@ -85,12 +89,12 @@ class SessionHelper:
         loop = asyncio.get_running_loop()
         end = loop.time() + _SAVE_LIMIT_S
         while progress is not None and loop.time() < end:
-            seen = await self._try(lambda: (bool(progress.completed), int(progress.percent), int(progress.result_code)))
+            seen = await self._try(functools.partial(_look, progress))
             if seen is None:
                 return False
-            on_percent(seen[1])
-            if seen[0]:
-                return bool(seen[2] == 0)
+            on_percent(seen[0])
+            if seen[1] is not None:
+                return bool(seen[1] == 0)
             await asyncio.sleep(_PERCENT_EVERY_S)
         return False
 
@@ -103,7 +107,6 @@ class SessionHelper:
         """What the work gives, in its thread; None when it was refused, or when this helper is off."""
         if self.why_off:
             return None
-        refused = getattr(getattr(self._pyvbox, "library", None), "VBoxError", ImportError)
         try:
             async with asyncio.timeout(_CALL_LIMIT_S):
                 return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -111,9 +114,14 @@ class SessionHelper:
             self._switch_off(f"no answer within {_CALL_LIMIT_S:g} s")
         except _MISFITS as error:
             self._switch_off(f"{type(error).__name__}: {error}")
-        except refused as error:
+        except self._refusals() as error:
             _log.info("pyvbox could not do it, VBoxManage will: %s", error)
         return None
+
+    def _refusals(self) -> tuple[type[BaseException], ...]:
+        own = getattr(getattr(self._pyvbox, "library", None), "VBoxError", None)
+        native = [getattr(sys.modules.get(module), name, None) for module, name in _NATIVE_ERRORS]
+        return tuple(one for one in (own, *native) if one is not None)
 
     def _switch_off(self, why: str) -> None:
         self.why_off = why
@@ -148,3 +156,9 @@ class SessionHelper:
         session = self._pyvbox.Session()
         machine.lock_machine(session, self._pyvbox.library.LockType.shared)
         return machine, session
+
+
+def _look(progress: Any) -> tuple[int, int | None]:
+    """How far something is in percent, and its result, which can be asked for only when it is done."""
+    is_done = bool(progress.completed)
+    return int(progress.percent), int(progress.result_code) if is_done else None

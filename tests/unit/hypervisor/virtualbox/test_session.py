@@ -1,5 +1,6 @@
 """pyvbox played by a small stand-in: where it fits, where it reads states wrongly, and where it hangs."""
 
+import sys
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -146,6 +147,23 @@ async def test_a_refusal_leaves_it_on() -> None:
     assert helper.why_off == ""
     pyvbox.machine.refuses = False
     assert await helper.pause("u")
+    helper.close()
+
+
+async def test_an_error_from_below_pyvbox_leaves_it_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Below(Exception):
+        pass
+
+    def fail(word: str) -> None:
+        raise Below("0x80004005")
+
+    monkeypatch.setitem(sys.modules, "xpcom", SimpleNamespace(Exception=Below))
+    pyvbox = FakePyvbox(OF_6_1)
+    helper = pyvbox.helper()
+    assert await helper.start()
+    monkeypatch.setattr(pyvbox.machine, "become", fail)
+    assert not await helper.pause("u")
+    assert helper.why_off == ""
     helper.close()
 
 
