@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from client.errors import ClientError
 from client.hypervisor.driver import Driver
 from client.hypervisor.errors import HypervisorError
 from client.hypervisor.virtualbox.driver import VirtualBoxDriver
@@ -122,24 +121,35 @@ async def test_a_folder_that_was_removed_is_forgotten(
     assert "vc-one" not in lane.manage("list", "vms")
 
 
-async def test_a_disk_that_was_moved_stops_the_start_with_a_reason(
+async def test_a_base_disk_that_was_moved_comes_back_as_it_was(
     driver: VirtualBoxDriver, lane: Lane, vms: Path, template: Path
 ) -> None:
     await driver.define(bare_spec("one", template))
     (base,) = (vms / "_bases").glob("*.vdi")
-    away = base.with_suffix(".away")
+    whole = base.read_bytes()
     lane.wait_for_server_end()
-    base.rename(away)
+    base.unlink()
     another = VirtualBoxDriver(vms)
-    with pytest.raises(ClientError) as caught:
-        await another.start("one")
-    assert caught.value.code != "hypervisor", "it has a name of its own"
-    assert await state(another) in (VmState.DEFINED, VmState.FAILED)
-    away.rename(base)
-    lane.wait_for_server_end()
     await another.start("one")
-    assert await state(another) is VmState.RUNNING
+    info = await another.info("one")
+    assert info.state is VmState.RUNNING and "lost" not in info.note
+    assert base.read_bytes() == whole
     await another.close()
+
+
+async def test_a_layer_that_was_moved_is_said_to_be_lost(
+    driver: VirtualBoxDriver, lane: Lane, vms: Path, template: Path
+) -> None:
+    await driver.define(bare_spec("one", template))
+    (layer,) = VmFolder(vms / "one").machine_folder.glob("Snapshots/*.vdi")
+    lane.wait_for_server_end()
+    layer.rename(vms / "elsewhere")
+    another = VirtualBoxDriver(vms)
+    await another.start("one")
+    info = await another.info("one")
+    assert info.state is VmState.RUNNING and "lost" in info.note
+    await another.close()
+    (vms / "elsewhere").unlink()
 
 
 async def test_a_truncated_saved_state_is_given_up_and_said(
