@@ -16,8 +16,8 @@ from client.clock import SystemClock
 from client.guest.channel import LinkChannel
 from client.guest.tracker import GuestTracker
 from client.history import History
+from client.hypervisor import socket_path
 from client.hypervisor.driver import Feature, VmSpec
-from client.hypervisor.qemu import socket_path
 from client.hypervisor.qemu.cmdline import TCG, Launch, build_command
 from client.hypervisor.qemu.disk import make_scratch, scratch_template
 from client.hypervisor.qemu.driver import QemuDriver

@@ -6,27 +6,13 @@ from typing import Final
 from client import process
 from client.errors import CommandFailed, DiskFull
 from client.hypervisor.driver import MediumRole, VmSpec
-from client.hypervisor.errors import MediumMissing
-from client.hypervisor.qemu.find import Qemu, exists
-from client.hypervisor.qemu.folder import VmFolder, free_bytes
+from client.hypervisor.files import free_bytes
+from client.hypervisor.qemu.find import Qemu
+from client.hypervisor.qemu.folder import VmFolder
 
 _LIMIT_S: Final = 30.0
 _NO_SPACE: Final = "No space left on device"
 _QCOW2_MAGIC: Final = b"QFI\xfb"
-
-
-def check_media(spec: VmSpec) -> None:
-    """See that every file of the spec is there.
-
-    Raises:
-        MediumMissing: the first that is not.
-    """
-    files = [medium.path for medium in spec.media]
-    if spec.direct_boot is not None:
-        files += [spec.direct_boot.kernel, spec.direct_boot.initrd]
-    for file in files:
-        if not exists(file):
-            raise MediumMissing(spec.vm_id, str(file))
 
 
 def scratch_template(spec: VmSpec | None) -> Path | None:

@@ -33,12 +33,13 @@ from client.hypervisor.driver import (
     VmSpec,
 )
 from client.hypervisor.errors import InvalidVmState, LinkUnavailable, NotSupportedByDriver
+from client.hypervisor.files import check_media, disk_full_or
 from client.hypervisor.qemu import accel, console, exchange, saved
-from client.hypervisor.qemu.disk import check_media, make_scratch, scratch_template
+from client.hypervisor.qemu.disk import make_scratch, scratch_template
 from client.hypervisor.qemu.exchange import QemuExchange
 from client.hypervisor.qemu.find import Qemu
 from client.hypervisor.qemu.fleet import ALIVE, Fleet
-from client.hypervisor.qemu.folder import RESTORING, RUNNING, SAVING, STARTING, VmFolder, disk_full_or
+from client.hypervisor.qemu.folder import RESTORING, RUNNING, SAVING, STARTING, VmFolder
 from client.hypervisor.qemu.launch import Launcher
 from client.hypervisor.qemu.live import QemuLiveControl
 from client.hypervisor.qemu.machine import Machine

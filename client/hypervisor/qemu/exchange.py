@@ -6,8 +6,9 @@ from pathlib import Path
 from client.hypervisor import exchange_file
 from client.hypervisor.driver import VmSpec
 from client.hypervisor.errors import InvalidVmState
+from client.hypervisor.files import disk_full_or
 from client.hypervisor.qemu.fleet import Fleet
-from client.hypervisor.qemu.folder import VmFolder, disk_full_or
+from client.hypervisor.qemu.folder import VmFolder
 
 
 class QemuExchange:

@@ -5,7 +5,6 @@ import re
 import shutil
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from client import process
@@ -90,8 +89,3 @@ async def _has_sandbox(system: str) -> bool:
     command = (system, "-sandbox", "on", "-accel", "help")
     done = await process.run(command, timeout_s=_LIMIT_S, check=False)
     return done.exit_code == 0
-
-
-def exists(path: Path) -> bool:
-    """Whether a file of a spec is there and can be read."""
-    return path.is_file() and os.access(path, os.R_OK)

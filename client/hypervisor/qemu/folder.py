@@ -5,17 +5,15 @@ last seen. The spec is written last when a VM is defined, so a folder without on
 """
 
 import contextlib
-import errno
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from client import filenames, process
-from client.errors import DiskFull
 from client.hypervisor.driver import Route, VmSpec
+from client.hypervisor.files import write_whole
 from client.hypervisor.qemu.known_file import KnownFile
 from client.hypervisor.spec_file import build_spec_text, parse_spec
 from client.process import Identity
@@ -142,42 +140,3 @@ class VmFolder:
 
 def _parse_record(text: str) -> Record:
     return Record(**json.loads(text))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is either the old one or the new one.
-
-    Raises:
-        DiskFull: there is no space.
-    """
-    part = path.with_name(path.name + filenames.PART_SUFFIX)
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise disk_full_or(error, path.parent) from error
-
-
-def disk_full_or(error: OSError, folder: Path) -> Exception:
-    """The error as DiskFull if that is what it is, else itself."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(str(folder), 0, free_bytes(folder))
-    return error
-
-
-def free_bytes(folder: Path) -> int:
-    """Space left on the folder's disk."""
-    try:
-        return shutil.disk_usage(folder).free
-    except OSError:
-        return 0
-
-
-def sync(path: Path) -> None:
-    """Have a file's or folder's contents on the disk itself."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

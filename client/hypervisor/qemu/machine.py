@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from client import filenames, process
 from client.clock import Clock
+from client.hypervisor import socket_path
 from client.hypervisor.driver import VmInfo
 from client.hypervisor.errors import LinkUnavailable
-from client.hypervisor.qemu import console, socket_path
+from client.hypervisor.qemu import console
 from client.hypervisor.qemu.cmdline import TCG
 from client.hypervisor.qemu.folder import RESTORING, RUNNING, SAVING, STARTING, STOPPED, Record, VmFolder
 from client.hypervisor.qemu.qmp import Monitor, MonitorGone, MonitorRefused

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Final
 
 from qemu.qmp import ExecuteError, QMPClient, QMPError, Runstate
 
+from client.hypervisor import socket_path
 from client.hypervisor.errors import HypervisorError
-from client.hypervisor.qemu import socket_path
 
 COMMAND_LIMIT_S: Final = 5.0
 _RETRY_S: Final = 0.02

@@ -16,8 +16,9 @@ from typing import Any, Final
 
 from client.errors import DiskFull
 from client.hypervisor.errors import SaveFailed
+from client.hypervisor.files import disk_full_or, free_bytes, sync, write_whole
 from client.hypervisor.qemu.find import Qemu
-from client.hypervisor.qemu.folder import VmFolder, disk_full_or, free_bytes, sync, write_whole
+from client.hypervisor.qemu.folder import VmFolder
 from client.hypervisor.qemu.qmp import Monitor, MonitorGone, MonitorRefused
 
 #: less than what the client gives a save when it leaves

@@ -11,11 +11,12 @@ from pathlib import Path
 from client.errors import DiskFull
 from client.hypervisor.driver import VmSpec
 from client.hypervisor.errors import InvalidVmState, NoSuchSnapshot, SaveFailed
+from client.hypervisor.files import disk_full_or
 from client.hypervisor.points import Points, check_name
 from client.hypervisor.qemu import saved
 from client.hypervisor.qemu.copying import copy_file
 from client.hypervisor.qemu.fleet import Fleet
-from client.hypervisor.qemu.folder import RUNNING, SAVING, STOPPED, VmFolder, disk_full_or
+from client.hypervisor.qemu.folder import RUNNING, SAVING, STOPPED, VmFolder
 from client.hypervisor.qemu.machine import Machine
 from client.hypervisor.qemu.qmp import Monitor, MonitorGone, MonitorRefused
 from client.hypervisor.spec_file import without_targets

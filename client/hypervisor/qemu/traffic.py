@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from client import process
 from client.hypervisor.driver import Traffic
-from client.hypervisor.qemu.folder import write_whole
+from client.hypervisor.files import write_whole
 
 _TOTAL: Final = "total.json"
 #: Fold when there are more files of dead relays than this.

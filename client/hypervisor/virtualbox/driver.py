@@ -26,7 +26,7 @@ from client.hypervisor.driver import (
     VmSpec,
 )
 from client.hypervisor.errors import HypervisorError, InvalidVmState, LinkUnavailable, NoSuchVm, NotSupportedByDriver
-from client.hypervisor.qemu.disk import check_media
+from client.hypervisor.files import check_media
 from client.hypervisor.spec_file import is_valid_route_name, is_valid_vm_id, without_targets
 from client.hypervisor.virtualbox import console, live
 from client.hypervisor.virtualbox.exchange import VirtualBoxExchange

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from client import filenames
 from client.hypervisor.driver import VmSpec
-from client.hypervisor.qemu.folder import disk_full_or
+from client.hypervisor.files import disk_full_or
 from client.hypervisor.spec_file import build_spec_text, is_valid_vm_id, parse_spec
 from client.hypervisor.virtualbox.settings_file import Settings, parse_settings
 from client.paths import write_atomic

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from client import filenames
+from client.hypervisor import socket_path
 from client.hypervisor.errors import LinkUnavailable
-from client.hypervisor.qemu import socket_path
 
 _BUFFER_BYTES: Final = 65536
 #: An unwanted connection is closed within this time; one that lasts longer is the one.

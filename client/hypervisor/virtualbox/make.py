@@ -11,7 +11,7 @@ from pathlib import Path
 from client import log
 from client.errors import ClientError, DiskFull
 from client.hypervisor.driver import MediumRole, VmSpec
-from client.hypervisor.qemu.folder import disk_full_or, free_bytes
+from client.hypervisor.files import disk_full_or, free_bytes
 from client.hypervisor.spec_file import without_targets
 from client.hypervisor.virtualbox import link, shape
 from client.hypervisor.virtualbox.books import Books

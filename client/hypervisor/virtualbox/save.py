@@ -4,7 +4,7 @@ from typing import Final
 
 from client.errors import DiskFull
 from client.hypervisor.errors import HypervisorError, SaveFailed
-from client.hypervisor.qemu.folder import free_bytes
+from client.hypervisor.files import free_bytes
 from client.hypervisor.virtualbox.machine import ONLINE, Machine
 from client.hypervisor.virtualbox.problems import VirtualBoxDiskFull
 from client.snapshot import VmState

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client.guest.relay import parse_route
+from client.hypervisor import socket_path
 from client.hypervisor.driver import DirectBoot, Medium, MediumRole, Route, Traffic, VmSpec
-from client.hypervisor.qemu import socket_path
 from client.hypervisor.qemu.folder import RUNNING, Record, VmFolder
 from client.hypervisor.qemu.traffic import read_traffic
 from client.hypervisor.spec_file import build_spec_text, is_valid_vm_id, parse_spec, without_targets
