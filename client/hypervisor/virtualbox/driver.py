@@ -318,8 +318,11 @@ class VirtualBoxDriver:
         except HypervisorError as error:
             # Not running, or VirtualBox cannot: its process is ended below.
             _log.debug("%s: %s", machine.vm_id, error)
+            await machine.ended()
+            await machine.ask()
+            return
         await machine.ended()
-        await machine.ask()
+        machine.assume(VmState.DEFINED)
 
     async def _control(self, machine: Machine, word: str, after: VmState) -> None:
         """A verb on a running VM; if VirtualBox does not do it, its state may have changed meanwhile."""

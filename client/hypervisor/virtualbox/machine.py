@@ -27,6 +27,8 @@ from client.process import Identity
 from client.snapshot import VmState
 
 ASK_INTERVAL_S: Final = 60.0
+#: What a verb has done is checked after this time.
+_CHECK_AFTER_S: Final = 5.0
 #: The core asks every second; VirtualBox may take fifteen when its server has just died.
 ANSWER_LIMIT_S: Final = 3.0
 #: VirtualBox needs a moment to see that a VM's process has ended; until then the VM counts as locked.
@@ -179,8 +181,9 @@ class Machine:
         return await self.look()
 
     def assume(self, state: VmState) -> None:
-        """A verb has succeeded: believe it, and ask VirtualBox the next time."""
-        self._keep(Seen(state, self._signs(), self._clock.monotonic(), is_settled=False))
+        """A verb has succeeded: believe it, and ask VirtualBox a little later, or when a sign changes."""
+        due = self._clock.monotonic() - ASK_INTERVAL_S + _CHECK_AFTER_S
+        self._keep(Seen(state, self._signs(), due))
 
     async def change(self, *words: str, timeout_s: float = 60.0) -> str:
         """A verb of VBoxManage; begun again while VirtualBox has the VM locked, for then nothing was done.
