@@ -26,7 +26,7 @@ from client.hypervisor.driver import (
     Route,
     VmSpec,
 )
-from client.hypervisor.errors import InvalidVmState
+from client.hypervisor.errors import InvalidVmState, RoutePortTaken
 from client.log import logger
 from client.messages import fill
 from client.parts import Parts
@@ -113,7 +113,7 @@ class Actions:
                 await self._boot()
             case Step.RESTORE:
                 await self._verified()
-                await driver.set_routes(vm_id, await self._routes())
+                await self._lead_as_told()
                 await driver.start(vm_id)
                 self._resumed()
             case Step.PAUSE:
@@ -152,6 +152,19 @@ class Actions:
                 await driver.discard_saved(vm_id)
             case _:
                 raise AssertionError(step)
+
+    async def _lead_as_told(self) -> None:
+        """Have the routes of a saved guest begin where it was told; one for which that cannot be has to boot afresh.
+
+        Raises:
+            RoutePortTaken: it cannot; the saved state is gone, the job is on the scratch disk.
+        """
+        driver, routes = self._parts.driver, await self._routes()
+        try:
+            await driver.set_routes(self._vm_id, routes)
+        except InvalidVmState as error:
+            await driver.discard_saved(self._vm_id)
+            raise RoutePortTaken(self._vm_id, routes[0].name, routes[0].guest_port) from error
 
     def _resumed(self) -> None:
         self._tracker.held()

@@ -118,6 +118,16 @@ class LinkUnavailable(HypervisorError):
 
 
 @dataclass(eq=False)
+class RoutePortTaken(HypervisorError):
+    """Another program listens where the guest was told that a route begins; `plan_routes` finds another place."""
+
+    code: ClassVar[str] = "route-port-taken"
+    vm_id: str
+    route: str
+    port: int
+
+
+@dataclass(eq=False)
 class NotSupportedByDriver(HypervisorError):
     """This hypervisor cannot do that; ask `DriverReport.features` first."""
 

@@ -216,6 +216,7 @@ class FakeDriver:
 
     async def set_routes(self, vm_id: str, routes: tuple[Route, ...]) -> None:
         """See `ResourceControl.set_routes`."""
+        self._may_fail("set_routes")
         before = self._shelf.require_spec(vm_id, "set_routes")
         after = replace(before, routes=routes)
         if without_targets(after) != without_targets(before):

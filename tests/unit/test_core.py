@@ -14,7 +14,7 @@ from client.commands import DismissProblem, Finish, Pause, Quit, Resume, Start, 
 from client.core import VM_ID
 from client.guest import health
 from client.hypervisor.driver import DriverReport, Feature
-from client.hypervisor.errors import SaveFailed, SlowHypervisor, StartFailed
+from client.hypervisor.errors import InvalidVmState, SaveFailed, SlowHypervisor, StartFailed
 from client.hypervisor.fake import FakeDriver
 from client.hypervisor.spec_file import parse_spec
 from client.project.errors import EnrolmentRefused, ProjectUnreachable
@@ -331,3 +331,18 @@ async def test_a_guest_that_nothing_confines_is_offline_until_agreed(rig: Rig, a
         assert ("network-not-agreed" in codes(seen)) is not online
     spec = parse_spec((rig.paths.vms / VM_ID / filenames.VM_SPEC).read_text())
     assert spec.network is online
+
+
+async def test_a_saved_guest_that_cannot_be_led_as_it_was_told_boots_afresh(rig: Rig) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        await core.handle(Stop())
+        await rig.until(lambda s: state(s) is VmState.SAVED and s.activity is Activity.STOPPED)
+        assert rig.driver is not None
+        rig.driver.failures["set_routes"] = InvalidVmState(VM_ID, "set_routes", "other names or guest addresses")
+        done = rig.last.totals.jobs_accepted if rig.last else 0
+        await core.handle(Start())
+        await rig.until(lambda s: s.totals.jobs_accepted > done)
+    assert "route-port-taken" in rig.told
+    assert rig.tokens == 2

@@ -15,8 +15,8 @@ from client import log, process
 from client.clock import Clock
 from client.errors import ClientError
 from client.hypervisor.driver import VmInfo
+from client.hypervisor.errors import RoutePortTaken
 from client.hypervisor.virtualbox import vm_log
-from client.hypervisor.virtualbox.errors import RoutePortTaken
 from client.hypervisor.virtualbox.folder import RUNNING, STOPPED, VmFolder
 from client.hypervisor.virtualbox.installation import Manage
 from client.hypervisor.virtualbox.link import Link

@@ -16,7 +16,7 @@ from typing import Final
 
 from client.clock import Clock
 from client.hypervisor.driver import Route, Traffic
-from client.hypervisor.virtualbox.errors import RoutePortTaken
+from client.hypervisor.errors import RoutePortTaken
 from client.paths import write_atomic
 
 LOOPBACK: Final = "127.0.0.1"

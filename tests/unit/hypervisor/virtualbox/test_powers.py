@@ -11,10 +11,9 @@ import pytest
 
 from client.errors import BadInput, ClientError
 from client.hypervisor.driver import Exchange, Route, Snapshots, Traffic, VmSpec
-from client.hypervisor.errors import InvalidVmState, LinkUnavailable, NoSuchSnapshot, SaveFailed
+from client.hypervisor.errors import InvalidVmState, LinkUnavailable, NoSuchSnapshot, RoutePortTaken, SaveFailed
 from client.hypervisor.virtualbox import problems
 from client.hypervisor.virtualbox.driver import VirtualBoxDriver
-from client.hypervisor.virtualbox.errors import RoutePortTaken
 from client.hypervisor.virtualbox.installation import Installation
 from client.hypervisor.virtualbox.relays import LOOPBACK
 from client.hypervisor.virtualbox.shape import CD_CONTROLLER, EMPTY, HOST_ADDRESS, Abilities

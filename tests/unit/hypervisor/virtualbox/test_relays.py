@@ -12,7 +12,7 @@ import pytest
 
 from client.clock import SystemClock
 from client.hypervisor.driver import Route, Traffic
-from client.hypervisor.virtualbox.errors import RoutePortTaken
+from client.hypervisor.errors import RoutePortTaken
 from client.hypervisor.virtualbox.folder import Ledger
 from client.hypervisor.virtualbox.ports import Ports
 from client.hypervisor.virtualbox.relays import LOOPBACK, MOST_CONNECTIONS, Budget, Relays
