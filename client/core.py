@@ -218,6 +218,7 @@ class Core:
             features=report.features,
             project=project,
             fetch_token=self._make.token,
+            speed=report.speed,
         )
 
     async def _sleep(self, longest_s: float) -> None:

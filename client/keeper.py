@@ -160,6 +160,7 @@ class VmKeeper:
             self._channel.longest_gap_s,
             self._usual_boot_s,
             self._troubles,
+            self._parts.speed,
         )
         if lives_well(pulse, now):
             self._troubles = self._early_ends = 0

@@ -21,6 +21,7 @@ class Parts:
 
     Attributes:
         fetch_token: blocking; asks the project for a guest token.
+        speed: of guests under the driver, in percent of the computer's own.
     """
 
     paths: Paths
@@ -34,3 +35,4 @@ class Parts:
     features: frozenset[Feature]
     project: Project
     fetch_token: Callable[[Project, str], GuestToken]
+    speed: int = 100

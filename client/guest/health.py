@@ -15,6 +15,8 @@ BOOT_LIMIT_S: Final = 120.0
 #: a boot may take this many times as long as the last good one, but at least BOOT_FLOOR_S
 BOOT_FACTOR: Final = 6.0
 BOOT_FLOOR_S: Final = 30.0
+#: percent of the computer's own speed that the limits fit: QEMU's TCG; a guest that is slower still gets more time
+FITTED_SPEED: Final = 6
 #: after this long alive, earlier troubles are forgotten
 GOOD_LIFE_S: Final = 600.0
 
@@ -40,6 +42,7 @@ class Pulse:
         longest_gap_s: its longest silence so far.
         usual_boot_s: from start to first word, the last good time on this computer; 0 when unknown.
         troubles: how many remedies were tried since it last lived well.
+        speed: of the guest, in percent of the computer's own, as far as it is known.
     """
 
     running_since: float
@@ -47,13 +50,16 @@ class Pulse:
     longest_gap_s: float = 0.0
     usual_boot_s: float = 0.0
     troubles: int = 0
+    speed: int = 100
 
 
 def silence_limit_s(pulse: Pulse) -> float:
     """How long this guest may be silent now, in seconds."""
+    patience = max(1.0, FITTED_SPEED / max(1, pulse.speed))
     if pulse.heard_at is None:
-        return max(BOOT_FLOOR_S, BOOT_FACTOR * pulse.usual_boot_s) if pulse.usual_boot_s else BOOT_LIMIT_S
-    return min(SILENCE_CEILING_S, max(SILENCE_LIMIT_S, GAP_FACTOR * pulse.longest_gap_s))
+        usual_s = BOOT_FACTOR * pulse.usual_boot_s
+        return max(BOOT_FLOOR_S, usual_s) if usual_s else BOOT_LIMIT_S * patience
+    return min(SILENCE_CEILING_S, max(SILENCE_LIMIT_S * patience, GAP_FACTOR * pulse.longest_gap_s))
 
 
 def judge(pulse: Pulse, now: float) -> Remedy:

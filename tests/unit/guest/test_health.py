@@ -22,6 +22,13 @@ def test_a_boot_gets_what_boots_take_here() -> None:
     assert judge(Pulse(0, None, usual_boot_s=40), 200) is Remedy.NONE
 
 
+def test_a_guest_that_is_interpreted_gets_more_of_both() -> None:
+    assert silence_limit_s(Pulse(0, None, speed=1)) == 6 * silence_limit_s(Pulse(0, None, speed=6))
+    assert silence_limit_s(Pulse(0, 5, speed=1)) == 90
+    assert silence_limit_s(Pulse(0, 5, longest_gap_s=5000, speed=1)) == 120
+    assert silence_limit_s(Pulse(0, None, usual_boot_s=40, speed=1)) == 240
+
+
 def test_after_a_reset_comes_a_fresh_boot() -> None:
     assert judge(Pulse(0, None, troubles=1), 500) is Remedy.FRESH_BOOT
 
