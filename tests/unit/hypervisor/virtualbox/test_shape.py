@@ -42,6 +42,11 @@ def test_the_network_leads_only_where_it_must(changes: dict[str, object], kind: 
     assert (said["--nic1"], said["--nat-localhostreachable1"]) == (kind, opens_loopback)
 
 
+def test_no_virtio_card_leads_nowhere() -> None:
+    assert options(SPEC)["--nictype1"] == "82540EM"
+    assert options(replace(SPEC, internet=True))["--nictype1"] == "virtio"
+
+
 def test_what_an_older_virtualbox_has_not() -> None:
     old = Abilities(has_virtio_scsi=False, has_virtio_net=False, has_localhost_option=False)
     said = options(replace(SPEC, routes=(ROUTE,)), old)
