@@ -36,6 +36,11 @@ class Books:
             for medium in _layers_first(media):
                 await self._close(kind, medium.uuid, delete=unused_only and kind == "disk" and bool(medium.parent))
 
+    async def close_cds(self, paths: Set[str]) -> None:
+        """Have VirtualBox forget CDs by their files, which stay where they are; one that a VM has is kept."""
+        for path in sorted(paths):
+            await self._close("dvd", path)
+
     async def close_lost_media(self, below: Path) -> None:
         """Have VirtualBox forget disks and CDs of VMs whose folder is gone from below a folder."""
         for kind, listing in (("disk", "hdds"), ("dvd", "dvds")):
@@ -86,9 +91,9 @@ class Books:
     async def _media(self, listing: str) -> tuple[ListedMedium, ...]:
         return parse_media(await self._manage.read("list", listing, "-l"))
 
-    async def _close(self, kind: str, uuid: str, *, delete: bool = False) -> bool:
+    async def _close(self, kind: str, medium: str, *, delete: bool = False) -> bool:
         try:
-            await self._manage.change("closemedium", kind, uuid, *(("--delete",) if delete else ()))
+            await self._manage.change("closemedium", kind, medium, *(("--delete",) if delete else ()))
         except ObjectNotFound:
             return True
         except HypervisorError as error:

@@ -68,10 +68,15 @@ class Maker:
         """Have VirtualBox forget a VM that does not run, and remove its folder."""
         folder, uuid = machine.folder, machine.uuid
         listed = self._ledger.all().get(folder.vm_id, "")
+        is_plain = _is_plain(machine)
         for known in dict.fromkeys(one for one in (uuid, listed) if one):
             await self._unregister(machine, known)
-        shared = {one for one in folder.record().media.values() if not one.endswith(BASE_SUFFIX)}
-        await self._books.close_media(folder.path, shared=shared)
+        media = {one for one in folder.record().media.values() if not one.endswith(BASE_SUFFIX)}
+        if is_plain:
+            # Its disks went with it; the CDs are known, so the lists of all media, each a call, need not be read.
+            await self._books.close_cds(media - self._used_by_others(machine))
+        else:
+            await self._books.close_media(folder.path, shared=media)
         if folder.record().link:
             link.forget(folder.path, folder.record().link)
         await asyncio.to_thread(folder.remove)
@@ -162,6 +167,13 @@ class Maker:
             await machine.change("unregistervm", uuid)
         except ObjectNotFound:
             return
+
+
+def _is_plain(machine: Machine) -> bool:
+    """Whether a VM has nothing but what its spec says: it is whole, and has neither snapshots nor an exchange."""
+    spec, settings = machine.folder.spec(), machine.folder.settings()
+    has_more = spec is None or spec.exchange_mib or settings is None or settings.snapshots
+    return not has_more and is_whole(machine)
 
 
 def is_whole(machine: Machine) -> bool:

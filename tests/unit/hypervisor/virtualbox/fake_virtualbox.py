@@ -240,5 +240,5 @@ class FakeVirtualBox:
             if one == kind
         )
 
-    def _closemedium(self, kind: str, uuid: str, *words: str) -> None:
-        self.media = {path: one for path, one in self.media.items() if one[1] != uuid}
+    def _closemedium(self, kind: str, medium: str, *words: str) -> None:
+        self.media = {path: one for path, one in self.media.items() if medium not in (path, one[1])}

@@ -172,6 +172,17 @@ async def test_destroy_leaves_nothing_but_what_is_not_ours(site: Site, spec: VmS
     assert sorted(path.name for path in site.folder.rglob("*") if path.is_file()) == ["machines.json"]
 
 
+async def test_the_end_of_a_plain_vm_beside_another_lists_no_media(site: Site, spec: VmSpec) -> None:
+    driver = site.driver()
+    await driver.define(spec)
+    await driver.define(replace(spec, vm_id="two"))
+    site.box.calls.clear()
+    await driver.destroy("one")
+    assert [words[:2] for words in site.box.calls if words[0] == "list"] == []
+    await driver.destroy("two")
+    assert site.box.boxes == {} and site.box.media == {}
+
+
 async def test_an_orphan_is_found_by_the_list_of_machines(site: Site, spec: VmSpec) -> None:
     import shutil
 
