@@ -147,11 +147,14 @@ class VirtualBoxDriver:
         """Press the reset button; see `Lifecycle.reset`."""
         async with self._verb(vm_id) as machine:
             state = await self._in_state(machine, "reset", _HELD)
-            if state is VmState.PAUSED:
-                # VirtualBox resets only what runs.
-                await self._control(machine, "resume", VmState.RUNNING)
-            machine.folder.write_record(own_resets=machine.folder.record().own_resets + 1)
-            await self._control(machine, "reset", VmState.RUNNING)
+            if machine.folder.record().restored:
+                await self._restart(machine)
+            else:
+                if state is VmState.PAUSED:
+                    # VirtualBox resets only what runs.
+                    await self._control(machine, "resume", VmState.RUNNING)
+                machine.folder.write_record(own_resets=machine.folder.record().own_resets + 1)
+                await self._control(machine, "reset", VmState.RUNNING)
             if state is VmState.PAUSED:
                 await self._control(machine, "pause", VmState.PAUSED)
 
@@ -303,6 +306,19 @@ class VirtualBoxDriver:
             raise
         if machine.uuid != uuid:
             machine.folder.write_record(note=_MADE_ANEW)
+
+    async def _restart(self, machine: Machine) -> None:
+        """A reset by another process: after it the BIOS of one that was restored can wait for ever."""
+        spec = machine.folder.spec()
+        if spec is None:
+            raise InvalidVmState(machine.vm_id, "reset", VmState.FAILED)
+        check_media(spec)
+        machine.verb = VmState.STARTING
+        try:
+            await self._power_off(machine)
+            await self._start(machine, spec)
+        finally:
+            machine.verb = None
 
     async def _power_off(self, machine: Machine) -> None:
         state = await machine.state()

@@ -43,6 +43,7 @@ class Record:
         phase: whether it ought to be running; a VM that stopped without our doing has failed only if it ought to.
         pid, started_at: its process; 0 when there is none or it is not known yet.
         own_resets: resets in the log that were asked for.
+        restored: whether its process began with a saved state.
         network: whether the network card's cable is in, as last asked for; None: as the spec says.
         pending: verb of `controlvm` -> value, for when it runs again.
     """
@@ -57,6 +58,7 @@ class Record:
     accelerator: str = ""
     note: str = ""
     own_resets: int = 0
+    restored: bool = False
     network: bool | None = None
     pending: dict[str, str] = field(default_factory=dict)
 

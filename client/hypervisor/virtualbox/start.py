@@ -55,10 +55,11 @@ async def start(machine: Machine, spec: VmSpec) -> None:
         StartFailed, RoutePortTaken, HypervisorError: it does not run.
     """
     folder = machine.folder
+    restored = await machine.state() is VmState.SAVED
     machine.relays.set_routes(spec.routes)
     await machine.relays.open()
     await asyncio.to_thread(link.prepare, folder.path, folder.record().link)
-    folder.write_record(phase=RUNNING, pid=0, started_at="", note="", own_resets=0)
+    folder.write_record(phase=RUNNING, pid=0, started_at="", note="", own_resets=0, restored=restored)
     is_up = False
     try:
         note = await _start(machine)
@@ -68,7 +69,7 @@ async def start(machine: Machine, spec: VmSpec) -> None:
             await machine.relays.close()
             folder.write_record(phase=STOPPED)
     slow = _SLOW.get(folder.record().accelerator, "")
-    folder.write_record(note=note or slow)
+    folder.write_record(note=note or slow, restored=restored and note != _STALE)
 
 
 async def _start(machine: Machine) -> str:

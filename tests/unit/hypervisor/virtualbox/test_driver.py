@@ -89,6 +89,22 @@ async def test_resets_of_the_guest_are_counted_and_ours_are_not(site: Site, spec
     assert (await driver.info("one")).guest_resets == 1
 
 
+@pytest.mark.parametrize("held", [False, True])
+async def test_one_that_was_restored_gets_a_new_process_at_a_reset(site: Site, spec: VmSpec, held: bool) -> None:
+    driver = site.driver()
+    await driver.define(spec)
+    for verb in ("start", "save", "start", *(("pause",) if held else ())):
+        await getattr(driver, verb)("one")
+    before, site.box.calls[:] = site.box.only().pid, []
+    await driver.reset("one")
+    assert await state(driver) is (VmState.PAUSED if held else VmState.RUNNING)
+    assert site.box.only().pid != before and (await driver.info("one")).guest_resets == 0
+    assert [words[2] for words in site.box.said("controlvm")] == ["poweroff", *(("pause",) if held else ())]
+    # From now on it is a fresh one.
+    await driver.reset("one")
+    assert "reset" in [words[2] for words in site.box.said("controlvm")]
+
+
 async def test_a_crash_is_a_failure_until_somebody_powers_it_off(site: Site, spec: VmSpec) -> None:
     driver = site.driver()
     await driver.define(spec)
