@@ -23,6 +23,8 @@ from client.errors import CommandFailed, ToolMissing
 
 #: How much of what a failing command said goes into its error.
 _STDERR_TAIL_CHARS: Final = 4000
+#: How long to sleep between two looks: short at first, for most ends are near.
+_FIRST_POLL_S: Final = 0.001
 _POLL_S: Final = 0.02
 #: Children that may outlive this program; held so that nobody thinks them forgotten.
 _outliving: Final[set["subprocess.Popen[bytes]"]] = set()
@@ -230,10 +232,12 @@ async def wait_gone(who: Identity, timeout_s: float) -> bool:
 async def _until(done: Any, timeout_s: float) -> bool:
     loop = asyncio.get_running_loop()
     end = loop.time() + timeout_s
+    pause_s = _FIRST_POLL_S
     while not done():
         if loop.time() >= end:
             return False
-        await asyncio.sleep(_POLL_S)
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, _POLL_S)
     return True
 
 

@@ -121,6 +121,7 @@ async def _bare_round(site: Site, driver: VirtualBoxDriver, times: Times) -> int
         async def do() -> None:
             deed()
 
+        vm.look()
         await _timed(times, verb, do)
 
     def define() -> None:
@@ -132,10 +133,10 @@ async def _bare_round(site: Site, driver: VirtualBoxDriver, times: Times) -> int
     await take("start from a saved state", vm.start)
     await take("pause", lambda: vm.control("pause"))
     await take("resume", lambda: vm.control("resume"))
-    await take("save", lambda: vm.control("savestate"))
+    await take("save", lambda: vm.end("savestate"))
     vm.start()
     await take("reset", lambda: vm.control("reset"))
-    await take("power off", lambda: vm.control("poweroff"))
+    await take("power off", lambda: vm.end("poweroff"))
     await take("snapshot take", lambda: vm.snapshot("take"))
     await take("snapshot restore", lambda: vm.snapshot("restore"))
     await take("snapshot delete", lambda: vm.snapshot("delete"))
@@ -182,7 +183,8 @@ async def _bare_restore(site: Site, driver: VirtualBoxDriver) -> float:
     reader, writer = await asyncio.open_unix_connection(str(vm.link))
     took_s = await _word(reader) - begun
     writer.close()
-    vm.control("poweroff")
+    vm.look()
+    vm.end("poweroff")
     vm.destroy()
     return took_s
 

@@ -8,10 +8,12 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from client import process
 from client.hypervisor.driver import Medium, MediumRole, VmSpec
 from client.hypervisor.virtualbox import shape
 from client.hypervisor.virtualbox.driver import VirtualBoxDriver
@@ -25,6 +27,7 @@ from tests.virtualbox.lane import Lane
 
 #: exit code of the set-up for "cannot be had here and now"
 _CANNOT = 75
+_POLL_S = 0.001
 #: settings that go together in one call of a program which sets one thing at a time
 _TOGETHER = ("--boot", "--bios", "--uart1", "--uart2", "--nic1")
 _WITH_ITS_NEIGHBOUR = {"--uartmode1": "--uart1", "--uartmode2": "--uart2", "--nictype1": "--nic1"}
@@ -123,6 +126,7 @@ class Bare:
         name = "bare"
         link, console = self.folder / "link", self.folder / "console"
         self._naming = shape.Naming(self.identity, name, str(self.folder), str(console), str(link))
+        self._who: process.Identity | None = None
         self.folder.mkdir()
 
     @property
@@ -146,12 +150,23 @@ class Bare:
     def adopt(self) -> None:
         self._site.adopt(self.identity, self.folder / self._naming.name)
 
+    def look(self) -> None:
+        """See who runs it; not timed, and before each verb."""
+        self._who = next((process.identity(one.pid) for one in self._site.lane.processes("VBoxHeadless")), None)
+
     def start(self) -> None:
         self.link.unlink(missing_ok=True)
         self._manage("startvm", self.identity, "--type", "headless")
 
     def control(self, word: str) -> None:
         self._manage("controlvm", self.identity, word)
+
+    def end(self, word: str) -> None:
+        """A verb after which the VM's process ends: done when it has gone, as with the driver."""
+        assert self._who is not None
+        self._manage("controlvm", self.identity, word)
+        while process.alive(self._who.pid, self._who.started_at):
+            time.sleep(_POLL_S)
 
     def snapshot(self, verb: str) -> None:
         self._manage("snapshot", self.identity, verb, "point")
