@@ -49,6 +49,11 @@ SENTENCES: Final[dict[str, Sentence]] = {
         "Install QEMU (Debian: qemu-system-x86) or VirtualBox; it is found by itself then.",
         Severity.ERROR,
     ),
+    "chosen-unavailable": Sentence(
+        "The preferences say that {driver} is to be used, and it does not work here. {reasons}",
+        "Mend that, or set hypervisor.driver to auto to have the fastest that works.",
+        Severity.ERROR,
+    ),
     "hypervisor-unproven": Sentence(
         "{driver} is installed, but no virtual machine ran under it when it was last tried ({cause}).",
         "It is tried again after a week, or as soon as it or the system is renewed.",

@@ -147,6 +147,7 @@ class DriverReport:
     Attributes:
         speed: how fast a guest runs in percent of the computer's own processor, roughly; the fastest driver is chosen;
             0 when unavailable.
+        is_proven: a guest has lived at this speed here; else it is only to be expected.
         problem: why not, as an error code of `client.messages`; empty when available.
         reasons: all that stands in its way or slows it down, the worst first.
     """
@@ -156,6 +157,7 @@ class DriverReport:
     version: str = ""
     accelerators: tuple[str, ...] = ()
     speed: int = 0
+    is_proven: bool = True
     problem: str = ""
     features: frozenset[Feature] = field(default_factory=frozenset)
     reasons: tuple[ClientError, ...] = ()

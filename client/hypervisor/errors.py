@@ -37,6 +37,15 @@ class HypervisorUnproven(HypervisorError):
 
 
 @dataclass(eq=False)
+class ChosenUnavailable(HypervisorError):
+    """The hypervisor that the preferences name does not work here. reasons: what stands in its way."""
+
+    code: ClassVar[str] = "chosen-unavailable"
+    driver: str
+    reasons: tuple[ClientError, ...] = ()
+
+
+@dataclass(eq=False)
 class SlowHypervisor(HypervisorError):
     """The only way to run a guest here is without the processor's help. Not an error: something to be told.
 

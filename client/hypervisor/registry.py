@@ -8,7 +8,7 @@ from client import filenames
 from client.clock import SystemClock
 from client.errors import BadInput, ClientError
 from client.hypervisor.driver import Driver, DriverReport
-from client.hypervisor.errors import HypervisorUnproven, NoHypervisor
+from client.hypervisor.errors import ChosenUnavailable, HypervisorUnproven, NoHypervisor
 from client.hypervisor.verdicts import Verdicts
 from client.log import logger
 
@@ -72,6 +72,7 @@ async def choose(
 
     Raises:
         NoHypervisor: none works here; with the worst that stands in the way of each.
+        ChosenUnavailable: the one asked for does not work here.
         BadInput: there is no driver of that name.
     """
     if preferred and preferred != AUTO:
@@ -88,9 +89,11 @@ async def choose(
         else:
             reasons.append(_reason(report))
             await driver.close()
+    if not found and preferred and preferred != AUTO:
+        raise ChosenUnavailable(preferred, tuple(reasons))
     if not found:
         raise NoHypervisor(tuple(names), tuple(reasons))
-    best = max(found, key=lambda pair: pair[1].speed)
+    best = max(found, key=lambda pair: (pair[1].speed, pair[1].is_proven))
     for driver, _ in found:
         if driver is not best[0]:
             await driver.close()

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from client import filenames
 from client.clock import SystemClock
-from client.errors import ClientError
+from client.errors import BadInput, ClientError
 from client.hypervisor import registry
 from client.hypervisor.driver import DriverReport
 from client.hypervisor.install import Advice, advise, distribution
@@ -28,6 +28,7 @@ from client.service.relay_command import relay_command
 
 #: percent of the computer's own speed below which a hypervisor is called slow
 SLOW: Final = 50
+_NOT_THIS: Final = "The preferences say that {name} is to be used: mend it, or set hypervisor.driver to auto."
 _OS_RELEASE: Final = Path("/etc/os-release")
 
 
@@ -44,7 +45,9 @@ class Finding:
         """One word for all of it."""
         if not self.report.available:
             return "no"
-        return "slow" if self.report.speed < SLOW else "ready"
+        if self.report.speed < SLOW:
+            return "slow"
+        return "ready" if self.report.is_proven else "untried"
 
     def to_json(self) -> dict[str, Any]:
         """For programs."""
@@ -62,7 +65,7 @@ class Finding:
     def lines(self) -> list[str]:
         """For people."""
         report, mark = self.report, "   <- used" if self.is_used else ""
-        yields = [f"{report.name:12}{self.word:7}{report.version}  {', '.join(report.accelerators)}".rstrip() + mark]
+        yields = [f"{report.name:12}{self.word:9}{report.version}  {', '.join(report.accelerators)}".rstrip() + mark]
         for error, advice in self.advice:
             yields.append(f"{'':12}{sentence(error).text} {advice.sentence}")
             if advice.command:
@@ -100,16 +103,22 @@ def main(argv: list[str]) -> int:
         prog="main.py hypervisors", description="Shows what can run virtual machines on this computer."
     )
     parser.add_argument("--basedir", type=Path, default=default_base(), help="base folder of the program")
-    parser.add_argument("--test-again", action="store_true", help="forget what did not work before")
+    parser.add_argument(
+        "--test-again", action="store_true", help="forget what did not work before: the next start tries it again"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args(argv)
     paths = Paths(given.basedir)
+    if paths.base.exists() and not paths.base.is_dir():
+        raise BadInput(str(paths.base), "it is no folder", "choose another one with --basedir")
     preferred = load(paths.preferences, ()).text("hypervisor.driver")
     found = asyncio.run(look(paths, preferred, again=given.test_again))
     if given.json:
         print(json.dumps([one.to_json() for one in found]))
     else:
         print("\n".join(line for one in found for line in one.lines()))
+        if not any(one.is_used for one in found):
+            print("None of them can be used." if preferred == registry.AUTO else _NOT_THIS.format(name=preferred))
     return 0 if any(one.is_used for one in found) else 1
 
 

@@ -104,6 +104,7 @@ class QemuDriver:
             version=qemu.version_text,
             accelerators=usable,
             speed=accel.SPEED[usable[0]],
+            is_proven=launcher.is_proven,
             features=frozenset(Feature),
             reasons=(slowness,) if slowness else (),
         )

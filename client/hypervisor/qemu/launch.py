@@ -53,6 +53,12 @@ class Launcher:
         return accel.usable(self._verdicts, self._present, self._host)
 
     @property
+    def is_proven(self) -> bool:
+        """Whether a guest has lived under the fastest of them; TCG needs no proof."""
+        fastest = self.usable[0]
+        return fastest == TCG or bool(self._verdicts.works(fastest, self._host))
+
+    @property
     def slowness(self) -> SlowHypervisor | None:
         """What the volunteer should know of the speed; None when there is nothing."""
         return accel.slowness(self._verdicts, self._present, self._host)

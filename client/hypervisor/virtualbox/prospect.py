@@ -92,6 +92,7 @@ class Prospect:
             version=installation.version_text,
             accelerators=(accelerator,),
             speed=vm_log.SPEED[accelerator],
+            is_proven=verdict is not None,
             features=features,
             reasons=problems,
         )

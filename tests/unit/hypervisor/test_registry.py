@@ -9,7 +9,7 @@ from client.clock import SystemClock
 from client.errors import BadInput, ClientError, ToolMissing
 from client.hypervisor import registry
 from client.hypervisor.driver import DriverReport, Medium, MediumRole, VmInfo, VmSpec
-from client.hypervisor.errors import HypervisorUnproven, NoHypervisor, NoSuchVm, NotSupportedByDriver
+from client.hypervisor.errors import ChosenUnavailable, HypervisorUnproven, NoHypervisor, NoSuchVm, NotSupportedByDriver
 from client.hypervisor.fake import FakeDriver
 from client.hypervisor.registry import FACTORIES, Factory, choose, has_faster, make, put_away_others
 from client.hypervisor.verdicts import Verdicts
@@ -22,11 +22,17 @@ class RankedDriver(FakeDriver):
         self.reasons = reasons
         self.name = name
         self.speed = speed
+        self.is_proven = True
         self.closed = False
 
     async def probe(self) -> DriverReport:
         return DriverReport(
-            self.name, self.speed > 0, speed=self.speed, problem="" if self.speed else "broken", reasons=self.reasons
+            self.name,
+            self.speed > 0,
+            speed=self.speed,
+            is_proven=self.is_proven,
+            problem="" if self.speed else "broken",
+            reasons=self.reasons,
         )
 
     async def close(self) -> None:
@@ -49,9 +55,9 @@ async def test_the_fastest_that_works_and_the_others_are_closed(preferred: str |
 async def test_a_choice_is_kept_even_if_it_is_slower_or_broken(tmp_path: Path) -> None:
     _, factories = ranked(slow=6, fast=100, broken=0)
     assert (await choose("slow", tmp_path, (), factories))[0].name == "slow"
-    with pytest.raises(NoHypervisor) as caught:
+    with pytest.raises(ChosenUnavailable) as caught:
         await choose("broken", tmp_path, (), factories)
-    assert caught.value.looked_for == ("broken",)
+    assert "broken is to be used, and it does not work here" in sentence(caught.value).text
 
 
 async def test_none_works(tmp_path: Path) -> None:
@@ -132,3 +138,9 @@ async def test_a_faster_one_is_noticed_unless_the_slow_one_was_asked_for(tmp_pat
     assert await has_faster(slow, "auto", tmp_path, (), factories)
     assert not await has_faster(slow, "slow", tmp_path, (), factories)
     assert not await has_faster(fast, None, tmp_path, (), factories)
+
+
+async def test_of_two_as_fast_the_proven_one_is_taken(tmp_path: Path) -> None:
+    drivers, factories = ranked(hoped=100, seen=100)
+    drivers["hoped"].is_proven = False
+    assert (await choose(None, tmp_path, (), factories))[0] is drivers["seen"]
