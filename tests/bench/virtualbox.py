@@ -158,6 +158,9 @@ class Bare:
         self.link.unlink(missing_ok=True)
         self._manage("startvm", self.identity, "--type", "headless")
 
+    def discard(self) -> None:
+        self._manage("discardstate", self.identity)
+
     def control(self, word: str) -> None:
         self._manage("controlvm", self.identity, word)
 
