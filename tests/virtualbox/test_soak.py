@@ -94,7 +94,7 @@ def test_a_job_from_start_to_result_and_errands(lane: Lane, tmp_path: Path) -> N
             watch.saw("the power button")
             wait_for("the agent's first word", lambda: client.vm().get("guest"), BOOT_LIMIT_S)
             watch.saw("the agent's first word")
-            wait_for("the agent's login", lambda: client.vm()["boot_fraction"] == 1.0, BOOT_LIMIT_S)
+            wait_for("the agent's login", lambda: client.vm()["guest"]["xmpp_connected"], BOOT_LIMIT_S)
             watch.saw("the agent's login")
             wait_for("the output", lambda: site.job(job_id)["state"] == "done", JOB_LIMIT_S)
             watch.saw("the output")
