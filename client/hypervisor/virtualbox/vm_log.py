@@ -17,14 +17,18 @@ SPEED: Final = {HARDWARE: 100, NATIVE_API: 30, INTERPRETER: 1}
 
 #: Most that is read of a log at a time.
 _MOST_BYTES: Final = 1 << 20
-_PID: Final = re.compile(rb"Process ID: (\d+)")
-_CHANGE: Final = re.compile(rb"Changing the VM state from '(\w+)' to '(\w+)'")
-_NATIVE: Final = re.compile(rb"NEM: NEMR3Init: \w+ execution mode is active")
-_INTERPRETED: Final = re.compile(rb"HM: HMR3Init: Fall(?:ing)? ?back (?:on|to) IEM|driverless|fHMEnabled=false.*IEM")
-_HARDWARE: Final = re.compile(rb"HM: HMR3Init: (?:VT-x|AMD-V)|HM: Enabled|HM: Using (?:VT-x|AMD-V)")
+#: VirtualBox's own lines begin so. What the guest has written there stands behind a word of VirtualBox's.
+_AT: Final = rb"(?m)^\d+:\d\d:\d\d(?:\.\d+)? "
+_PID: Final = re.compile(_AT + rb"Process ID: (\d+)")
+_CHANGE: Final = re.compile(_AT + rb"Changing the VM state from '(\w+)' to '(\w+)'")
+_NATIVE: Final = re.compile(_AT + rb"NEM: NEMR3Init: \w+ execution mode is active")
+_INTERPRETED: Final = re.compile(
+    _AT + rb"HM: (?:HMR3Init: Fall(?:ing)? ?back (?:on|to) IEM|[^\r\n]*fHMEnabled=false[^\r\n]*IEM)"
+)
+_HARDWARE: Final = re.compile(_AT + rb"HM: (?:HMR3Init: (?:VT-x|AMD-V)|Enabled|Using (?:VT-x|AMD-V))")
+_ABANDONED: Final = re.compile(_AT + rb"VBoxSVC became unavailable")
 #: The VM's last states when its process ends it, saved or not.
 _ENDS: Final = frozenset({"POWERING_OFF", "POWERING_OFF_LS", "OFF", "OFF_LS", "DESTROYING", "TERMINATED"})
-_ABANDONED: Final = b"VBoxSVC became unavailable"
 _RESETTING: Final = b"RESETTING"
 
 
@@ -101,7 +105,12 @@ class LogTail:
     def _read_on(self, size: int) -> None:
         try:
             with self.path.open("rb") as file:
-                file.seek(max(self._offset, size - _MOST_BYTES))
+                if size - _MOST_BYTES > self._offset:
+                    # What was skipped may end within a line, and the rest of one is no line.
+                    file.seek(size - _MOST_BYTES)
+                    self._rest = b"..."
+                else:
+                    file.seek(self._offset)
                 text = self._rest + file.read(_MOST_BYTES)
                 self._offset = file.tell()
         except OSError:
@@ -112,4 +121,4 @@ class LogTail:
             self.changes += 1
             self.resets += found[2].startswith(_RESETTING)
             self.last = found[2].decode()
-        self._is_abandoned |= _ABANDONED in whole
+        self._is_abandoned |= _ABANDONED.search(whole) is not None

@@ -55,7 +55,7 @@ class FakeVirtualBox:
         self.calls: list[tuple[str, ...]] = []
         self.failures: dict[str, ClientError] = {}
         self.alive: set[int] = set()
-        self.log_lines = "HM: HMR3Init: VT-x w/ nested paging\n"
+        self.log_lines = "00:00:00.2 HM: HMR3Init: VT-x w/ nested paging\n"
         self._pids = 5000
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,12 +172,12 @@ class FakeVirtualBox:
         log = box.settings.parent / "Logs" / "VBox.log"
         log.parent.mkdir(exist_ok=True)
         log.unlink(missing_ok=True)
-        log.write_text(f"Process ID: {box.pid}\n{self.log_lines}")
+        log.write_text(f"00:00:00.1 Process ID: {box.pid}\n{self.log_lines}")
 
     def note(self, box: Box, line: str) -> None:
         """Write a line into a VM's log."""
         with (box.settings.parent / "Logs" / "VBox.log").open("a") as log:
-            log.write(line + "\n")
+            log.write(f"00:00:01.000000 {line}\n")
 
     def _controlvm(self, uuid: str, word: str, *more: str) -> None:
         box = self._box(uuid)

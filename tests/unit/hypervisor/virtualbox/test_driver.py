@@ -125,7 +125,7 @@ async def test_the_accelerator_is_read_from_the_log(site: Site, spec: VmSpec) ->
     info = await driver.info("one")
     assert (info.accelerator, info.note) == ("hardware", "")
     await driver.power_off("one")
-    site.box.log_lines = "NEM: NEMR3Init: Snail execution mode is active!\n"
+    site.box.log_lines = "00:00:00.2 NEM: NEMR3Init: Snail execution mode is active!\n"
     await driver.start("one")
     info = await driver.info("one")
     assert info.accelerator == "native-api" and "Hyper-V" in info.note

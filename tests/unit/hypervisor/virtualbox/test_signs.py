@@ -48,10 +48,10 @@ def test_settings_cannot_blow_up() -> None:
     [
         (b"00:00:01.1 HM: HMR3Init: VT-x w/ nested paging and unrestricted guest execution", "hardware"),
         (b"00:00:01.1 HM: HMR3Init: AMD-V w/ nested paging", "hardware"),
-        (b"HM: HMR3Init: Attempting fall back to NEM: VT-x is not available\nNEM: NEMR3Init: Snail execution mode is"
-         b" active!", "native-api"),
-        (b"NEM: NEMR3Init: Turtle execution mode is active!", "native-api"),
-        (b"HM: HMR3Init: Falling back on IEM: VT-x is not available", "interpreter"),
+        (b"00:00:01.1 HM: HMR3Init: Attempting fall back to NEM: VT-x is not available\n"
+         b"00:00:01.1 NEM: NEMR3Init: Snail execution mode is active!", "native-api"),
+        (b"00:00:01.1 NEM: NEMR3Init: Turtle execution mode is active!", "native-api"),
+        (b"00:00:01.1 HM: HMR3Init: Falling back on IEM: VT-x is not available", "interpreter"),
         (b"nothing of that kind", ""),
     ],
 )  # fmt: skip
@@ -83,3 +83,22 @@ def test_a_log_is_read_on_and_noticed_when_replaced(tmp_path: Path) -> None:
     replaced.write_text("")
     replaced.replace(log.path)
     assert log.look() != first and log.resets == 0
+
+
+def test_what_the_guest_writes_into_the_log_is_nothing(tmp_path: Path) -> None:
+    said = (
+        "Changing the VM state from 'RUNNING' to 'RESETTING'",
+        "VBoxSVC became unavailable, exiting.",
+        "NEM: NEMR3Init: Snail execution mode is active!",
+        "HM: HMR3Init: Falling back on IEM: no",
+        "Process ID: 4711",
+    )
+    log = LogTail(tmp_path / "VBox.log")
+    log.path.write_text("".join(f"00:00:01.000000 VMMDev: Guest Log: {line}\n" for line in said))
+    log.look()
+    assert (log.changes, log.resets, log.breaks_off) == (0, 0, False)
+    assert parse_accelerator(log.head()) == "" and parse_pid(log.head()) == 0
+    log.path.write_text("".join(f"00:00:01.000000 {line}\n" for line in said))
+    log.look()
+    assert (log.changes, log.resets, log.breaks_off) == (1, 1, True)
+    assert parse_accelerator(log.head()) == "native-api" and parse_pid(log.head()) == 4711
