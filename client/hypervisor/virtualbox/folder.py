@@ -9,6 +9,7 @@ client was killed is found again. The spec is written last: a folder without one
     <folder>/<vm_id>/             spec.json, record.json, traffic.json, console, link, outbox, VirtualBox's folder
 """
 
+import asyncio
 import contextlib
 import json
 import shutil
@@ -175,9 +176,13 @@ class Ledger:
 
     Args:
         path: the file; it need not exist.
+
+    Attributes:
+        lock: held while what it lists, or the files that all VMs share, does not agree with VirtualBox's books.
     """
 
     def __init__(self, path: Path) -> None:
+        self.lock = asyncio.Lock()
         self._path = path
 
     def all(self) -> dict[str, Any]:

@@ -2,14 +2,16 @@
 
 from typing import Final
 
-from client.errors import DiskFull
+from client.errors import ClientError, DiskFull
 from client.hypervisor.errors import HypervisorError, SaveFailed
 from client.hypervisor.files import free_bytes
 from client.hypervisor.virtualbox.machine import ONLINE, Machine
-from client.hypervisor.virtualbox.problems import VirtualBoxDiskFull
+from client.hypervisor.virtualbox.problems import StateNotSaved, VirtualBoxDiskFull, VirtualBoxFailed
 from client.snapshot import VmState
 
 SAVE_LIMIT_S: Final = 300.0
+_FULL: Final = "VERR_DISK_FULL"
+_LOG_LINES: Final = 60
 
 
 async def save(machine: Machine) -> None:
@@ -26,11 +28,22 @@ async def save(machine: Machine) -> None:
         after = (await machine.ask()).state
         if after is not VmState.SAVED:
             await _go_on(machine, before, after)
-            if isinstance(error, VirtualBoxDiskFull):
-                raise disk_full(machine) from error
-            raise SaveFailed(machine.vm_id, str(error.details().get("said", error))) from error
+            raise named_save_error(machine, error) from error
     await machine.ended()
     machine.assume(VmState.SAVED)
+
+
+def named_save_error(machine: Machine, error: HypervisorError) -> ClientError:
+    """What to say of a state, or a snapshot with memory, that could not be written: VirtualBox does not tell why.
+
+    It removes the part that it has written, so there may be space again; but never as much as the memory needs.
+    """
+    spec = machine.folder.spec()
+    needed_bytes = spec.memory_mib << 20 if spec else 0
+    is_full = _FULL in machine.log.tail(_LOG_LINES) or free_bytes(machine.folder.path) < needed_bytes
+    if isinstance(error, VirtualBoxDiskFull) or (isinstance(error, StateNotSaved | VirtualBoxFailed) and is_full):
+        return disk_full(machine)
+    return SaveFailed(machine.vm_id, str(error.details().get("said", error)))
 
 
 def disk_full(machine: Machine) -> DiskFull:
