@@ -25,10 +25,24 @@ TOP = Path(__file__).resolve().parents[2]
 TEST_LIMIT_S = 900
 
 
+#: What boots a guest for real and shows little that a test of the lane does not show too.
+SOAK = {
+    "test_discarding_a_saved_state_boots_afresh",
+    "test_the_cable_over_a_new_start_and_a_new_driver",
+    "test_files_reach_the_guest_and_come_back",
+}
+
+
+# First, so that the selection by marks sees them.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if Path(__file__).parent in item.path.parents and item.get_closest_marker("timeout") is None:
+        if Path(__file__).parent not in item.path.parents:
+            continue
+        if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TEST_LIMIT_S))
+        if item.name in SOAK:
+            item.add_marker(pytest.mark.soak)
 
 
 @dataclass(frozen=True)
