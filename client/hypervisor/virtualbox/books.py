@@ -55,15 +55,15 @@ class Books:
                 return await self._close("disk", medium.uuid)
         return True
 
-    async def strangers(self, below: Path, known: set[str]) -> list[str]:
-        """UUIDs of machines whose settings file lies, or lay, below a folder, and which are not known."""
-        found = []
-        for vm in parse_vms(await self._manage.read("list", "vms")):
-            if vm.uuid not in known and (vm.name == INACCESSIBLE or vm.name.startswith("vc-")):
-                settings = await self._settings_of(vm.uuid)
-                if settings is not None and is_below(settings, below):
-                    found.append(vm.uuid)
-        return found
+    async def named_like_ours(self) -> list[str]:
+        """UUIDs of machines with names like ours, or whose settings VirtualBox cannot read."""
+        said = parse_vms(await self._manage.read("list", "vms"))
+        return [vm.uuid for vm in said if vm.name == INACCESSIBLE or vm.name.startswith("vc-")]
+
+    async def lies_below(self, uuid: str, folder: Path) -> bool:
+        """Whether a machine's settings file lies, or lay, below a folder."""
+        settings = await self._settings_of(uuid)
+        return settings is not None and is_below(settings, folder)
 
     async def has(self, uuid: str) -> bool:
         """Whether VirtualBox has a machine of that UUID."""

@@ -232,10 +232,10 @@ class VirtualBoxDriver:
     async def list_vms(self) -> tuple[VmInfo, ...]:
         """All VMs here; see `Lifecycle.list_vms`."""
         if not self._is_swept and self._folder.is_dir():
-            self._is_swept = True
             with contextlib.suppress(ClientError):
                 installation = await self._prospect.installation()
                 await sweep(installation.manage, self._folder, self._ledger)
+                self._is_swept = True
                 await self._maker(installation).forget_bases(used_media(self._folder))
         return tuple([await self.info(name) for name in vm_names(self._folder)])
 

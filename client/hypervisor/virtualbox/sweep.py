@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from client import log
+from client import filenames, log
 from client.errors import ClientError
 from client.hypervisor.virtualbox.books import Books
-from client.hypervisor.virtualbox.folder import Ledger, VmFolder
+from client.hypervisor.virtualbox.folder import Ledger, VmFolder, vm_names
 from client.hypervisor.virtualbox.installation import Manage
 
 _log = log.logger("hypervisor")
@@ -14,24 +14,47 @@ _log = log.logger("hypervisor")
 async def sweep(manage: Manage, folder: Path, ledger: Ledger) -> None:
     """Have VirtualBox forget what belongs to no VM of the folder any more.
 
+    What is ours is known by the list of machines and by each VM's own record: one of them may be unreadable.
+
     Raises:
-        ClientError: VirtualBox does not answer; the rest is done the next time.
+        ClientError: VirtualBox does not answer, or what is known cannot be read; the rest is done the next time.
     """
     books = Books(manage)
-    listed: dict[str, str] = ledger.all()
-    kept = {vm_id for vm_id, uuid in listed.items() if VmFolder(folder / vm_id).record().uuid == uuid}
-    known = {listed[vm_id] for vm_id in kept}
-    for vm_id in listed.keys() - kept:
-        await _forget(books, listed[vm_id])
-        ledger.put(vm_id, None)
-    for uuid in await books.strangers(folder, known):
-        await _forget(books, uuid)
-    await books.close_lost_media(folder)
+    async with ledger.lock:
+        # The list first: a machine made after it is not in it, one made before is known by now.
+        found = await books.named_like_ours()
+        listed: dict[str, str] = ledger.all()
+        records = {vm_id: VmFolder(folder / vm_id).record().uuid for vm_id in vm_names(folder)}
+        gone = [vm_id for vm_id, uuid in listed.items() if _is_gone(folder, vm_id, uuid, records.get(vm_id, ""))]
+        for vm_id in gone:
+            if await _forget(books, listed[vm_id]):
+                ledger.put(vm_id, None)
+        known = {*listed.values(), *records.values()}
+        doubtful = [vm_id for vm_id in records if _is_unreadable(folder, vm_id) and vm_id not in listed]
+        strangers = [uuid for uuid in found if uuid not in known and await books.lies_below(uuid, folder)]
+        for uuid in strangers:
+            if doubtful:
+                _log.warning("A machine %s may be that of %s; it stays", uuid, ", ".join(doubtful))
+            else:
+                await _forget(books, uuid)
+        await books.close_lost_media(folder)
 
 
-async def _forget(books: Books, uuid: str) -> None:
+def _is_gone(folder: Path, vm_id: str, listed: str, recorded: str) -> bool:
+    """Whether a VM has another machine now, or none; a record that cannot be read says neither."""
+    return recorded != listed and (bool(recorded) or not _is_unreadable(folder, vm_id))
+
+
+def _is_unreadable(folder: Path, vm_id: str) -> bool:
+    path = folder / vm_id / filenames.VM_RECORD
+    return path.exists() and not VmFolder(path.parent).record().uuid
+
+
+async def _forget(books: Books, uuid: str) -> bool:
     _log.info("VirtualBox has a machine %s of ours that is no more; having it forgotten", uuid)
     try:
         await books.forget(uuid)
     except ClientError as error:
         _log.warning("It cannot be forgotten now: %s", error)
+        return False
+    return True

@@ -1,8 +1,10 @@
 """The driver against a VirtualBox in memory: few calls, kills at any moment, and what is not ours."""
 
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from client.hypervisor.driver import Medium, MediumRole, VmSpec
 from client.hypervisor.errors import InvalidVmState, MediumMissing, NotSupportedByDriver, StartFailed
 from client.hypervisor.virtualbox import problems
 from client.hypervisor.virtualbox.driver import VirtualBoxDriver
+from client.hypervisor.virtualbox.folder import Ledger
 from client.hypervisor.virtualbox.installation import Installation
 from client.hypervisor.virtualbox.shape import MARK, Abilities
 from client.snapshot import VmState
@@ -207,6 +210,55 @@ async def test_an_orphan_is_found_by_the_list_of_machines(site: Site, spec: VmSp
     shutil.rmtree(site.folder / "one")
     assert await site.driver().list_vms() == ()
     assert site.box.boxes == {}
+
+
+@pytest.mark.parametrize("lost", [("machines.json",), ("one/record.json",), ("machines.json", "one/record.json")])
+async def test_a_file_that_cannot_be_read_makes_no_orphan(site: Site, spec: VmSpec, lost: tuple[str, ...]) -> None:
+    driver = site.driver()
+    await driver.define(spec)
+    await driver.start("one")
+    await driver.close()
+    for name in lost:
+        (site.folder / name).write_text("")
+    await site.driver().list_vms()
+    assert site.box.only().state == "running"
+
+
+async def test_a_list_that_cannot_be_read_now_is_not_written_over(
+    site: Site, spec: VmSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await site.driver().define(spec)
+    ledger = Ledger(site.folder / "machines.json")
+    before, read_text = ledger.all(), Path.read_text
+
+    def refuse(self: Path, *args: Any, **named: Any) -> str:
+        if self.name == "machines.json":
+            raise PermissionError(self)
+        return read_text(self, *args, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", refuse)
+        await site.driver().list_vms()
+        with pytest.raises(ClientError):
+            ledger.put("two", "other")
+    assert ledger.all() == before and len(site.box.boxes) == 1
+
+
+async def test_a_machine_made_while_orphans_are_sought_is_none(
+    site: Site, spec: VmSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver, listed = site.driver(), site.box.read
+    site.folder.mkdir()
+
+    async def read(*words: str, timeout_s: float = 20.0) -> str:
+        if words[:2] == ("list", "vms"):
+            monkeypatch.setattr(site.box, "read", listed)
+            await asyncio.wait((asyncio.create_task(site.driver().define(spec)),))
+        return await listed(*words)
+
+    monkeypatch.setattr(site.box, "read", read)
+    await driver.list_vms()
+    assert site.box.only().settings.exists()
 
 
 async def test_a_machine_that_virtualbox_forgot_is_told_to_it_again(site: Site, spec: VmSpec) -> None:
