@@ -93,6 +93,7 @@ SENTENCES: Final[dict[str, Sentence]] = {
     "save-failed": Sentence(
         "The state of the virtual machine could not be saved: {said}", "It goes on as it was; trying again."
     ),
+    "vm-folder-unreadable": Sentence("The file {path} of a virtual machine cannot be read now: {said}.", _RETRY),
     "route-port-taken": Sentence(
         "Another program on this computer uses port {port}, which the virtual machine {vm_id} needs for {route}.",
         "Starting the virtual machine afresh with another port.",

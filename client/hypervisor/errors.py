@@ -109,6 +109,16 @@ class StartFailed(HypervisorError):
 
 
 @dataclass(eq=False)
+class VmFolderUnreadable(HypervisorError):
+    """A file of the VM's folder is there and cannot be read now; what it says is not known, so nothing is done."""
+
+    code: ClassVar[str] = "vm-folder-unreadable"
+    vm_id: str
+    path: str
+    said: str
+
+
+@dataclass(eq=False)
 class SaveFailed(HypervisorError):
     """The state could not be written; the VM is as it was before."""
 

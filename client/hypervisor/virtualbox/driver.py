@@ -25,12 +25,19 @@ from client.hypervisor.driver import (
     VmInfo,
     VmSpec,
 )
-from client.hypervisor.errors import HypervisorError, InvalidVmState, LinkUnavailable, NoSuchVm, NotSupportedByDriver
+from client.hypervisor.errors import (
+    HypervisorError,
+    InvalidVmState,
+    LinkUnavailable,
+    NoSuchVm,
+    NotSupportedByDriver,
+    VmFolderUnreadable,
+)
 from client.hypervisor.files import check_media
 from client.hypervisor.spec_file import is_valid_route_name, is_valid_vm_id, without_targets
 from client.hypervisor.virtualbox import console, live
 from client.hypervisor.virtualbox.exchange import VirtualBoxExchange
-from client.hypervisor.virtualbox.folder import RUNNING, Ledger, VmFolder, used_media, vm_names
+from client.hypervisor.virtualbox.folder import LEDGER_FILE, RUNNING, Ledger, VmFolder, used_media, vm_names
 from client.hypervisor.virtualbox.installation import Installation
 from client.hypervisor.virtualbox.live import VirtualBoxLive
 from client.hypervisor.virtualbox.machine import ONLINE, Machine
@@ -79,7 +86,7 @@ class VirtualBoxDriver:
         self._folder = folder.absolute()
         self._clock = clock or SystemClock()
         self._prospect = Prospect(self._folder, self._clock, search_path, installation, needs_driver=needs_driver)
-        self._ledger = Ledger(self._folder / "machines.json")
+        self._ledger = Ledger(self._folder / LEDGER_FILE)
         self._ports = Ports(Ledger(self._folder / "ports.json"))
         self._machines: dict[str, Machine] = {}
         self._callbacks: list[Callable[[str], None]] = []
@@ -227,7 +234,10 @@ class VirtualBoxDriver:
             machine = self._machine(vm_id, await self._prospect.installation())
         except ClientError as error:
             return VmInfo(vm_id, VmState.FAILED, cause=f"VirtualBox cannot be used ({error.code})")
-        return await machine.info()
+        try:
+            return await machine.info()
+        except VmFolderUnreadable as error:
+            return VmInfo(vm_id, VmState.UNKNOWN, note=f"A file of its folder cannot be read now: {error.said}.")
 
     async def list_vms(self) -> tuple[VmInfo, ...]:
         """All VMs here; see `Lifecycle.list_vms`."""

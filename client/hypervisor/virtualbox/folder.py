@@ -15,16 +15,21 @@ import json
 import shutil
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
 from client import filenames
 from client.hypervisor.driver import VmSpec
+from client.hypervisor.errors import VmFolderUnreadable
 from client.hypervisor.files import disk_full_or
 from client.hypervisor.spec_file import build_spec_text, is_valid_vm_id, parse_spec
+from client.hypervisor.virtualbox.link import link_address
 from client.hypervisor.virtualbox.settings_file import Settings, parse_settings
 from client.paths import write_atomic
+
+#: In the driver's folder: vm_id -> UUID of every machine that may exist.
+LEDGER_FILE: Final = "machines.json"
 
 #: Whether the VM ought to be running, as `Record.phase` has it.
 STOPPED: Final = "stopped"
@@ -46,6 +51,8 @@ class Record:
         own_resets: resets in the log that were asked for.
         restored: whether its process began with a saved state.
         network: whether the network card's cable is in, as last asked for; None: as the spec says.
+        unplugged: whether the guest link's line may have been left unplugged.
+        changing: whether VirtualBox may have only a part of the last change.
         pending: verb of `controlvm` -> value, for when it runs again.
     """
 
@@ -61,6 +68,8 @@ class Record:
     own_resets: int = 0
     restored: bool = False
     network: bool | None = None
+    unplugged: bool = False
+    changing: bool = False
     pending: dict[str, str] = field(default_factory=dict)
 
 
@@ -81,10 +90,15 @@ class VmFolder:
         return self.path.name
 
     def spec(self) -> VmSpec | None:
-        """The spec; None when there is none or it cannot be read, that is: the folder is half-made."""
+        """The spec; None when there is none or it is not whole, that is: the folder is half-made.
+
+        Raises:
+            VmFolderUnreadable: it is there and cannot be read now.
+        """
+        text = _read(self._spec_file, self.vm_id)
         try:
-            return parse_spec(self._spec_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return parse_spec(text)
+        except ValueError:
             return None
 
     def write_spec(self, spec: VmSpec) -> None:
@@ -92,13 +106,22 @@ class VmFolder:
         self._write(self._spec_file, build_spec_text(spec))
 
     def record(self) -> Record:
-        """What is known; a fresh one when nothing is."""
+        """What is known; a fresh one when nothing is. One that is damaged has the UUID by the list of machines.
+
+        Raises:
+            VmFolderUnreadable: it is there and cannot be read now.
+        """
         if self._record is None:
-            try:
-                plain: dict[str, Any] = json.loads(self._record_file.read_text(encoding="utf-8"))
-                self._record = Record(**plain)
-            except (OSError, ValueError, TypeError):
+            text = _read(self._record_file, self.vm_id)
+            if not text and not self._record_file.exists():
                 return Record()
+            try:
+                plain: dict[str, Any] = json.loads(text)
+                # A later version of this program may have left more.
+                known = {one.name for one in fields(Record)}
+                self._record = Record(**{name: value for name, value in plain.items() if name in known})
+            except (ValueError, TypeError, AttributeError):
+                self._record = self._recovered()
         return self._record
 
     def write_record(self, **changes: Any) -> Record:
@@ -113,8 +136,7 @@ class VmFolder:
     def christen(self) -> Record:
         """Choose UUID and name of a new machine."""
         identity = str(uuid.uuid4())
-        short = identity[:_SHORT_ID_CHARS]
-        return self.write_record(**asdict(Record(uuid=identity, name=f"vc-{self.vm_id[:_NAME_CHARS]}-{short}")))
+        return self.write_record(**asdict(Record(uuid=identity, name=self._name(identity))))
 
     @property
     def machine_folder(self) -> Path:
@@ -132,11 +154,19 @@ class VmFolder:
         return self.machine_folder / "Logs" / "VBox.log"
 
     def settings(self) -> Settings | None:
-        """The machine's settings; None when there are none or they cannot be read."""
-        try:
-            return parse_settings(self.settings_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
+        """The machine's settings; None when there are none or they are not whole.
+
+        Raises:
+            VmFolderUnreadable: they are there and cannot be read now.
+        """
+        return _settings(_read(self.settings_file, self.vm_id))
+
+    def take_former_settings(self) -> None:
+        """Put the settings that VirtualBox keeps of before its last change in the place of those that are damaged."""
+        text = _read(self.settings_file.with_name(self.settings_file.name + "-prev"), self.vm_id)
+        former = _settings(text)
+        if former is not None and former.uuid == self.record().uuid and self.settings() is None:
+            self._write(self.settings_file, text)
 
     def settings_sign(self) -> tuple[int, int, int]:
         """A value that differs when the settings have been written anew."""
@@ -152,11 +182,39 @@ class VmFolder:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.path)
 
+    def _name(self, identity: str) -> str:
+        return f"vc-{self.vm_id[:_NAME_CHARS]}-{identity[:_SHORT_ID_CHARS]}"
+
+    def _recovered(self) -> Record:
+        """As much of a damaged record as is known otherwise."""
+        listed = Ledger(self.path.parent / LEDGER_FILE).all().get(self.vm_id)
+        if not isinstance(listed, str) or not listed:
+            return Record()
+        # How its process began is not known: it is treated as what needs more care.
+        return Record(uuid=listed, name=self._name(listed), link=link_address(self.path, listed), restored=True)
+
     def _write(self, path: Path, text: str) -> None:
         try:
             write_atomic(path, text.encode())
         except OSError as error:
             raise disk_full_or(error, self.path) from error
+
+
+def _read(path: Path, vm_id: str) -> str:
+    """A file's text; empty when it is not there. What cannot be understood as text is replaced."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise VmFolderUnreadable(vm_id, str(path), error.strerror or str(error)) from error
+
+
+def _settings(text: str) -> Settings | None:
+    try:
+        return parse_settings(text)
+    except ValueError:
+        return None
 
 
 def vm_names(folder: Path) -> list[str]:
@@ -186,15 +244,23 @@ class Ledger:
         self._path = path
 
     def all(self) -> dict[str, Any]:
-        """Everything in it."""
+        """Everything in it.
+
+        Raises:
+            VmFolderUnreadable: it is there and cannot be read now.
+        """
         try:
-            plain = json.loads(self._path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            plain = json.loads(_read(self._path, ""))
+        except ValueError:
             return {}
         return plain if isinstance(plain, dict) else {}
 
     def put(self, key: str, value: str | Mapping[str, int] | None) -> None:
-        """Keep a value; None forgets it."""
+        """Keep a value; None forgets it.
+
+        Raises:
+            VmFolderUnreadable: the table is there and cannot be read now, so writing it would lose the rest.
+        """
         before = self.all()
         after = {name: one for name, one in before.items() if name != key}
         if value is not None:

@@ -116,13 +116,15 @@ class Machine:
             return Identity(record.pid, record.started_at)
         return None
 
-    def find_process(self) -> Identity | None:
-        """Its process by what the log says; it is written down."""
+    def find_process(self, *, is_certain: bool = False) -> Identity | None:
+        """Its process by what the log says; it is written down.
+
+        Args:
+            is_certain: only if its arguments say so, too: for when VirtualBox does not say that the VM runs.
+        """
         head = self.log.head()
         who = process.identity(vm_log.parse_pid(head)) if head else None
-        said = process.command_line(who.pid) if who else ()
-        # Hardened processes hide their arguments on some systems; then the log is believed, as VirtualBox says it runs.
-        if who is None or (said and self.uuid not in said):
+        if who is None or not _runs(who, self.uuid, is_certain):
             return None
         accelerator = vm_log.parse_accelerator(head) or self.folder.record().accelerator
         self.folder.write_record(pid=who.pid, started_at=who.started_at, accelerator=accelerator)
@@ -203,7 +205,8 @@ class Machine:
 
     async def ended(self) -> None:
         """See its process gone, by force if it does not go, and let go of what belongs to a running VM."""
-        who = self.running()
+        # The client may have been killed before it wrote down who runs it.
+        who = self.running() or self.find_process(is_certain=True)
         if who is not None and not await process.wait_gone(who, _GONE_LIMIT_S):
             await process.terminate(who, _KILL_LIMIT_S)
         await self._let_go()
@@ -215,12 +218,18 @@ class Machine:
         looking, self._looking = self._looking, None
         if looking is not None:
             looking.cancel()
-            await asyncio.wait((looking,))
+            await asyncio.gather(looking, return_exceptions=True)
         await self._let_go()
 
     async def _let_go(self) -> None:
         await self.link.close()
         await self.relays.close()
+
+    async def plug_link(self) -> None:
+        """Have VirtualBox listen at the guest link's socket again."""
+        address = self.folder.record().link
+        await self.manage.change("controlvm", self.uuid, "changeuartmode2", "server", address)
+        self.folder.write_record(unplugged=False)
 
     def _wake(self) -> None:
         """Let its process go on if a throttle that was killed left it stopped: VirtualBox waits for its answers."""
@@ -344,6 +353,23 @@ class Machine:
             return
 
     async def _replug_link(self) -> None:
-        change = ("controlvm", self.uuid, "changeuartmode2")
-        await self.manage.change(*change, "disconnected")
-        await self.manage.change(*change, "server", self.folder.record().link)
+        # VirtualBox keeps it unplugged, at later starts too, if this client is killed between the two.
+        self.folder.write_record(unplugged=True)
+        await self.manage.change("controlvm", self.uuid, "changeuartmode2", "disconnected")
+        await self.plug_link()
+
+
+async def end_process(folder: VmFolder) -> None:
+    """End a VM's process without VirtualBox, which is gone itself."""
+    record = folder.record()
+    said = vm_log.parse_pid(vm_log.LogTail(folder.log_file).head())
+    who = Identity(record.pid, record.started_at) if record.pid else process.identity(said)
+    if who is not None and (record.pid or _runs(who, record.uuid, is_certain=True)):
+        await process.terminate(who, _KILL_LIMIT_S)
+
+
+def _runs(who: Identity, uuid: str, is_certain: bool) -> bool:
+    """Whether a process that a log names is a VM's."""
+    said = process.command_line(who.pid)
+    # Hardened processes hide their arguments on some systems; then the log is believed, if VirtualBox says it runs.
+    return bool(uuid) and (uuid in said or (not said and not is_certain))
