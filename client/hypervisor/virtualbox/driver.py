@@ -35,12 +35,12 @@ from client.hypervisor.errors import (
 )
 from client.hypervisor.files import check_media
 from client.hypervisor.spec_file import is_valid_route_name, is_valid_vm_id, without_targets
-from client.hypervisor.virtualbox import console, live
+from client.hypervisor.virtualbox import console, full_disk, live
 from client.hypervisor.virtualbox.exchange import VirtualBoxExchange
-from client.hypervisor.virtualbox.folder import LEDGER_FILE, RUNNING, Ledger, VmFolder, used_media, vm_names
+from client.hypervisor.virtualbox.folder import LEDGER_FILE, RUNNING, Ledger, VmFolder, vm_names
 from client.hypervisor.virtualbox.installation import Installation
 from client.hypervisor.virtualbox.live import VirtualBoxLive
-from client.hypervisor.virtualbox.machine import ONLINE, Machine
+from client.hypervisor.virtualbox.machine import ONLINE, Machine, end_process
 from client.hypervisor.virtualbox.make import Maker, is_whole
 from client.hypervisor.virtualbox.ports import Ports
 from client.hypervisor.virtualbox.problems import WrongState
@@ -106,7 +106,7 @@ class VirtualBoxDriver:
         machine = self._machine(spec.vm_id, installation)
         async with machine.lock:
             before = machine.folder.spec()
-            if before == spec and is_whole(machine):
+            if before == spec and is_whole(machine) and not machine.folder.record().changing:
                 return
             runs = before is not None and is_whole(machine) and await machine.state() in ONLINE
             if runs and before is not None and without_targets(before) == without_targets(spec):
@@ -123,10 +123,15 @@ class VirtualBoxDriver:
         """Start or restore; see `Lifecycle.start`."""
         async with self._verb(vm_id) as machine:
             state = await machine.state()
-            if state is VmState.PAUSED:
+            if state is VmState.UNKNOWN:
+                state = (await machine.ask()).state
+            # While it is not known what the VM does, nothing of it may be taken for left over.
+            if state in (VmState.PAUSED, VmState.UNKNOWN):
                 raise InvalidVmState(vm_id, "start", state)
             if state in ONLINE:
                 return
+            if state is VmState.FAILED and (machine.running() or machine.find_process(is_certain=True)):
+                await self._power_off(machine)
             spec = machine.folder.spec()
             if spec is None:
                 raise InvalidVmState(vm_id, "start", VmState.FAILED)
@@ -148,6 +153,8 @@ class VirtualBoxDriver:
         """Let the guest go on; see `Lifecycle.resume`."""
         async with self._verb(vm_id) as machine:
             if await self._in_state(machine, "resume", _HELD) is VmState.PAUSED:
+                if full_disk.holds(machine.log):
+                    full_disk.check_space(machine.folder)
                 await self._control(machine, "resume", VmState.RUNNING)
 
     async def reset(self, vm_id: str) -> None:
@@ -169,12 +176,12 @@ class VirtualBoxDriver:
         """Ask, then power off; see `Lifecycle.shut_down`."""
         async with self._verb(vm_id) as machine:
             state = await machine.state()
-            who = machine.running()
+            who = machine.running() or machine.find_process(is_certain=state not in ONLINE)
             if state not in ONLINE or who is None:
                 await self._power_off(machine)
                 return True
             by_itself = False
-            with contextlib.suppress(WrongState):
+            with contextlib.suppress(ClientError):
                 await machine.change("controlvm", machine.uuid, "acpipowerbutton")
                 by_itself = await process.wait_gone(who, timeout_s)
             await self._power_off(machine)
@@ -213,8 +220,12 @@ class VirtualBoxDriver:
         try:
             installation = await self._prospect.installation()
         except ToolMissing:
-            # VirtualBox is gone; should it come back, the list of machines says what it is to forget.
-            VmFolder(self._folder / vm_id).remove()
+            # It may be gone for a moment only, while it is renewed; the VM runs on meanwhile.
+            folder = VmFolder(self._folder / vm_id)
+            await end_process(folder)
+            if folder.record().uuid or self._ledger.all().get(vm_id):
+                raise
+            folder.remove()
             return
         machine = self._machine(vm_id, installation)
         async with machine.lock:
@@ -224,7 +235,7 @@ class VirtualBoxDriver:
             await maker.unmake(machine)
             self._machines.pop(vm_id, None)
             self._ports.forget(vm_id)
-            await maker.forget_bases(used_media(self._folder))
+            await maker.forget_bases()
 
     async def info(self, vm_id: str) -> VmInfo:
         """Its state now; see `Lifecycle.info`."""
@@ -246,14 +257,16 @@ class VirtualBoxDriver:
                 installation = await self._prospect.installation()
                 await sweep(installation.manage, self._folder, self._ledger)
                 self._is_swept = True
-                await self._maker(installation).forget_bases(used_media(self._folder))
+                await self._maker(installation).forget_bases()
         return tuple([await self.info(name) for name in vm_names(self._folder)])
 
     async def plan_routes(self, vm_id: str, routes: tuple[Route, ...]) -> tuple[Route, ...]:
         """Each route at a loopback port of this computer; see `Driver.plan_routes`."""
         _check_routes(routes)
         machine = self._machines.get(vm_id)
-        return self._ports.plan(vm_id, routes, machine.relays.ports if machine else frozenset())
+        spec = VmFolder(self._folder / vm_id).spec() if is_valid_vm_id(vm_id) else None
+        told = {route.name: route.guest_port for route in spec.routes} if spec else {}
+        return self._ports.plan(vm_id, routes, machine.relays.ports if machine else frozenset(), told)
 
     def on_change(self, callback: Callable[[str], None]) -> None:
         """See `Lifecycle.on_change`."""
@@ -305,7 +318,7 @@ class VirtualBoxDriver:
 
     async def _start(self, machine: Machine, spec: VmSpec) -> None:
         uuid = machine.uuid
-        if not is_whole(machine):
+        if not is_whole(machine) or machine.folder.record().changing:
             await self._maker(await self._prospect.installation()).make(machine, spec, spec)
         try:
             await live.before_start(machine)
@@ -341,8 +354,8 @@ class VirtualBoxDriver:
             return
         try:
             await machine.change("controlvm", machine.uuid, "poweroff")
-        except HypervisorError as error:
-            # Not running, or VirtualBox cannot: its process is ended below.
+        except ClientError as error:
+            # Not running, or VirtualBox cannot, or is gone: its process is ended below.
             _log.debug("%s: %s", machine.vm_id, error)
             await machine.ended()
             await machine.ask()

@@ -6,7 +6,6 @@ Source: VirtualBox's serial port driver for local sockets ("only single connecti
 """
 
 import asyncio
-import contextlib
 import os
 import sys
 import tempfile
@@ -24,6 +23,8 @@ _BUFFER_BYTES: Final = 65536
 _REFUSED_WITHIN_S: Final = 0.05
 _TRY_FOR_S: Final = 2.0
 _TRY_INTERVAL_S: Final = 0.1
+#: For what was written before a stream is closed.
+_LAST_BYTES_LIMIT_S: Final = 1.0
 
 
 def link_address(folder: Path, uuid: str) -> str:
@@ -101,7 +102,12 @@ class Link:
         loop = asyncio.get_running_loop()
         end = loop.time() + _TRY_FOR_S
         while True:
-            reader, writer = await self._connect(address)
+            try:
+                # On Windows a pipe that another one has open is waited for without end.
+                async with asyncio.timeout(_TRY_FOR_S):
+                    reader, writer = await self._connect(address)
+            except TimeoutError:
+                return None
             await asyncio.sleep(_REFUSED_WITHIN_S)
             if not reader.at_eof() and reader.exception() is None:
                 return reader, writer
@@ -118,9 +124,13 @@ class Link:
 
 
 async def _drop(writer: StreamWriter) -> None:
+    """Close a stream; what the other end does not take in time is thrown away."""
     writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
+    try:
+        async with asyncio.timeout(_LAST_BYTES_LIMIT_S):
+            await writer.wait_closed()
+    except (OSError, TimeoutError):
+        writer.transport.abort()
 
 
 async def _open_pipe(address: str) -> tuple[StreamReader, StreamWriter]:

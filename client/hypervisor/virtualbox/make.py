@@ -18,7 +18,7 @@ from client.hypervisor.virtualbox.books import Books
 from client.hypervisor.virtualbox.folder import Ledger, used_media
 from client.hypervisor.virtualbox.installation import Installation
 from client.hypervisor.virtualbox.machine import Machine
-from client.hypervisor.virtualbox.media import BASE_SUFFIX, boots_from_disk, forget_bases, prepare_media
+from client.hypervisor.virtualbox.media import BASE_SUFFIX, boots_from_disk, forget_bases, prepare_media, restore_bases
 from client.hypervisor.virtualbox.problems import ObjectNotFound, VirtualBoxDiskFull, WrongState
 from client.snapshot import VmState
 
@@ -48,13 +48,8 @@ class Maker:
         folder = machine.folder
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
-            if before is not None:
-                # A base disk that is gone comes back as it was.
-                await asyncio.to_thread(prepare_media, folder.path, self._bases, before)
-            if before is None or not is_whole(machine):
-                await self._make_anew(machine, spec)
-            elif without_targets(before) != without_targets(spec):
-                await self._change(machine, spec)
+            async with self._ledger.lock:
+                await self._bring_about(machine, before, spec)
             folder.write_spec(spec)
         except VirtualBoxDiskFull as error:
             raise DiskFull(str(folder.path), 0, free_bytes(folder.path)) from error
@@ -66,10 +61,46 @@ class Maker:
 
     async def unmake(self, machine: Machine) -> None:
         """Have VirtualBox forget a VM that does not run, and remove its folder."""
-        folder, uuid = machine.folder, machine.uuid
-        listed = self._ledger.all().get(folder.vm_id, "")
+        async with self._ledger.lock:
+            await self._unmake(machine)
+
+    async def forget_bases(self) -> None:
+        """Remove base disks that no VM has a layer over."""
+        async with self._ledger.lock:
+            for path in await asyncio.to_thread(forget_bases, self._bases, used_media(self._bases.parent)):
+                if await self._books.close_medium(path):
+                    path.unlink(missing_ok=True)
+
+    async def _bring_about(self, machine: Machine, before: VmSpec | None, spec: VmSpec) -> None:
+        folder = machine.folder
+        had: dict[str, str] = {}
+        if before is not None:
+            # A base disk that is gone comes back as it was, if its template is still there.
+            with contextlib.suppress(FileNotFoundError):
+                had = await asyncio.to_thread(prepare_media, folder.path, self._bases, before)
+        if before is not None and not is_whole(machine):
+            await self._hold_still(machine)
+            folder.take_former_settings()
+        if before is None or not is_whole(machine):
+            await self._make_anew(machine, spec)
+        elif without_targets(before) != without_targets(spec) or folder.record().changing:
+            await self._change(machine, spec, folder.record().media or had)
+
+    async def _hold_still(self, machine: Machine) -> None:
+        """Power off whatever VirtualBox runs under the VM's name: its settings may have gone from under it."""
+        for known in self._known(machine):
+            with contextlib.suppress(HypervisorError):
+                await machine.change("controlvm", known, "poweroff")
+        await machine.ended()
+
+    def _known(self, machine: Machine) -> tuple[str, ...]:
+        listed = self._ledger.all().get(machine.vm_id, "")
+        return tuple(dict.fromkeys(one for one in (machine.uuid, listed) if one))
+
+    async def _unmake(self, machine: Machine) -> None:
+        folder = machine.folder
         is_plain = _is_plain(machine)
-        for known in dict.fromkeys(one for one in (uuid, listed) if one):
+        for known in self._known(machine):
             await self._unregister(machine, known)
         media = {one for one in folder.record().media.values() if not one.endswith(BASE_SUFFIX)}
         if is_plain:
@@ -82,12 +113,6 @@ class Maker:
         await asyncio.to_thread(folder.remove)
         self._ledger.put(folder.vm_id, None)
 
-    async def forget_bases(self, used: set[str]) -> None:
-        """Remove base disks that no VM has a layer over."""
-        for path in await asyncio.to_thread(forget_bases, self._bases, used):
-            if await self._books.close_medium(path):
-                path.unlink(missing_ok=True)
-
     async def _undo(self, machine: Machine) -> None:
         try:
             await self.unmake(machine)
@@ -96,12 +121,18 @@ class Maker:
             _log.warning("%s stays half-made: %s", machine.vm_id, error)
 
     async def _make_anew(self, machine: Machine, spec: VmSpec) -> None:
-        if machine.uuid or self._ledger.all().get(machine.vm_id):
-            await self.unmake(machine)
+        known = self._known(machine)
+        if known or machine.folder.spec() is not None:
+            if known:
+                await self._hold_still(machine)
+            # With it goes the spec: from now on the folder is half-made.
+            await self._unmake(machine)
             machine.folder.path.mkdir(parents=True)
         record = machine.folder.christen()
         self._ledger.put(machine.vm_id, record.uuid)
-        naming, drives = await self._plan(machine, spec)
+        naming, media = await self._prepare(machine, spec)
+        machine.folder.write_record(media=media)
+        drives = shape.plan_drives(media, boots_from_disk(spec))
         for words in (
             shape.build_create(naming),
             shape.build_mark(naming),
@@ -113,32 +144,30 @@ class Maker:
             await self._attach(machine, naming, drive)
         machine.assume(VmState.DEFINED)
 
-    async def _change(self, machine: Machine, spec: VmSpec) -> None:
-        media = machine.folder.record().media
-        old = shape.plan_drives(media, media.get(MediumRole.SYSTEM, "").endswith(BASE_SUFFIX))
+    async def _change(self, machine: Machine, spec: VmSpec, had: dict[str, str]) -> None:
+        folder = machine.folder
+        naming, media = await self._prepare(machine, spec)
+        # What is in a drive is known again once it has been put there: the client may be killed at any moment.
+        sure = had if not folder.record().changing else folder.record().media
+        kept = {role: one for role, one in sure.items() if media.get(role) == one}
+        folder.write_record(changing=True, media={**kept, **_elsewhere(sure, media)})
         if await machine.state() is VmState.SAVED:
             # A saved state of another machine is of no use.
             await machine.change("discardstate", machine.uuid)
-        naming, drives = await self._plan(machine, spec)
         await machine.change(*shape.build_modify(spec, naming, self._abilities))
-        machine.folder.write_record(network=None, pending={})
-        had = {drive.controller for drive in old}
-        new = tuple(drive for drive in drives if drive.controller not in had)
-        for words in shape.build_controllers(naming, new, self._abilities):
-            await machine.change(*words)
-        for drive in shape.changed_drives(old, drives):
-            await self._attach(machine, naming, drive)
-        await self._books.close_media(machine.folder.path, unused_only=True)
+        folder.write_record(network=None, pending={})
+        await self._refit(machine, naming, _drives(sure), shape.plan_drives(media, boots_from_disk(spec)))
+        folder.write_record(media=media, changing=False)
+        await self._books.close_media(folder.path, unused_only=True)
         machine.assume(VmState.DEFINED)
 
-    async def _plan(self, machine: Machine, spec: VmSpec) -> tuple[shape.Naming, tuple[shape.Drive, ...]]:
+    async def _prepare(self, machine: Machine, spec: VmSpec) -> tuple[shape.Naming, dict[str, str]]:
         folder = machine.folder
         media = await asyncio.to_thread(prepare_media, folder.path, self._bases, spec)
         record = folder.record()
         address = link.link_address(folder.path, record.uuid)
-        folder.write_record(media=media, link=address)
-        naming = shape.Naming(record.uuid, record.name, str(folder.path), str(folder.console), address)
-        return naming, shape.plan_drives(media, boots_from_disk(spec))
+        folder.write_record(link=address)
+        return shape.Naming(record.uuid, record.name, str(folder.path), str(folder.console), address), media
 
     async def _attach(self, machine: Machine, naming: shape.Naming, drive: shape.Drive) -> None:
         """Put a medium into its drive.

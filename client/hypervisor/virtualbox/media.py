@@ -5,12 +5,13 @@ import hashlib
 import os
 import shutil
 import sys
+import threading
 import uuid
 from pathlib import Path
 from typing import Final
 
 from client import filenames
-from client.hypervisor.driver import OUTBOX_MARK, MediumRole, VmSpec
+from client.hypervisor.driver import OUTBOX_MARK, Medium, MediumRole, VmSpec
 from client.hypervisor.virtualbox.shape import EMPTY, INBOX, OUTBOX
 from client.hypervisor.virtualbox.template import read_template
 from client.hypervisor.virtualbox.vdi import BLOCK_BYTES, write_vdi
@@ -25,6 +26,7 @@ _ISO_MARK_AT: Final = 16 * CD_SECTOR_BYTES + 1
 _ISO_MARK: Final = b"CD001"
 _MIB: Final = 1 << 20
 _SECTOR_BYTES: Final = 512
+_MAKING: Final = threading.Lock()
 
 
 def is_iso(path: Path) -> bool:
@@ -36,7 +38,20 @@ def is_iso(path: Path) -> bool:
 
 def boots_from_disk(spec: VmSpec) -> bool:
     """Whether the system is a disk and not a CD."""
-    return any(medium.role is MediumRole.SYSTEM and not is_iso(medium.path) for medium in spec.media)
+    return any(medium.role is MediumRole.SYSTEM and _is_disk(medium) for medium in spec.media)
+
+
+def restore_bases(bases: Path, spec: VmSpec) -> None:
+    """Have the base disks of a VM there again that are gone; of a template that is gone itself none can be made.
+
+    Raises:
+        OSError: a file could not be read or written.
+        BadInput: a template is of a kind that cannot be read.
+    """
+    for medium in spec.media:
+        with contextlib.suppress(FileNotFoundError):
+            if _is_disk(medium):
+                base_disk(medium.path, bases)
 
 
 def prepare_media(folder: Path, bases: Path, spec: VmSpec) -> dict[str, str]:
@@ -52,7 +67,7 @@ def prepare_media(folder: Path, bases: Path, spec: VmSpec) -> dict[str, str]:
     """
     media: dict[str, str] = {}
     for medium in spec.media:
-        is_disk = medium.role is MediumRole.SCRATCH or (medium.role is MediumRole.SYSTEM and not is_iso(medium.path))
+        is_disk = _is_disk(medium)
         make = base_disk if is_disk else cd_file
         media[medium.role.value] = str(make(medium.path, bases if is_disk else folder / medium.role.value))
     if spec.exchange_mib:
@@ -67,6 +82,12 @@ def base_disk(template: Path, bases: Path) -> Path:
     The same template gives the same identity in the same folder, so disks over it stay valid if it has to be made anew;
     another folder, of another client, gives another one, for VirtualBox knows only one disk of an identity.
     """
+    # Several VMs may begin at once: one makes it, the others wait for it.
+    with _MAKING:
+        return _base_disk(template, bases)
+
+
+def _base_disk(template: Path, bases: Path) -> Path:
     found = template.stat()
     seen = f"{template.resolve()}\0{found.st_size}\0{found.st_mtime_ns}"
     path = bases / f"{hashlib.sha256(seen.encode()).hexdigest()[:16]}{BASE_SUFFIX}"
@@ -128,6 +149,10 @@ def forget_bases(bases: Path, used: set[str]) -> list[Path]:
     if not bases.is_dir():
         return []
     return [path for path in bases.iterdir() if str(path) not in used and path.suffix == BASE_SUFFIX]
+
+
+def _is_disk(medium: Medium) -> bool:
+    return medium.role is MediumRole.SCRATCH or (medium.role is MediumRole.SYSTEM and not is_iso(medium.path))
 
 
 def _describe(flat: str, size_bytes: int) -> str:

@@ -4,6 +4,7 @@ Proof beats presence, both ways: after a start that failed for a lasting cause V
 where a guest has lived lately it is taken whatever the signs say.
 """
 
+import asyncio
 from pathlib import Path
 from typing import Final
 
@@ -47,6 +48,7 @@ class Prospect:
         self._needs_driver = needs_driver
         self._verdicts = Verdicts(folder / filenames.ACCELERATORS, clock)
         self._found: tuple[VBoxManage, VirtualBox] | None = None
+        self._finding = asyncio.Lock()
         self._proven = ""
 
     async def installation(self) -> Installation:
@@ -55,19 +57,8 @@ class Prospect:
         Raises:
             ToolMissing, HypervisorError: there is none that can be driven.
         """
-        if self._installation is None:
-            found = await find_virtualbox(self._search_path)
-            manage = VBoxManage(found.program, clock=self._clock)
-            can = await capabilities.probe(manage, found.version)
-            abilities = Abilities(
-                has_virtio_scsi=can.virtio_scsi,
-                has_virtio_net=can.virtio_net,
-                has_localhost_option=can.nat_localhost_option,
-                has_paravirt=bool(can.paravirt),
-            )
-            self._found = (manage, found)
-            self._installation = Installation(manage, str(found.version), abilities)
-        return self._installation
+        async with self._finding:
+            return self._installation or await self._find()
 
     async def report(self, name: str, features: frozenset[Feature]) -> DriverReport:
         """See `Driver.probe`."""
@@ -110,6 +101,20 @@ class Prospect:
         """It cannot start VMs here, for a cause that a second try does not remove."""
         self._proven = ""
         self._verdicts.remember(SUBJECT, self._host(await self.installation()), works=False, cause=error.code)
+
+    async def _find(self) -> Installation:
+        found = await find_virtualbox(self._search_path)
+        manage = VBoxManage(found.program, clock=self._clock)
+        can = await capabilities.probe(manage, found.version)
+        abilities = Abilities(
+            has_virtio_scsi=can.virtio_scsi,
+            has_virtio_net=can.virtio_net,
+            has_localhost_option=can.nat_localhost_option,
+            has_paravirt=bool(can.paravirt),
+        )
+        self._found = (manage, found)
+        self._installation = Installation(manage, str(found.version), abilities)
+        return self._installation
 
     async def _health(self) -> Health | None:
         if self._found is None:

@@ -66,6 +66,7 @@ class Relays:
         self._clock = clock
         self._routes: dict[int, Route] = {}
         self._servers: dict[int, asyncio.Server] = {}
+        self._opening = asyncio.Lock()
         self._connections: set[asyncio.Task[None]] = set()
         self._sent, self._received = _read_counts(counts)
         self._written = (self._sent, self._received)
@@ -84,21 +85,28 @@ class Relays:
         """Listen at the port of each route; the same again is success.
 
         Raises:
-            RoutePortTaken: another program has a port that the guest was told.
+            RoutePortTaken: another program has a port that the guest was told; the other routes are served.
         """
-        for port, route in self._routes.items():
-            if port in self._servers:
-                continue
-            try:
-                self._servers[port] = await asyncio.start_server(self._serve, LOOPBACK, port)
-            except OSError as error:
-                if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                    raise
-                await self.close()
-                raise RoutePortTaken(self._vm_id, route.name, port) from error
+        taken: RoutePortTaken | None = None
+        async with self._opening:
+            for port, route in self._routes.items():
+                if port in self._servers:
+                    continue
+                try:
+                    self._servers[port] = await asyncio.start_server(self._serve, LOOPBACK, port)
+                except OSError as error:
+                    if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                        raise
+                    taken = RoutePortTaken(self._vm_id, route.name, port)
+        if taken is not None:
+            raise taken
 
     async def close(self) -> None:
         """Listen no more, end connections, write the counts down."""
+        async with self._opening:
+            await self._close()
+
+    async def _close(self) -> None:
         servers, self._servers = self._servers, {}
         for server in servers.values():
             server.close()

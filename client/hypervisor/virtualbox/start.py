@@ -1,17 +1,20 @@
 """Starting a VM: from its saved state or afresh, and what to say when it does not start."""
 
 import asyncio
+from pathlib import Path
 from typing import Final
 
+from client import log
 from client.errors import ClientError
 from client.hypervisor.driver import VmSpec
-from client.hypervisor.errors import HypervisorError, StartFailed
+from client.hypervisor.errors import HypervisorError, RoutePortTaken, StartFailed
 from client.hypervisor.virtualbox import link, problems, vm_log
 from client.hypervisor.virtualbox.folder import RUNNING, STOPPED
 from client.hypervisor.virtualbox.machine import ONLINE, Machine
 from client.hypervisor.virtualbox.verdict import name_of
 from client.snapshot import VmState
 
+_log = log.logger("hypervisor")
 START_LIMIT_S: Final = 120.0
 _STALE: Final = "The saved state could not be used, so the virtual machine was started afresh."
 _SLOW: Final = {
@@ -37,15 +40,8 @@ LASTING: Final = (
     problems.MacApprovalMissing,
     problems.VirtualBoxBroken,
 )
-#: With these a saved state stays as it is, for the next start may well succeed.
-_STATE_IS_GOOD: Final = (
-    *LASTING,
-    problems.NotEnoughMemory,
-    problems.ServiceDead,
-    problems.SessionLocked,
-    problems.VirtualBoxDiskFull,
-    problems.VirtualBoxSilent,
-)
+_LOG_LINES: Final = 60
+_Sign = tuple[int, int]
 
 
 async def start(machine: Machine, spec: VmSpec) -> None:
@@ -57,7 +53,12 @@ async def start(machine: Machine, spec: VmSpec) -> None:
     folder = machine.folder
     restored = await machine.state() is VmState.SAVED
     machine.relays.set_routes(spec.routes)
-    await machine.relays.open()
+    try:
+        await machine.relays.open()
+    except (RoutePortTaken, OSError):
+        # A guest whose routes do not all lead is not begun with.
+        await machine.relays.close()
+        raise
     await asyncio.to_thread(link.prepare, folder.path, folder.record().link)
     folder.write_record(phase=RUNNING, pid=0, started_at="", note="", own_resets=0, restored=restored)
     is_up = False
@@ -68,6 +69,11 @@ async def start(machine: Machine, spec: VmSpec) -> None:
         if not is_up:
             await machine.relays.close()
             folder.write_record(phase=STOPPED)
+    if folder.record().unplugged:
+        try:
+            await machine.plug_link()
+        except HypervisorError as error:
+            _log.warning("The link of %s stays unplugged: %s", machine.vm_id, error)
     slow = _SLOW.get(folder.record().accelerator, "")
     folder.write_record(note=note or slow, restored=restored and note != _STALE)
 
@@ -76,8 +82,9 @@ async def _start(machine: Machine) -> str:
     """Start it; returns what the volunteer should know."""
     try:
         await _launch(machine)
-    except HypervisorError as error:
-        if isinstance(error, _STATE_IS_GOOD) or (await machine.ask()).state is not VmState.SAVED:
+    except problems.SavedStateUnusable:
+        # After any other failure the state may well be good for the next start.
+        if (await machine.ask()).state is not VmState.SAVED:
             raise
     else:
         return ""
@@ -88,25 +95,37 @@ async def _start(machine: Machine) -> str:
 
 async def _launch(machine: Machine) -> None:
     command = ("startvm", machine.uuid, "--type", "headless")
+    former_log = _sign(machine.log.path)
     try:
         await machine.change(*command, timeout_s=START_LIMIT_S)
     except ClientError as error:
         # It may run nevertheless: somebody else started it, or the command did not come back in time.
         if (await machine.ask()).state not in ONLINE:
-            raise _named(machine, command, error) from error
+            raise _named(machine, command, error, former_log) from error
     machine.assume(VmState.RUNNING)
     if machine.find_process() is None and (await machine.ask()).state not in ONLINE:
-        raise _named(machine, command, StartFailed(machine.vm_id, command, 0, machine.log.tail()))
+        raise _named(machine, command, StartFailed(machine.vm_id, command, 0, machine.log.tail()), former_log)
 
 
-def _named(machine: Machine, command: tuple[str, ...], error: ClientError) -> ClientError:
-    """The error with the cause that the log of the VM's process may tell."""
-    if not isinstance(error, problems.VirtualBoxFailed | StartFailed):
+def _named(machine: Machine, command: tuple[str, ...], error: ClientError, former_log: _Sign) -> ClientError:
+    """The error with the cause that the log of the VM's process may tell, if it has come so far as to write one."""
+    if not isinstance(error, problems.VirtualBoxFailed | problems.EndedAtStart | StartFailed):
         return error
-    said = machine.log.tail(60)
-    known = name_of(said)
+    texts = [machine.log.tail(_LOG_LINES)] if _sign(machine.log.path) != former_log else []
+    if isinstance(error, problems.EndedAtStart) and error.log:
+        texts.append(vm_log.LogTail(Path(error.log)).tail(_LOG_LINES))
+    known = next(filter(None, map(name_of, texts)), None)
     if known is not None:
         return known
     exit_code = error.exit_code if isinstance(error, problems.VirtualBoxFailed) else 0
-    text = error.said if isinstance(error, problems.VirtualBoxFailed) else ""
+    text = "" if isinstance(error, StartFailed) else error.said
     return StartFailed(machine.vm_id, command, exit_code, f"{text}\n{machine.log.tail()}".strip())
+
+
+def _sign(log: Path) -> _Sign:
+    """A value that differs when the log is another one, or longer."""
+    try:
+        found = log.stat()
+    except OSError:
+        return (0, 0)
+    return (found.st_ino, found.st_size)

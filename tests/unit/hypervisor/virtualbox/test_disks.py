@@ -3,6 +3,7 @@
 import os
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 
@@ -162,3 +163,26 @@ def test_media_of_a_vm(tmp_path: Path) -> None:
         file.write(b"from the guest")
     assert media.prepare_media(tmp_path, tmp_path / "bases", spec) == found
     assert b"from the guest" in flat.read_bytes(), "the same again changes nothing"
+
+
+def test_vms_that_begin_at_once_share_one_base(tmp_path: Path) -> None:
+    template = tmp_path / "template.raw"
+    template.write_bytes(os.urandom(8 << 20))
+    with ThreadPoolExecutor(4) as pool:
+        made = {*pool.map(lambda _: media.base_disk(template, tmp_path / "bases"), range(4))}
+    (base,) = made
+    assert [*base.parent.iterdir()] == [base]
+
+
+def test_bases_of_a_template_that_is_gone_are_let_be(tmp_path: Path) -> None:
+    template = tmp_path / "template.raw"
+    template.write_bytes(bytes(4096))
+    spec = VmSpec("one", "One", 1, 32, (Medium(MediumRole.SCRATCH, template),))
+    media.restore_bases(tmp_path / "bases", spec)
+    (base,) = (tmp_path / "bases").iterdir()
+    base.unlink()
+    media.restore_bases(tmp_path / "bases", spec)
+    assert base.exists()
+    template.unlink()
+    media.restore_bases(tmp_path / "bases", spec)
+    assert base.exists()

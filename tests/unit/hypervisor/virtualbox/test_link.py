@@ -1,6 +1,7 @@
 """The guest link against a server like VirtualBox's: one connection at a time, others are closed at once."""
 
 import asyncio
+import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -96,3 +97,34 @@ def test_a_deep_folder_gets_a_short_name(tmp_path: Path, monkeypatch: pytest.Mon
     flat = tmp_path / "f"
     if len(str(flat)) < 80:
         assert link_address(flat, "x") == str(flat / filenames.VM_LINK_SOCKET)
+
+
+async def test_a_pipe_that_is_waited_for_without_end_is_plugged_out_and_in(
+    tmp_path: Path, uart: Uart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = Link._connect
+
+    async def wait(self: Link, address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if not uart.replugs:
+            await asyncio.Event().wait()
+        return await connect(self, address)
+
+    monkeypatch.setattr(link, "_TRY_FOR_S", 0.1)
+    monkeypatch.setattr(Link, "_connect", wait)
+    end = Link("one", tmp_path, uart.replug)
+    async with asyncio.timeout(5):
+        assert await says(await end.open("address"), b"one") == b"ONE"
+    await end.close()
+
+
+async def test_an_end_that_takes_nothing_does_not_hold_up_the_close(
+    tmp_path: Path, uart: Uart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "_LAST_BYTES_LIMIT_S", 0.1)
+    here, there = socket.socketpair()
+    with there:
+        _, writer = await asyncio.open_connection(sock=here)
+        writer.write(bytes(1 << 22))
+        async with asyncio.timeout(5):
+            await link._drop(writer)
+        assert here.fileno() == -1 or writer.transport.is_closing()

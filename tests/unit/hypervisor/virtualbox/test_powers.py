@@ -192,3 +192,14 @@ async def test_a_link_that_nobody_serves(driver: VirtualBoxDriver, spec: VmSpec)
     await driver.start("one")
     with pytest.raises(LinkUnavailable):
         await driver.open_link("one")
+
+
+async def test_a_redefinition_does_not_need_what_the_vm_had_before(
+    driver: VirtualBoxDriver, spec: VmSpec, box: FakeVirtualBox, tmp_path: Path
+) -> None:
+    await driver.define(spec)
+    for name in ("system.iso", "template.raw"):
+        (tmp_path / name).rename(tmp_path / f"new-{name}")
+    media = tuple(replace(one, path=one.path.with_name(f"new-{one.path.name}")) for one in spec.media)
+    await driver.define(replace(spec, media=media))
+    assert str(tmp_path / "new-system.iso") in box.only().drives.values()

@@ -1,5 +1,6 @@
 """Whether VirtualBox is said to be usable here, and how fast: signs first, proof before signs."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,9 @@ async def test_a_failure_counts_for_a_week_whatever_the_signs_say(tmp_path: Path
     assert (report.available, report.problem) == (False, "virtualization-off")
     clock.advance(8 * 86400)
     assert (await driver(tmp_path, clock).probe()).available
+
+
+async def test_two_who_look_at_once_get_the_same(tmp_path: Path, signs: list[Signs]) -> None:
+    one = driver(tmp_path)
+    first, second = await asyncio.gather(one._prospect.installation(), one._prospect.installation())
+    assert first is second

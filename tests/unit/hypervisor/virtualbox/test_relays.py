@@ -14,7 +14,7 @@ from client.clock import SystemClock
 from client.hypervisor.driver import Route, Traffic
 from client.hypervisor.errors import RoutePortTaken
 from client.hypervisor.virtualbox.folder import Ledger
-from client.hypervisor.virtualbox.ports import Ports
+from client.hypervisor.virtualbox.ports import Ports, _alone
 from client.hypervisor.virtualbox.relays import LOOPBACK, MOST_CONNECTIONS, Budget, Relays
 from client.hypervisor.virtualbox.shape import HOST_ADDRESS
 from tests.helpers.clock import FakeClock
@@ -146,3 +146,47 @@ def test_a_budget_is_kept_in_the_long_run() -> None:
         clock.advance(budget.wait_s(chunk))
     assert 900 <= moved / (clock.ticks - began) <= 1100
     assert Budget(None, clock).wait_s(1 << 30) == 0.0
+
+
+async def test_one_taken_port_spoils_no_other_route(tmp_path: Path) -> None:
+    ports = Ports(Ledger(tmp_path / "ports.json"))
+    async with echo(b"good") as target:
+        wanted = tuple(Route(name, "10.0.2.100", 1, LOOPBACK, target) for name in ("bad", "good"))
+        bad, good = ports.plan("one", wanted, frozenset())
+        one = Relays("one", tmp_path / "traffic.json", SystemClock())
+        one.set_routes((bad, good))
+        with contextlib.closing(socket.socket()) as other:
+            other.bind((LOOPBACK, bad.guest_port))
+            other.listen()
+            for _ in range(2):
+                with pytest.raises(RoutePortTaken):
+                    await one.open()
+                assert await talk(good.guest_port, b"") == b"good"
+        await one.open()
+        assert await talk(bad.guest_port, b"") == b"good"
+        await one.close()
+
+
+async def test_opened_twice_at_once(tmp_path: Path) -> None:
+    route = planned(tmp_path, 1)
+    one = relays(tmp_path, route)
+    await asyncio.gather(one.open(), one.open())
+    assert one.ports == {route.guest_port}
+    await one.close()
+
+
+def test_the_port_that_a_guest_was_told_is_taken_again_when_free(tmp_path: Path) -> None:
+    ports = Ports(Ledger(tmp_path / "ports.json"))
+    wanted = (Route("xmpp", "10.0.2.100", 1, LOOPBACK, 1),)
+    (first,) = ports.plan("one", wanted, frozenset())
+    told = {"xmpp": first.guest_port}
+    with contextlib.closing(socket.socket()) as other:
+        other.bind((LOOPBACK, first.guest_port))
+        other.listen()
+        assert ports.plan("one", wanted, frozenset(), told) != (first,)
+    assert ports.plan("one", wanted, frozenset(), told) == (first,)
+
+
+def test_on_windows_a_port_is_taken_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", -5, raising=False)
+    assert _alone("win32") == (-5, 1) and _alone("linux") == (socket.SO_REUSEADDR, 1)
