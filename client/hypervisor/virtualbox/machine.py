@@ -16,7 +16,7 @@ from client.clock import Clock
 from client.errors import ClientError
 from client.hypervisor.driver import VmInfo
 from client.hypervisor.errors import RoutePortTaken
-from client.hypervisor.virtualbox import vm_log
+from client.hypervisor.virtualbox import full_disk, vm_log
 from client.hypervisor.virtualbox.folder import RUNNING, STOPPED, VmFolder
 from client.hypervisor.virtualbox.installation import Manage
 from client.hypervisor.virtualbox.link import Link
@@ -142,7 +142,8 @@ class Machine:
         state = self.verb or seen.state
         note = seen.note
         if state in ONLINE:
-            note = await self._serve() or note
+            held = full_disk.NOTE if state is VmState.PAUSED and full_disk.holds(self.log) else ""
+            note = held or await self._serve() or note
             self._bound_console()
         return self._info(state, seen.cause, note)
 

@@ -5,12 +5,14 @@ the driver's list before VirtualBox hears it, and leaves the list after VirtualB
 """
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
 from client import log
 from client.errors import ClientError, DiskFull
 from client.hypervisor.driver import MediumRole, VmSpec
+from client.hypervisor.errors import HypervisorError, VmFolderUnreadable
 from client.hypervisor.files import disk_full_or, free_bytes
 from client.hypervisor.spec_file import without_targets
 from client.hypervisor.virtualbox import link, shape
@@ -73,18 +75,23 @@ class Maker:
 
     async def _bring_about(self, machine: Machine, before: VmSpec | None, spec: VmSpec) -> None:
         folder = machine.folder
-        had: dict[str, str] = {}
+        had = folder.record().media
         if before is not None:
             # A base disk that is gone comes back as it was, if its template is still there.
-            with contextlib.suppress(FileNotFoundError):
-                had = await asyncio.to_thread(prepare_media, folder.path, self._bases, before)
+            await asyncio.to_thread(restore_bases, self._bases, before)
+            if not had:
+                # The record was damaged; the same media lead to the same files.
+                with contextlib.suppress(FileNotFoundError):
+                    had = await asyncio.to_thread(prepare_media, folder.path, self._bases, before)
         if before is not None and not is_whole(machine):
             await self._hold_still(machine)
             folder.take_former_settings()
-        if before is None or not is_whole(machine):
+        # Of a change that was broken off nobody knows how far it came.
+        is_unsure = folder.record().changing or (before is not None and bool(before.media) and not had)
+        if before is None or is_unsure or not is_whole(machine):
             await self._make_anew(machine, spec)
-        elif without_targets(before) != without_targets(spec) or folder.record().changing:
-            await self._change(machine, spec, folder.record().media or had)
+        elif without_targets(before) != without_targets(spec):
+            await self._change(machine, spec, had)
 
     async def _hold_still(self, machine: Machine) -> None:
         """Power off whatever VirtualBox runs under the VM's name: its settings may have gone from under it."""
@@ -146,18 +153,24 @@ class Maker:
 
     async def _change(self, machine: Machine, spec: VmSpec, had: dict[str, str]) -> None:
         folder = machine.folder
-        naming, media = await self._prepare(machine, spec)
-        # What is in a drive is known again once it has been put there: the client may be killed at any moment.
-        sure = had if not folder.record().changing else folder.record().media
-        kept = {role: one for role, one in sure.items() if media.get(role) == one}
-        folder.write_record(changing=True, media={**kept, **_elsewhere(sure, media)})
+        old = shape.plan_drives(had, had.get(MediumRole.SYSTEM, "").endswith(BASE_SUFFIX))
         if await machine.state() is VmState.SAVED:
             # A saved state of another machine is of no use.
             await machine.change("discardstate", machine.uuid)
+        naming, media = await self._prepare(machine, spec)
+        drives = shape.plan_drives(media, boots_from_disk(spec))
+        folder.write_record(changing=True)
         await machine.change(*shape.build_modify(spec, naming, self._abilities))
         folder.write_record(network=None, pending={})
-        await self._refit(machine, naming, _drives(sure), shape.plan_drives(media, boots_from_disk(spec)))
+        with_controller = {drive.controller for drive in old}
+        new = tuple(drive for drive in drives if drive.controller not in with_controller)
+        for words in shape.build_controllers(naming, new, self._abilities):
+            await machine.change(*words)
+        for drive in shape.changed_drives(old, drives):
+            await self._attach(machine, naming, drive)
         folder.write_record(media=media, changing=False)
+        # From here on the two agree, should this client be killed now.
+        folder.write_spec(spec)
         await self._books.close_media(folder.path, unused_only=True)
         machine.assume(VmState.DEFINED)
 
@@ -206,8 +219,16 @@ def _is_plain(machine: Machine) -> bool:
 
 
 def is_whole(machine: Machine) -> bool:
-    """Whether VirtualBox's part of a VM is there: its settings, and its disks down to the bases."""
+    """Whether VirtualBox's part of a VM is there: its settings, and its disks down to the bases.
+
+    Raises:
+        VmFolderUnreadable: that cannot be seen now.
+    """
     settings = machine.folder.settings()
     if settings is None or settings.uuid != machine.uuid:
         return False
-    return all((machine.folder.machine_folder / disk).exists() for disk in settings.disks)
+    folder = machine.folder.machine_folder
+    try:
+        return all((folder / disk).exists() for disk in settings.disks)
+    except OSError as error:
+        raise VmFolderUnreadable(machine.vm_id, str(folder), error.strerror or str(error)) from error
