@@ -27,6 +27,7 @@ ROLES: Final = {
     "hypervisors": ("client.service.hypervisors", "main", "show what can run virtual machines here"),
     "relay": ("client.guest.relay", "main", "carry one connection of a guest (for hypervisors)"),
 }
+_HOW_TO_START: Final = "Start it with .venv/bin/python main.py; `make run`, once, makes that and gets all packages."
 FACES: Final = {
     "gui": "open the window (the default)",
     "headless": "work without a window; progress on the terminal",
@@ -47,6 +48,12 @@ def main(argv: list[str]) -> int:
         said = sentence(error)
         print(f"volunteer-cloud: {said.text} {said.doing}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as missing:
+        package = (missing.name or "").partition(".")[0]
+        if package in {"client", "ui"}:
+            raise
+        print(f"volunteer-cloud: The package {package} is missing. {_HOW_TO_START}", file=sys.stderr)
+        return 125 if word == "vm" else 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

@@ -44,6 +44,8 @@ TOKEN_MARGIN: Final = timedelta(minutes=5)
 EXCHANGE_MIB: Final = 64
 #: what a guest may take to save its job and go
 SHUT_DOWN_S: Final = 15.0
+#: the same, when it was to be powered off
+FAREWELL_S: Final = 4.0
 
 
 class VmExchange:
@@ -140,7 +142,9 @@ class Actions:
             case Step.DISCARD:
                 await driver.discard_saved(vm_id)
             case Step.SHUT_DOWN:
-                await self._shut_down()
+                await self._shut_down(SHUT_DOWN_S)
+            case Step.PULL_PLUG:
+                await self._shut_down(FAREWELL_S)
             case Step.POWER_OFF:
                 await driver.power_off(vm_id)
             case Step.RESET:
@@ -273,12 +277,12 @@ class Actions:
         )
         return await self._parts.driver.plan_routes(self._vm_id, wanted)
 
-    async def _shut_down(self) -> None:
+    async def _shut_down(self, patience_s: float) -> None:
         driver, vm_id = self._parts.driver, self._vm_id
         info = await driver.info(vm_id)
         if info.state is VmState.RUNNING and self._tracker.online:
             self._channel.send("shutdown", reason="stopped by the volunteer")
-            for _ in range(int(SHUT_DOWN_S * 10)):
+            for _ in range(int(patience_s * 10)):
                 await asyncio.sleep(0.1)
                 if (await driver.info(vm_id)).state is not VmState.RUNNING:
                     break

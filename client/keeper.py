@@ -29,6 +29,8 @@ EARLY_END_S: Final = 60.0
 OFFLINE_LIMIT_S: Final = 15.0
 #: what a guest said just before it went off may still be on its way
 LAST_WORDS_S: Final = 0.5
+#: a reset that was asked for, and what the firmware makes of it, is seen within this
+OWN_RESET_S: Final = 5.0
 #: of the console of a guest that ended too soon, for the log
 LAST_LINES: Final = 5
 _UP: Final = frozenset({VmState.STARTING, VmState.RUNNING})
@@ -76,6 +78,7 @@ class VmKeeper:
         self._usual_boot_s = 0.0
         self._spoke = False
         self._reset_asked = False
+        self._reset_at = float("-inf")
         self._doubts = False
         self._troubles = 0
         self._failures = 0
@@ -204,6 +207,10 @@ class VmKeeper:
             self._info = replace(self._info, state=VmState.STARTING)
             self._running_since = self._parts.clock.monotonic()
             self._spoke = step in {Step.RESUME, Step.RESTORE}
+        if step is Step.RESET:
+            self._reset_at = self._parts.clock.monotonic()
+            # What is asked from here on is meant for the guest that boots now.
+            self.errands.went_off("guest-restarted")
         if step in {Step.RESET, Step.FRESH_BOOT}:
             self._troubles += 1
         self._parts.board.settle(about=str(step))
@@ -272,7 +279,7 @@ class VmKeeper:
             logger("job").info("The project accepted the output of job %s", job_id)
 
     async def _notice(self, before: VmInfo, now: VmInfo) -> None:
-        if now.guest_resets > before.guest_resets and before.state in _UP:
+        if now.guest_resets > before.guest_resets and before.state in _UP and not self._resets():
             self._problem("guest-rebooted")
             self._channel.expect_boot()
             self._tracker.boot()
@@ -295,6 +302,12 @@ class VmKeeper:
             self._parts.board.settle("vm-failed", about=self._vm_id)
         if self._gone_at is not None and (self._tracker.bye or self._parts.clock.monotonic() >= self._not_before):
             await self._went_off(now, self._gone_at - self._running_since)
+
+    def _resets(self) -> bool:
+        """Whether a reset that was asked for is under way, or was just now."""
+        acting = self._action is not None and not self._action.done()
+        just_now = self._parts.clock.monotonic() - self._reset_at < OWN_RESET_S
+        return just_now or (acting and self._step is Step.RESET)
 
     async def _went_off(self, now: VmInfo, lived_s: float) -> None:
         self._gone_at = None

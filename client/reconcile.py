@@ -41,8 +41,13 @@ class Want(StrEnum):
     HOLD = "hold"
     #: have its state on disk
     SAVED = "saved"
-    #: be off
+    #: not execute; a state that was saved before stays
     OFF = "off"
+    #: be off without a saved state, at once
+    POWERED_OFF = "powered off"
+
+
+_RESTING = frozenset({Want.SAVED, Want.OFF, Want.POWERED_OFF})
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,8 @@ class Step(StrEnum):
     SAVE = "save"
     #: ask the guest to save its job and go, then power off
     SHUT_DOWN = "shut down"
+    #: the same, but the guest has little time for its farewell
+    PULL_PLUG = "pull the plug"
     #: end what hangs or has failed, so that it can be booted
     POWER_OFF = "power off"
     RESET = "reset"
@@ -138,7 +145,7 @@ def wanted(intent: Intent) -> Wanted:
     if intent.leaving is WhatOfWork.SAVE:
         return Wanted(Want.SAVED, Reason("leaving", "The program is ending; the work is being saved."))
     if not intent.working and intent.off:
-        return Wanted(Want.OFF, Reason("powered-off", "Powered off; nothing runs until you press Start."))
+        return Wanted(Want.POWERED_OFF, Reason("powered-off", "Powered off; nothing runs until you press Start."))
     if not intent.working:
         return Wanted(Want.SAVED, Reason("stopped-by-user", "Nothing runs until you press Start."))
     if intent.paused:
@@ -155,7 +162,7 @@ def next_step(want: Want, seen: Observed) -> Step:
         return Step.NOTHING
     if seen.state is VmState.UNKNOWN:
         # Not understood, so left alone; but nothing may go on executing when nothing should.
-        resting = want in {Want.SAVED, Want.OFF}
+        resting = want in _RESTING
         return Step.POWER_OFF if resting and seen.executes and not seen.waits else Step.NOTHING
     match want:
         case Want.RUN:
@@ -166,11 +173,14 @@ def next_step(want: Want, seen: Observed) -> Step:
             return _towards_saved(seen)
         case Want.OFF:
             return _towards_off(seen)
+        case Want.POWERED_OFF:
+            return _towards_powered_off(seen)
 
 
 def settled(want: Want, state: VmState, executes: bool = False) -> bool:
     """Whether the wish is fulfilled, so that the program may end: nothing of the VM executes any more."""
-    return want in {Want.SAVED, Want.OFF} and not executes and not _is_up(state) and state is not VmState.SAVING
+    stays = state is VmState.SAVING or (state is VmState.SAVED and want is Want.POWERED_OFF)
+    return want in _RESTING and not executes and not _is_up(state) and not stays
 
 
 def _is_up(state: VmState) -> bool:
@@ -197,6 +207,12 @@ def _towards_off(seen: Observed) -> Step:
     if _is_up(seen.state):
         return Step.SHUT_DOWN
     return Step.POWER_OFF if seen.executes and not seen.waits else Step.NOTHING
+
+
+def _towards_powered_off(seen: Observed) -> Step:
+    if seen.state is VmState.SAVED:
+        return Step.NOTHING if seen.waits else Step.DISCARD
+    return Step.PULL_PLUG if _is_up(seen.state) else _towards_off(seen)
 
 
 def _towards_saved(seen: Observed) -> Step:

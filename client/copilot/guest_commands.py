@@ -297,13 +297,19 @@ class Command:
 
     def _end_unstarted(self, failed: Exception) -> None:
         missing = isinstance(failed, FileNotFoundError)
-        self._finish(exit_code=127 if missing else 126, signal=0, cause="not-started", text=str(failed)[:1000])
+        self._finish(exit_code=127 if missing else 126, signal=0, cause="not-started", text=_reason(failed))
 
     def _finish(self, **fields: Any) -> None:
         totals = {name: self._outputs[name].total if name in self._outputs else 0 for name in ("stdout", "stderr")}
         self.ended = True
         self._done = {"exec_id": self.exec_id, **fields, **totals}
         self.say("exec_done", **self._done)
+
+
+def _reason(failed: Exception) -> str:
+    if isinstance(failed, OSError) and failed.strerror:
+        return f"{failed.strerror}: {failed.filename}"[:1000] if failed.filename else failed.strerror
+    return str(failed)[:1000]
 
 
 def _pipe(read_owner: contextlib.ExitStack, write_owner: contextlib.ExitStack) -> tuple[int, int]:

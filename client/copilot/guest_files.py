@@ -60,7 +60,7 @@ class Files:
             try:
                 transfer.take(message)
             except OSError as failed:
-                self._end(transfer_id, cause="failed", text=str(failed)[:1000])
+                self._end(transfer_id, cause="failed", text=_reason(failed))
 
     def close(self) -> None:
         """Lets go of all that is half done."""
@@ -82,7 +82,7 @@ class Files:
             try:
                 self._open[transfer_id] = self._made(transfer_id, message)
             except OSError as failed:
-                self._end(transfer_id, cause="failed", text=str(failed)[:1000])
+                self._end(transfer_id, cause="failed", text=_reason(failed))
 
     def _made(self, transfer_id: str, message: Message) -> "_Put | _Get":
         path = Path(message.fields.get("path", ""))
@@ -172,7 +172,7 @@ class _Put:
         try:
             await work
         except OSError as failed:
-            self._files.end(self._id, cause="failed", text=str(failed)[:1000])
+            self._files.end(self._id, cause="failed", text=_reason(failed))
 
     async def _take_round(self, size: int, sha256: str) -> None:
         size = min(size, self._size - self._at)
@@ -270,7 +270,7 @@ class _Get:
         try:
             size, sha256 = await asyncio.to_thread(self._write_round, offset, min(most, self._size - offset))
         except OSError as failed:
-            self._files.end(self._id, cause="failed", text=str(failed)[:1000])
+            self._files.end(self._id, cause="failed", text=_reason(failed))
             return
         self._task = None
         self._files.say("file_round", self._id, offset=offset, size_bytes=size, sha256=sha256)
@@ -280,6 +280,11 @@ class _Get:
         return guest_disks.write_outbox(guest_disks.find_outbox(), self._file, most)
 
 
+def _reason(failed: OSError) -> str:
+    # Without the names in it: they are of half-done files, which the host does not know.
+    return (failed.strerror or str(failed))[:1000]
+
+
 def _opened(path: Path) -> tuple[BinaryIO, int, int]:
     """The file, its size and its mode."""
     number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -287,7 +292,7 @@ def _opened(path: Path) -> tuple[BinaryIO, int, int]:
         file = on_failure.enter_context(os.fdopen(number, "rb"))
         facts = os.fstat(number)
         if not stat.S_ISREG(facts.st_mode):
-            raise OSError(errno.EINVAL, "this is not a file", str(path))
+            raise OSError(errno.EINVAL, "this is a folder, a device or a pipe, not a file", str(path))
         mode = stat.S_IMODE(facts.st_mode)
         if facts.st_size == 0:
             data = file.read(_MAX_UNSIZED)

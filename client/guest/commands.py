@@ -21,6 +21,8 @@ from client.log import logger
 #: as many as the guest runs at a time; others wait
 MAX_RUNNING: Final = 4
 MAX_OPEN: Final = 64
+#: a year; the link carries no longer one
+MAX_TIME_LIMIT_S: Final = 366 * 24 * 3600
 #: unread output beyond this is more than any well-behaved guest sends unasked
 _MOST_UNREAD_BYTES: Final = 4 * PIECES_UNDER_WAY * PIECE_BYTES
 
@@ -64,8 +66,8 @@ class Order:
             raise BadInput("command", "there is no program to run", "write it after --")
         if words > MAX_ARGV_BYTES or len(self.cwd) > MAX_PATH:
             raise BadInput("command", f"it is longer than {MAX_ARGV_BYTES} bytes", "put a script there and run that")
-        if self.time_limit_s < 0 or self.memory_limit_mib < 0:
-            raise BadInput("command", "a limit below zero makes no sense", "leave it out for no limit")
+        if not 0 <= self.time_limit_s <= MAX_TIME_LIMIT_S or self.memory_limit_mib < 0:
+            raise BadInput("command", "such a limit makes no sense", "leave it out, or write 0, for no limit")
 
 
 @dataclass(frozen=True)
@@ -351,12 +353,13 @@ class Commands:
         self._inherited.clear()
         self._pump()
 
-    def went_off(self) -> None:
-        """The guest is off: what was told to it has ended."""
+    def went_off(self, cause: str = "guest-gone") -> None:
+        """The guest is off, or begins anew: what was told to it has ended."""
+        text = "the guest went off meanwhile" if cause == "guest-gone" else "the guest was started afresh meanwhile"
         self._boot = ""
         for command in tuple(self._open.values()):
             if command.told:
-                command.finish(Ended(cause="guest-gone", text="the guest went off meanwhile"))
+                command.finish(Ended(cause=cause, text=text))
 
     def _take_over(self, command: Command) -> None:
         entry = command.entry

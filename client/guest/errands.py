@@ -61,12 +61,12 @@ class Errands:
             logger("guest").warning("An errand in the guest could not be noted: %s", error)
         return handler is not None
 
-    def went_off(self) -> None:
-        """The guest is off; its state is not kept. Idempotent."""
+    def went_off(self, cause: str = "guest-gone") -> None:
+        """The guest is off, or begins anew; its state is not kept. Idempotent. cause: see Ended."""
         if self._boot:
             self._over = {self._boot}
             self._boot = ""
-        self.commands.went_off()
+        self.commands.went_off(cause)
         self.files.went_off()
 
     async def close(self) -> None:

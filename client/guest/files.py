@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 
@@ -23,6 +23,7 @@ from client.guest.ledger import Entry, Ledger
 from client.guest.talk import Talk
 from client.link import INBOX_HEADER_BYTES, MAX_PATH, PIECE_BYTES, PIECES_UNDER_WAY, Message, inbox_header
 from client.log import logger
+from client.messages import sentence
 
 #: longer files take the exchange, where there is one
 LINK_LIMIT_BYTES: Final = 256 * 1024
@@ -36,6 +37,7 @@ SPARE_BYTES: Final = 256 << 20
 _CHUNK_BYTES: Final = 1 << 20
 
 OnProgress = Callable[[int, int], None]
+OnBegin = Callable[[str], None]
 
 
 class Exchange(Protocol):
@@ -87,29 +89,40 @@ class Files:
             if entry.kind in {"put", "get"}:
                 self._inherited.append(asyncio.create_task(self._go_on_with(entry)))
 
-    async def put(self, local: Path, path: str, on_progress: OnProgress | None = None) -> Moved:
+    async def put(
+        self, local: Path, path: str, on_progress: OnProgress | None = None, *, on_begin: OnBegin | None = None
+    ) -> Moved:
         """Copy a file into the guest; it is there whole when this returns.
 
         Args:
             path: absolute, in the guest.
             on_progress: called with bytes done and total.
+            on_begin: called with the name of the transfer once it is noted: another client would go on with it.
 
         Raises:
             BadInput: the file is not there, or the path does not fit.
             FileNotMoved: the guest could not take it.
             GuestLost: the guest went off meanwhile.
         """
-        _check(path)
+        check_guest_path(path)
         size, sha256, mode = await asyncio.to_thread(_facts, local)
         wants = {"local": str(local), "path": path, "size_bytes": size, "sha256": sha256, "mode": mode}
-        return await self._carry(self._ledger.open("put", wants), on_progress or _ignore)
+        return await self._open(self._ledger.open("put", wants), on_progress, on_begin)
 
-    async def get(self, path: str, local: Path, on_progress: OnProgress | None = None) -> Moved:
-        """Copy a file out of the guest; as `put`."""
-        _check(path)
-        await asyncio.to_thread(_check_place, local)
-        wants = {"local": str(local), "path": path}
-        return await self._carry(self._ledger.open("get", wants), on_progress or _ignore)
+    async def get(
+        self,
+        path: str,
+        local: Path,
+        on_progress: OnProgress | None = None,
+        *,
+        replace: bool = False,
+        on_begin: OnBegin | None = None,
+    ) -> Moved:
+        """Copy a file out of the guest; as `put`. replace: a file that is there already may go."""
+        check_guest_path(path)
+        place = await asyncio.to_thread(place_for, local, replace=replace)
+        wants = {"local": str(place), "path": path}
+        return await self._open(self._ledger.open("get", wants), on_progress, on_begin)
 
     def take(self, message: Message) -> None:
         """A message of the guest whose kind begins with `file`."""
@@ -140,14 +153,29 @@ class Files:
             task.cancel()
         await asyncio.gather(*self._inherited, return_exceptions=True)
 
+    async def _open(self, entry: Entry, on_progress: OnProgress | None, on_begin: OnBegin | None) -> Moved:
+        if on_begin is not None:
+            on_begin(entry.errand_id)
+        try:
+            return await self._carry(entry, on_progress or _ignore)
+        finally:
+            if not self._closing:
+                self._ledger.drop(entry)
+
     async def _go_on_with(self, entry: Entry) -> None:
+        """What another client has begun: nobody waits for it, so how it ended is kept."""
         wants = entry.wants
         try:
-            await self._carry(entry, _ignore)
+            moved = await self._carry(entry, _ignore)
         except (ClientError, OSError) as error:
             logger("guest").warning("A file that was under way was not moved: %s (%s)", wants.get("path"), error)
+            said = sentence(error)
+            outcome: dict[str, Any] = {"text": said.text, "doing": said.doing}
         else:
             logger("guest").info("A file that was under way has arrived: %s", wants.get("path"))
+            outcome = asdict(moved)
+        if not self._closing:
+            self._ledger.settle(entry, outcome)
 
     async def _carry(self, entry: Entry, on_progress: OnProgress) -> Moved:
         talk = self._talks[entry.errand_id] = Talk(entry)
@@ -160,10 +188,8 @@ class Files:
             raise _not_moved(entry, error) from error
         finally:
             del self._talks[entry.errand_id]
-            if not self._closing:
-                if entry.boot:
-                    self._say("file_end", transfer_id=entry.errand_id)
-                self._ledger.drop(entry)
+            if not self._closing and entry.boot:
+                self._say("file_end", transfer_id=entry.errand_id)
 
     async def _begin(self, talk: Talk) -> None:
         await self._met.wait()
@@ -249,6 +275,7 @@ class Files:
                 await asyncio.to_thread(_to_disk, file)
             # Never more than a program on this computer would make: no set-user-id of the guest's choice.
             part.chmod(mode & 0o777 | 0o600)
+            await asyncio.to_thread(place_for, local, replace=True)
             part.replace(local)
         finally:
             part.unlink(missing_ok=True)
@@ -307,7 +334,8 @@ def _ignore(_done: int, _total: int) -> None:
     """For transfers that nobody watches."""
 
 
-def _check(path: str) -> None:
+def check_guest_path(path: str) -> None:
+    """Raises BadInput for what is no path in a guest."""
     try:
         path.encode()
     except UnicodeEncodeError as error:
@@ -316,14 +344,39 @@ def _check(path: str) -> None:
         raise BadInput(path, "this is no absolute path in the guest", "write one that begins with /")
 
 
-def _check_place(local: Path) -> None:
-    if not local.parent.is_dir() or local.is_dir():
-        raise BadInput(str(local), "this is no place for a file", "name a file in a folder that is there")
+def place_for(local: Path, *, replace: bool) -> Path:
+    """Where a file would be written: what symbolic links lead to. Blocks.
+
+    Args:
+        replace: a file that is there already may go.
+
+    Raises:
+        BadInput: a folder, a device or a pipe is there, or a file; or there is no folder for it.
+    """
+    there = local.exists()
+    if there and not local.is_file():
+        what = "a folder" if local.is_dir() else "a device or a pipe, which is never replaced"
+        raise BadInput(str(local), f"this is {what}", "name a file, new or with --force one that is there")
+    if there and not replace:
+        raise BadInput(str(local), "this file is there already", "name another, or add --force to replace it")
+    place = local.resolve()
+    if not place.parent.is_dir():
+        raise BadInput(str(local), "there is no such folder", "name a file in a folder that is there")
+    return place
+
+
+def check_source(local: Path) -> None:
+    """Raises BadInput for what is no file of this computer. Blocks."""
+    if local.is_file():
+        return
+    if not local.exists():
+        raise BadInput(str(local), "there is no such file", "name a file of this computer")
+    what = "a folder" if local.is_dir() else "a device or a pipe"
+    raise BadInput(str(local), f"this is {what}, not a file", "copy it into a file, or pack it into one, and put that")
 
 
 def _facts(local: Path) -> tuple[int, str, int]:
-    if not local.is_file():
-        raise BadInput(str(local), "there is no such file", "name a file of this computer")
+    check_source(local)
     try:
         with local.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()

@@ -100,6 +100,11 @@ class Ledger:
         self._sweep()
         return self._entries.get(errand_id)
 
+    def entries(self) -> tuple[Entry, ...]:
+        """All that is noted, oldest first: what is open, and the results that are kept."""
+        self._sweep()
+        return tuple(self._entries.values())
+
     def spool(self, entry: Entry, stream: str, data: bytes) -> None:
         """Keep a piece of an output; beyond the bound it is dropped, and `marks` say so."""
         path = self._output(entry.errand_id, stream)

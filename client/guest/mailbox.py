@@ -21,6 +21,7 @@ from client.paths import write_atomic
 
 MOST_KEPT_OUT: Final = 256
 MAX_UNDER_WAY: Final = 16
+MAX_TOPIC: Final = MAX_MESSAGE // 32
 #: messages of the guest that can be read again; the oldest go
 MOST_KEPT_IN: Final = 1000
 
@@ -39,6 +40,16 @@ class Letter:
     number: int
     topic: str
     text: str
+
+
+def check_letter(topic: str, text: str) -> None:
+    """Raises BadInput for a message that is too long, or holds a zero byte."""
+    if "\0" in topic + text:
+        raise BadInput("message", "it holds a zero byte", "send it as a file")
+    if len(topic) > MAX_TOPIC:
+        raise BadInput("message", f"its topic is longer than {MAX_TOPIC} characters", "name it more shortly")
+    if len(text) > MAX_MESSAGE:
+        raise BadInput("message", f"it is longer than {MAX_MESSAGE} characters", "send it as a file")
 
 
 class Mailbox:
@@ -75,8 +86,7 @@ class Mailbox:
             MailboxFull: the guest takes none.
             OSError: it cannot be noted.
         """
-        if len(topic) > MAX_MESSAGE // 32 or len(text) > MAX_MESSAGE or "\0" in topic + text:
-            raise BadInput("message", f"it is longer than {MAX_MESSAGE} characters", "send it as a file")
+        check_letter(topic, text)
         if len(self._outgoing) >= MOST_KEPT_OUT:
             raise MailboxFull(len(self._outgoing))
         letter = Letter(self._sent + 1, topic, text)

@@ -32,6 +32,8 @@ LINE_LIMIT: Final = 65536
 TIMEOUT_S: Final = 10.0
 #: commands that need something that runs
 MEANINGLESS_AT_REST: Final = frozenset({"pause", "resume", "finish"})
+#: commands that a machine that is about to end does not obey any more
+BOUND_TO_A_RUN: Final = frozenset({"pause", "resume", "reset"})
 COMMANDS: Final = ("status", "start", "pause", "resume", "finish", "stop", "quit")
 
 
@@ -164,12 +166,25 @@ class ControlServer:
                 text = f"Nothing runs, so there is nothing to {word}."
                 await _write(writer, {"ok": False, "error": "nothing-runs", "text": text, "doing": "Start first."})
                 return
+            if word in BOUND_TO_A_RUN and self._board.facts.activity is Activity.STOPPING:
+                text = f"It is being stopped already, so this was not done: {word}."
+                await _write(writer, {"ok": False, "error": "stopping", "text": text, "doing": "Start it again first."})
+                return
+            note = self._note_on(word)
             if word != "status":
                 await self._handle(parse_command(word, given))
         except BadInput as error:
             await _write(writer, {"ok": False, "error": error.code, "text": error.what, "doing": error.remedy})
             return
-        await _write(writer, {"ok": True, "snapshot": self._board.snapshot().to_json()})
+        await _write(writer, {"ok": True, "note": note, "snapshot": self._board.snapshot().to_json()})
+
+    def _note_on(self, word: str) -> str:
+        """What a power-off finds that does not run; empty for all else."""
+        facts = self._board.facts
+        if word != "poweroff" or facts.activity is not Activity.STOPPED:
+            return ""
+        saved = any(vm.state is VmState.SAVED for vm in facts.vms)
+        return "Throwing its saved state away; it is off then." if saved else "It is off already."
 
     def _is_meaningless(self, word: str) -> bool:
         if word == "reset":
@@ -223,15 +238,19 @@ async def converse(paths: Paths, word: str, given: dict[str, Any]) -> tuple[Stre
 
     Raises:
         NotRunning: none answers.
+        BadInput: it is too long to be asked.
     """
+    if len(json.dumps(given)) > LINE_LIMIT - 1024:
+        raise BadInput(word, "that is too long for one request", "write it into a file, and put that")
     try:
         place = json.loads(paths.control.read_text(encoding="utf-8"))
+        said = {"token": place["token"], "do": word, "with": given}
         reader, writer = await asyncio.wait_for(
             asyncio.open_connection("127.0.0.1", int(place["port"]), limit=8 * 2**20), TIMEOUT_S
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NotRunning(str(paths.base)) from error
-    await _write(writer, {"token": place["token"], "do": word, "with": given})
+    await _write(writer, said)
     return reader, writer
 
 

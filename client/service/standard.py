@@ -13,19 +13,33 @@ _STEERING: Final = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\u20
 class Output:
     """Passes bytes of a guest on: unchanged to a pipe or a file, to a terminal without what could steer it."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | None) -> None:
+        """Args: stream: None when this program was started without one; all is dropped then."""
         self._stream = stream
-        self._is_terminal = stream.isatty()
+        self._is_terminal = stream is not None and stream.isatty()
+        #: whether anything was written
+        self.used = False
         # A piece may end within a character.
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def write(self, data: bytes) -> None:
-        """Write at once. Raises BrokenPipeError."""
+        """Write at once. Raises BrokenPipeError, and OSError for a full disk."""
+        self.used = self.used or bool(data)
+        if self._stream is None:
+            return
         if self._is_terminal:
             self._stream.write(_STEERING.sub("\ufffd", self._decoder.decode(data)))
         else:
             self._stream.buffer.write(data)
         self._stream.flush()
+
+
+def silence(stream: TextIO | None) -> None:
+    """Have a stream that cannot be written any more swallow its rest, or Python complains of it at its end."""
+    if stream is not None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 class StandardInput:

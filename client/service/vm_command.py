@@ -1,22 +1,31 @@
-"""`main.py vm`: the virtual machine from the command line: its states, commands in it, files, messages, its console."""
+"""`main.py vm`: the virtual machine from the command line: its states, commands in it, files, messages, its console.
+
+The exit code is that of the command that was run; of all else 0, or LOST for whatever was not done.
+"""
 
 import argparse
 import asyncio
 import base64
 import contextlib
 import json
+import math
+import re
 import signal
 import sys
 import time
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any, Final, NoReturn, TextIO
 
-from client.errors import BadInput
+from client.errors import BadInput, ClientError
+from client.guest.commands import Order
+from client.guest.files import check_guest_path, check_source, place_for
+from client.guest.mailbox import check_letter
+from client.messages import sentence
 from client.paths import Paths, default_base
 from client.service.control import ask, converse
-from client.service.standard import Output, StandardInput
+from client.service.standard import Output, StandardInput, silence
 from client.service.vm_desk import MOST_UNTAKEN
 
 DEFAULT_VM: Final = "work-1"
@@ -35,21 +44,39 @@ HELP: Final = {
     "resume": "let a held one go on",
     "save": "write its state to disk and end it",
     "reset": "as by the reset button: its guest boots afresh",
-    "poweroff": "let its job save itself, then end it without saving its state",
+    "poweroff": "end it at once, but for a moment in which its job may save itself; a saved state goes too",
+}
+_PLACES: Final = {
+    "local": "a file of this computer; get: or a folder",
+    "path": "absolute, in the virtual machine; put: a folder if it ends with /",
 }
 _CHUNK_BYTES: Final = 16 * 1024
 #: progress is shown for what takes longer
 _SHOW_AFTER_S: Final = 1.0
 LOST: Final = 125
+#: ends this program, not the command: 128 and its number is the exit code
+_ENDINGS: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 def main(argv: list[str]) -> int:
-    """Do one word; the exit code is 0, 1 when it was refused, or that of the command that was run.
+    """Do one word; the exit code is 0, LOST when it was not done, or that of the command that was run."""
+    try:
+        code = _main(argv)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except ClientError as error:
+        said = sentence(error)
+        _complain(f"{said.text} {said.doing}")
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        silence(sys.stdout)
+        _complain(f"What was to be said cannot be written: {error.strerror or error}.")
+    return LOST
 
-    Raises:
-        NotRunning: there is no instance.
-        BadInput: a word that does not fit.
-    """
+
+def _main(argv: list[str]) -> int:
     words, command = _split(argv)
     given = _parser().parse_args(words)
     paths = Paths(given.basedir)
@@ -57,19 +84,24 @@ def main(argv: list[str]) -> int:
         case "list":
             return asyncio.run(_list(paths, given.json))
         case "exec":
+            if not command and given.vm != DEFAULT_VM:
+                remedy = f"write vm exec -- {given.vm}, if that is the command"
+                raise BadInput("vm exec", "the command has to stand after --", remedy)
             if not command:
                 raise BadInput("vm exec", "no command was given", "write it after --, as in vm exec -- ls /")
-            return asyncio.run(_Run(paths).run(_exec_of(given, command)))
-        case "result":
-            return asyncio.run(_Run(paths, "vm result").run({"id": given.id}))
+            return _Run(paths).to_end(_exec_of(given, command))
+        case "result" | "results":
+            name = getattr(given, "id", None)
+            return _Run(paths, "vm result" if name else "vm results").to_end({"id": name})
         case "put" | "get":
-            return asyncio.run(_Run(paths, f"vm {given.word}").run(_copy_of(given)))
+            return _Run(paths, f"vm {given.word}").to_end(_copy_of(given))
         case "console":
-            return asyncio.run(_Run(paths, "vm console").run({"vm": given.vm, "follow": given.follow}))
+            return _Run(paths, "vm console").to_end({"vm": given.vm, "follow": given.follow})
         case "send":
-            return asyncio.run(_Run(paths, "vm send").run({"topic": given.topic, "text": given.text}))
+            check_letter(given.topic, given.text)
+            return _Run(paths, "vm send").to_end({"topic": given.topic, "text": given.text})
         case "messages":
-            return asyncio.run(_Run(paths, "vm messages").run({"after": given.after, "follow": given.follow}))
+            return _Run(paths, "vm messages").to_end({"after": given.after, "follow": given.follow})
     return asyncio.run(_verb(paths, given.word, given.vm))
 
 
@@ -78,10 +110,30 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
     return argv[:place], argv[place + 1 :]
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """As argparse has it, but with the exit code of all that was not done: a command's own may be 2."""
+        self.print_usage(sys.stderr)
+        self.exit(LOST, f"{self.prog}: {message}\n")
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if math.isfinite(seconds := float(text)):
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+
+
+def _natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not zero or a whole number above it")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = _Parser(add_help=False)
     shared.add_argument("--basedir", type=Path, default=default_base())
-    parser = argparse.ArgumentParser(prog="main.py vm", description="Handle a virtual machine of a running instance.")
+    parser = _Parser(prog="main.py vm", description="Handle a virtual machine of a running instance.")
     words = parser.add_subparsers(dest="word", required=True, metavar="WORD")
 
     def word(name: str, told: str) -> argparse.ArgumentParser:
@@ -93,33 +145,36 @@ def _parser() -> argparse.ArgumentParser:
     run = word("exec", "run a command in it: vm exec [VM] -- COMMAND ...")
     run.add_argument("vm", nargs="?", default=DEFAULT_VM)
     run.add_argument("--root", action="store_true", help="as the guest's root, with its network")
-    run.add_argument("--timeout", type=float, default=0, metavar="S", help="end it after so many seconds")
-    run.add_argument("--memory", type=int, default=0, metavar="MIB", help="most memory of each of its processes")
+    run.add_argument("--timeout", type=_seconds, default=0, metavar="S", help="end it after so many; 0: none")
+    run.add_argument("--memory", type=int, default=0, metavar="MIB", help="most of each of its processes; 0: no limit")
     run.add_argument("--cwd", default="/", help="the folder that it starts in")
-    word("result", "how a command ended that nobody waited for").add_argument("id")
-    for name, told, first, second in (
-        ("put", "copy a file into it", "local", "path"),
-        ("get", "copy a file out of it", "path", "local"),
+    result = word("result", "what a command said, and how it ended, after you went away; without a name: all of them")
+    result.add_argument("id", nargs="?", metavar="NAME")
+    word("results", "list the commands and copies that run, or ended without anybody who waited")
+    for name, told, places in (
+        ("put", "copy a file into it", ("local", "path")),
+        ("get", "copy a file out of it", ("path", "local")),
     ):
         copy = word(name, told)
-        copy.add_argument(first)
-        copy.add_argument(second)
+        for place in places:
+            copy.add_argument(place, help=_PLACES[place])
         copy.add_argument("--vm", default=DEFAULT_VM)
+        if name == "get":
+            copy.add_argument("--force", action="store_true", help="replace a file of this computer that is there")
     console = word("console", "what it printed on its console")
     console.add_argument("vm", nargs="?", default=DEFAULT_VM)
     console.add_argument("--follow", action="store_true", help="go on until Ctrl-C")
     send = word("send", "send a message to programs in it")
-    send.add_argument("topic")
-    send.add_argument("text")
+    send.add_argument("topic", help="programs in it listen for topics; at most 62 characters")
+    send.add_argument("text", help="at most 2000 characters")
     messages = word("messages", "messages of programs in it, as JSON lines")
-    messages.add_argument("--after", type=int, default=0, metavar="NUMBER")
+    messages.add_argument("--after", type=_natural, default=0, metavar="NUMBER", help="only those with a higher number")
     messages.add_argument("--follow", action="store_true", help="go on until Ctrl-C")
     return parser
 
 
 def _exec_of(given: argparse.Namespace, command: list[str]) -> dict[str, Any]:
-    if given.timeout < 0 or given.memory < 0:
-        raise BadInput("vm exec", "a limit below zero makes no sense", "leave it out for no limit")
+    Order(tuple(command), given.root, given.cwd, given.timeout, given.memory).check()
     return {
         "vm": given.vm,
         "argv": command,
@@ -127,7 +182,7 @@ def _exec_of(given: argparse.Namespace, command: list[str]) -> dict[str, Any]:
         "cwd": given.cwd,
         "timeout_s": given.timeout,
         "memory_mib": given.memory,
-        "input": not sys.stdin.isatty(),
+        "input": sys.stdin is not None and not sys.stdin.isatty(),
     }
 
 
@@ -137,7 +192,13 @@ def _copy_of(given: argparse.Namespace) -> dict[str, Any]:
         path += local.name
     if given.word == "get" and local.is_dir():
         local /= PurePosixPath(path).name
-    return {"vm": given.vm, "local": str(local), "path": path}
+    check_guest_path(path)
+    # Looked at here too: what /dev/stdout and the like mean, only this process knows.
+    if given.word == "put":
+        check_source(local)
+        return {"vm": given.vm, "local": str(local.resolve()), "path": path}
+    place = place_for(local, replace=given.force)
+    return {"vm": given.vm, "local": str(place), "path": path, "force": given.force}
 
 
 async def _list(paths: Paths, as_json: bool) -> int:
@@ -159,8 +220,8 @@ async def _verb(paths: Paths, word: str, vm_id: str) -> int:
         raise BadInput(vm_id, "there is no such virtual machine", "main.py vm list shows them")
     asked, said = VERBS[word]
     reply = await ask(paths, asked)
-    print(said if reply["ok"] else f"{reply['text']} {reply.get('doing', '')}", file=sys.stdout)
-    return 0 if reply["ok"] else 1
+    print((reply.get("note") or said) if reply["ok"] else f"{reply['text']} {reply.get('doing', '')}", file=sys.stdout)
+    return 0 if reply["ok"] else LOST
 
 
 class _Run:
@@ -171,25 +232,35 @@ class _Run:
         self._word = word
         self._id = ""
         self._interrupted = False
+        self._left = 0
         self._began = time.monotonic()
         self._progress_shown = False
         self._room = asyncio.Semaphore(MOST_UNTAKEN)
         self._outputs = {"stdout": Output(sys.stdout), "stderr": Output(sys.stderr)}
 
-    async def run(self, given: dict[str, Any]) -> int:
+    def to_end(self, given: dict[str, Any]) -> int:
         """Have it done; returns the exit code."""
+        try:
+            return asyncio.run(self._run(given))
+        except asyncio.CancelledError:
+            self._tell_name()
+            return 128 + self._left
+
+    async def _run(self, given: dict[str, Any]) -> int:
         reader, writer = await converse(self._paths, self._word, given)
         giving = asyncio.create_task(self._give(writer)) if given.get("input") else None
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(signal.SIGINT, self._interrupt, writer, task)
+            for number in _ENDINGS:
+                loop.add_signal_handler(number, self._leave, number, task)
         try:
             async for said in _lines(reader):
                 code = self._take(said)
                 if code is not None:
                     return code
-        except BrokenPipeError:
-            # Who read our output went away; the command would write for nobody.
+        except OSError:
+            # Who read our output went away, or it has no room; the command would write for nobody.
             await _send(writer, {"kill": True})
             raise
         finally:
@@ -204,8 +275,19 @@ class _Run:
         if self._word == "vm exec" and not self._interrupted:
             self._interrupted = True
             writer.write(b'{"kill": true}\n')
-        elif task is not None:
+            _complain("Ending it in the guest ...")
+        else:
+            self._leave(signal.SIGINT, task)
+
+    def _leave(self, number: int, task: "asyncio.Task[int] | None") -> None:
+        self._left = number
+        if task is not None:
             task.cancel()
+
+    def _tell_name(self) -> None:
+        if self._id and self._word == "vm exec":
+            how = "is being ended" if self._interrupted else "goes on"
+            _complain(f"The command {how}; what becomes of it: main.py vm result {self._id}")
 
     async def _give(self, writer: StreamWriter) -> None:
         """Standard input to the command, until it ends, and no faster than it is taken."""
@@ -218,8 +300,9 @@ class _Run:
 
     def _take(self, said: dict[str, Any]) -> int | None:
         if said.get("ok") is False:
+            self._end_progress()
             _complain(f"{said['text']} {said.get('doing', '')}".strip())
-            return 1
+            return LOST
         self._id = str(said.get("id", self._id))
         for name, out in self._outputs.items():
             if name in said:
@@ -229,7 +312,9 @@ class _Run:
         if "note" in said:
             _complain(said["note"])
         if "text" in said:
-            self._outputs["stdout"].write(str(said["text"]).encode("utf-8", "replace"))
+            # A console ends its lines with as many returns as went through it.
+            text = re.sub("\r+\n", "\n", str(said["text"]))
+            self._outputs["stdout"].write(text.encode("utf-8", "replace"))
         if "message" in said:
             print(json.dumps(said["message"]), flush=True)
         if "progress" in said:
@@ -237,8 +322,9 @@ class _Run:
         return self._ended(said["done"]) if "done" in said else None
 
     def _ended(self, done: dict[str, Any]) -> int:
-        if self._progress_shown:
-            print(file=sys.stderr)
+        self._end_progress()
+        if self._word == "vm exec" and not self._outputs["stdout"].used and _is_terminal(sys.stdin):
+            _complain("Its input was empty: standard input is not passed on from a terminal; pipe it in.")
         if "status" not in done:
             return 0
         cause = str(done.get("cause", ""))
@@ -250,12 +336,18 @@ class _Run:
 
     def _lost(self) -> int:
         _complain("The program that keeps the virtual machine has ended.")
-        if self._id:
-            _complain(f"The command goes on; when all runs again: main.py vm result {self._id}")
+        if self._id and self._word != "vm result":
+            what = "command" if self._word == "vm exec" else "copying"
+            _complain(f"The {what} goes on when all runs again; how it ended: main.py vm result {self._id}")
         return LOST
 
+    def _end_progress(self) -> None:
+        if self._progress_shown:
+            self._progress_shown = False
+            print(file=sys.stderr)
+
     def _show_progress(self, done: int, total: int) -> None:
-        if sys.stderr.isatty() and time.monotonic() - self._began > _SHOW_AFTER_S:
+        if _is_terminal(sys.stderr) and time.monotonic() - self._began > _SHOW_AFTER_S:
             self._progress_shown = True
             print(f"\r{done / 1e6:.1f} of {total / 1e6:.1f} MB", end="", file=sys.stderr, flush=True)
 
@@ -270,6 +362,10 @@ async def _lines(reader: StreamReader) -> AsyncIterator[dict[str, Any]]:
     with contextlib.suppress(ConnectionError):
         while line := await reader.readline():
             yield json.loads(line)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
 
 
 def _complain(text: str) -> None:

@@ -13,7 +13,7 @@ A connection that ends before `done`: a command goes on and its result is kept; 
 import asyncio
 import base64
 import json
-import time
+import shlex
 from asyncio import StreamReader
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -83,6 +83,8 @@ class VmDesk:
             match word:
                 case "exec":
                     await self._exec(machine, vm_id, given, reader, send)
+                case "results":
+                    await _results(machine.errands, send)
                 case "result":
                     await _result(machine.errands, str(given.get("id", "")), send)
                 case "put" | "get":
@@ -91,6 +93,7 @@ class VmDesk:
                     await _console(machine, bool(given.get("follow")), reader, send)
                 case "send":
                     machine.errands.mailbox.send(str(given["topic"]), str(given["text"]))
+                    await self._note_kept(vm_id, send)
                     await send({"done": {}})
                 case "messages":
                     await _messages(
@@ -130,25 +133,28 @@ class VmDesk:
     ) -> None:
         self._see_ready(vm_id)
         local, path = Path(str(given["local"])), str(given["path"])
-        said_at = 0.0
-        news: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        news: dict[str, Any] = {}
+
+        def begin(transfer_id: str) -> None:
+            news.update(ok=True, id=transfer_id)
 
         def show(done: int, total: int) -> None:
-            nonlocal said_at
-            now = time.monotonic()
-            if now - said_at >= _PROGRESS_INTERVAL_S:
-                said_at = now
-                news.put_nowait({"progress": [done, total]})
+            news["progress"] = [done, total]
 
-        files = machine.errands.files
-        moving = asyncio.create_task(files.put(local, path, show) if word == "put" else files.get(path, local, show))
+        files, replace = machine.errands.files, bool(given.get("force"))
+        moving = asyncio.create_task(
+            files.put(local, path, show, on_begin=begin)
+            if word == "put"
+            else files.get(path, local, show, replace=replace, on_begin=begin)
+        )
         hanging_up = asyncio.create_task(reader.read(1))
         noting = asyncio.create_task(self._note_waits(vm_id, machine, send))
         try:
             while not moving.done() and not hanging_up.done():
                 await asyncio.wait([moving, hanging_up], timeout=_PROGRESS_INTERVAL_S)
-                while not news.empty():
-                    await send(news.get_nowait())
+                # The last word again and again: the asker shows none before it has taken a while.
+                if news:
+                    await send(news)
             if moving.done():
                 await send({"done": asdict(moving.result())})
         finally:
@@ -170,8 +176,18 @@ class VmDesk:
         """Refuse what nothing would ever do; what only has to wait is taken."""
         view = self._view(vm_id)
         state = view.state if view is not None else VmState.ABSENT
-        if state in _DOWN and self._board.facts.activity in {Activity.STOPPED, Activity.BLOCKED}:
+        activity = self._board.facts.activity
+        if state is VmState.SAVING and activity is Activity.STOPPING:
+            raise GuestNotReady(vm_id, "being saved")
+        if activity is Activity.STOPPING:
+            raise GuestNotReady(vm_id, "being stopped")
+        if state in _DOWN and activity in {Activity.STOPPED, Activity.BLOCKED}:
             raise GuestNotReady(vm_id, "saved" if state is VmState.SAVED else "off")
+
+    async def _note_kept(self, vm_id: str, send: Send) -> None:
+        view = self._view(vm_id)
+        if view is None or view.state not in {VmState.STARTING, VmState.RUNNING}:
+            await send({"note": f"{vm_id} does not run now; the message is kept until it does."})
 
     async def _note_waits(self, vm_id: str, machine: Machine, send: Send) -> None:
         """Say why nothing happens, once for each reason, until the guest speaks and runs."""
@@ -236,15 +252,40 @@ async def _pass_on(command: Command, hearing: "asyncio.Task[None]", send: Send) 
 
 async def _result(errands: Errands, errand_id: str, send: Send) -> None:
     entry = errands.ledger.result(errand_id)
-    if entry is None or entry.kind != "exec":
+    if entry is None:
         raise NoSuchErrand(errand_id)
     await send({"ok": True, "id": errand_id})
     if entry.outcome is None:
         await send({"note": "It has not ended yet."})
+    if entry.kind != "exec":
+        await _copy_result(entry, send)
+        return
     await _send_kept(errands, entry, send)
     if entry.marks.get("cut"):
         await send({"note": "It said more than is kept; this is the beginning."})
     await send({"done": {**(entry.outcome or {}), "status": _status_of(entry)}})
+
+
+async def _copy_result(entry: Entry, send: Send) -> None:
+    outcome = entry.outcome
+    if outcome is not None:
+        await send({"note": outcome["text"] if "text" in outcome else f"{_words_of(entry)}: it has arrived whole."})
+    await send({"done": {"status": 0 if outcome is not None and "text" not in outcome else 125}})
+
+
+async def _results(errands: Errands, send: Send) -> None:
+    for entry in errands.ledger.entries():
+        how = "open" if entry.outcome is None else str(_status_of(entry))
+        await send({"text": f"{entry.errand_id}  {entry.asked_at:%Y-%m-%d %H:%M}Z  {how:4}  {_words_of(entry)}\n"})
+    await send({"done": {}})
+
+
+def _words_of(entry: Entry) -> str:
+    wants = entry.wants
+    if entry.kind == "exec":
+        return shlex.join(str(one) for one in wants.get("argv", ()))[:120]
+    places = [str(wants.get("local")), str(wants.get("path"))]
+    return " ".join([entry.kind, *(places if entry.kind == "put" else reversed(places))])
 
 
 async def _send_kept(errands: Errands, entry: Entry, send: Send) -> None:
@@ -257,7 +298,11 @@ async def _send_kept(errands: Errands, entry: Entry, send: Send) -> None:
 def _status_of(entry: Entry) -> int:
     from client.guest.commands import Ended
 
-    return Ended(**entry.outcome).status if entry.outcome is not None else 125
+    if entry.outcome is None:
+        return 125
+    if entry.kind != "exec":
+        return 125 if "text" in entry.outcome else 0
+    return Ended(**entry.outcome).status
 
 
 async def _console(machine: Machine, follow: bool, reader: StreamReader, send: Send) -> None:

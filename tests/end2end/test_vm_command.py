@@ -97,5 +97,5 @@ def _both(client: Client, *words: str) -> str:
 def _refusal(client: Client, *words: str) -> str:
     process = begin(client, *words)
     err = process.communicate(timeout=30)[1]
-    assert process.returncode == 1
+    assert process.returncode == 125
     return err

@@ -76,8 +76,8 @@ async def test_the_states_of_the_machine(tmp_path: Path) -> None:
         ((listed),) = json.loads((await vm(rig, "list", "--json"))[1])
         assert (listed["vm_id"], listed["state"]) == ("work-1", "defined")
         code, out, _ = await vm(rig, "reset")
-        assert (code, b"nothing to reset" in out) == (1, True)
-        assert (await vm(rig, "start", "other"))[0] == 2
+        assert (code, b"nothing to reset" in out) == (125, True)
+        assert (await vm(rig, "start", "other"))[0] == 125
 
 
 async def test_reset(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ async def test_a_command_with_input_output_and_exit_code(tmp_path: Path) -> None
         assert (code, "time limit" in err) == (124, True)
         code, _, err = await vm(rig, "exec", "--", "/no/such")
         assert (code, "/no/such" in err) == (127, True)
-        assert (await vm(rig, "exec"))[0] == 2
+        assert (await vm(rig, "exec"))[0] == 125
 
 
 async def test_input_from_a_file_and_nobody_who_reads(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ async def test_an_asker_that_is_killed_finds_the_result_later(tmp_path: Path) ->
                 break
             await asyncio.sleep(0.1)
         assert (code, out) == (3, b"after\n")
-        assert (await vm(rig, "result", "nonsense"))[0] == 1
+        assert (await vm(rig, "result", "nonsense"))[0] == 125
 
 
 async def test_files_both_ways(tmp_path: Path) -> None:
@@ -168,16 +168,16 @@ async def test_files_both_ways(tmp_path: Path) -> None:
         assert (await vm(rig, "get", f"{tmp_path}/guest/local", str(tmp_path / "back")))[0] == 0
         assert (tmp_path / "back").read_bytes() == data
         code, _, err = await vm(rig, "put", str(tmp_path / "missing"), "/tmp/x")
-        assert (code, "no such file" in err) == (1, True)
+        assert (code, "no such file" in err) == (125, True)
         code, _, err = await vm(rig, "get", "/no/such/file", str(tmp_path / "x"))
-        assert (code, "No such file" in err) == (1, True)
+        assert (code, "No such file" in err) == (125, True)
         assert not (tmp_path / "x").exists()
 
 
 async def test_what_nothing_would_do_is_refused_and_what_waits_says_so(tmp_path: Path) -> None:
     async with instance(tmp_path) as (rig, core):
         code, _, err = await vm(rig, "exec", "--", "true")
-        assert (code, "Start it first" in err) == (1, True)
+        assert (code, "Start it first" in err) == (125, True)
         await up(rig, core)
         await vm(rig, "exec", "--", "true")
         await vm(rig, "pause")

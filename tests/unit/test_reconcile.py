@@ -33,6 +33,7 @@ EFFECT = {
     Step.RESUME: VmState.RUNNING,
     Step.SAVE: VmState.SAVED,
     Step.SHUT_DOWN: VmState.DEFINED,
+    Step.PULL_PLUG: VmState.DEFINED,
     Step.POWER_OFF: VmState.DEFINED,
     Step.RESET: VmState.RUNNING,
     Step.FRESH_BOOT: VmState.DEFINED,
@@ -42,6 +43,7 @@ REACHED = {
     Want.HOLD: {VmState.PAUSED, VmState.ABSENT, VmState.DEFINED, VmState.SAVED, VmState.FAILED},
     Want.SAVED: {VmState.ABSENT, VmState.DEFINED, VmState.SAVED, VmState.FAILED},
     Want.OFF: {VmState.ABSENT, VmState.DEFINED, VmState.SAVED, VmState.FAILED},
+    Want.POWERED_OFF: {VmState.ABSENT, VmState.DEFINED, VmState.FAILED},
 }
 RESTING = st.sampled_from([s for s in VmState if s not in {VmState.SAVING, VmState.UNKNOWN}])
 
@@ -66,7 +68,7 @@ def test_every_wish_is_reached_in_a_few_steps(
             continue
         seen = replace(seen, state=EFFECT[step], executes=EFFECT[step] in UP)
     assert seen.state in REACHED[want] | ({VmState.STARTING} if want is Want.RUN else set())
-    assert settled(want, seen.state, seen.executes) is (want in {Want.SAVED, Want.OFF})
+    assert settled(want, seen.state, seen.executes) is (want in {Want.SAVED, Want.OFF, Want.POWERED_OFF})
 
 
 @given(st.sampled_from(Want))
@@ -76,7 +78,7 @@ def test_nothing_is_done_to_a_vm_that_saves_or_is_not_understood(want: Want) -> 
 
 
 @pytest.mark.parametrize("state", [VmState.FAILED, VmState.UNKNOWN])
-@pytest.mark.parametrize("want", [Want.SAVED, Want.OFF])
+@pytest.mark.parametrize("want", [Want.SAVED, Want.OFF, Want.POWERED_OFF])
 def test_nothing_goes_on_executing_when_nothing_should(want: Want, state: VmState) -> None:
     assert not settled(want, state, executes=True)
     assert next_step(want, Observed(state, executes=True)) is Step.POWER_OFF
@@ -126,7 +128,7 @@ def test_stop_after_start_wants_the_state_saved() -> None:
 
 def test_power_off_wants_it_off_until_it_is_wanted_again() -> None:
     intent = obey(obey(Intent(), Start()), PowerOff())
-    assert wanted(intent).want is Want.OFF
+    assert wanted(intent).want is Want.POWERED_OFF
     assert wanted(obey(intent, Start())).want is Want.RUN
     assert wanted(obey(intent, Stop())).want is Want.SAVED
 

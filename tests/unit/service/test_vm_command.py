@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from client.errors import BadInput, NotRunning
 from client.service.standard import Output, StandardInput
-from client.service.vm_command import VERBS, _copy_of, _exec_of, _parser, _split, main
+from client.service.vm_command import LOST, VERBS, _copy_of, _exec_of, _parser, _split, main
 from client.service.vm_desk import new_part
 
 
@@ -23,27 +22,61 @@ def test_what_follows_the_dashes_is_the_command_whatever_it_is() -> None:
     assert (given["vm"], given["root"], given["argv"]) == ("other", True, ["ls", "--", "--root"])
 
 
-def test_a_folder_keeps_the_name_of_the_file(tmp_path: Path) -> None:
+def test_a_folder_keeps_the_name_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_bytes(b"data")
     put = copied("put", str(tmp_path / "file"), "/scratch/")
     assert (put["local"], put["path"], put["vm"]) == (str(tmp_path / "file"), "/scratch/file", "work-1")
-    assert copied("get", "/a/file", str(tmp_path))["local"] == str(tmp_path / "file")
+    assert copied("get", "/a/other", str(tmp_path))["local"] == str(tmp_path / "other")
     assert copied("get", "/a/file", str(tmp_path / "new"))["local"] == str(tmp_path / "new")
-    local = copied("put", "file", "/x")["local"]
-    assert Path(str(local)) == Path.cwd() / "file"
+    monkeypatch.chdir(tmp_path)
+    assert copied("put", "file", "/x")["local"] == str(tmp_path / "file")
+    (tmp_path / "link").symlink_to("file")
+    assert copied("get", "--force", "/x", "link")["local"] == str(tmp_path / "file")
+
+
+LONG = "x" * 100_000
 
 
 @pytest.mark.parametrize(
-    "words", [["exec"], ["exec", "--"], ["exec", "--timeout", "-1", "--", "ls"], ["start", "another"]], ids=" ".join
+    ("words", "wanted"),
+    [
+        (["exec"], "no command was given"),
+        (["exec", "--"], "no command was given"),
+        (["exec", "ls"], "write vm exec -- ls"),
+        (["exec", "--timeout", "-1", "--", "ls"], "such a limit makes no sense"),
+        (["exec", "--", "sh", "-c", LONG], "longer than 12288 bytes"),
+        (["send", "t", LONG], "longer than 2000 characters"),
+        (["send", LONG, "text"], "its topic is longer than 62 characters"),
+        (["put", "/etc/passwd", "/" + LONG], "no absolute path in the guest"),
+        (["put", "/dev/null", "/x"], "a device or a pipe, not a file"),
+        (["put", "/etc", "/x"], "this is a folder, not a file"),
+        (["get", "/x", "/dev/null"], "never replaced"),
+        (["get", "/x", "/etc/passwd"], "is there already"),
+        (["get", "/x", "/no/such/folder/file"], "there is no such folder"),
+        (["start", "another"], "no such virtual machine"),
+    ],
+    ids=lambda given: " ".join(given)[:30] if isinstance(given, list) else "",
 )
-def test_words_that_do_not_fit(tmp_path: Path, words: list[str]) -> None:
-    with pytest.raises(BadInput):
-        main([words[0], "--basedir", str(tmp_path), *words[1:]])
+def test_words_that_do_not_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], wanted: str
+) -> None:
+    assert main([words[0], "--basedir", str(tmp_path), *words[1:]]) == LOST
+    assert wanted in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("word", [*VERBS, "list", "console", "messages"])
-def test_all_say_that_nothing_runs(tmp_path: Path, word: str) -> None:
-    with pytest.raises(NotRunning):
-        main([word, "--basedir", str(tmp_path)])
+def test_all_say_that_nothing_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str], word: str) -> None:
+    assert main([word, "--basedir", str(tmp_path)]) == LOST
+    assert "does not run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["exec", "--timeout", "nan", "--", "ls"], ["messages", "--after", "-1"], ["dance"]], ids=" ".join
+)
+def test_what_is_no_number_or_no_word_is_a_failure_of_ours(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == LOST
 
 
 @pytest.mark.parametrize(
