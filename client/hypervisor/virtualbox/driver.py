@@ -91,7 +91,7 @@ class VirtualBoxDriver:
         self._machines: dict[str, Machine] = {}
         self._callbacks: list[Callable[[str], None]] = []
         self._is_swept = False
-        self.snapshots = VirtualBoxSnapshots(self._verb)
+        self.snapshots = VirtualBoxSnapshots(self._verb, self._adapt)
         self.live = VirtualBoxLive(self._verb)
         self.exchange = VirtualBoxExchange(self._verb)
 
@@ -329,6 +329,9 @@ class VirtualBoxDriver:
             raise
         if machine.uuid != uuid:
             machine.folder.write_record(note=_MADE_ANEW)
+
+    async def _adapt(self, machine: Machine, before: VmSpec, spec: VmSpec) -> None:
+        await self._maker(await self._prospect.installation()).make(machine, before, spec)
 
     async def _restart(self, machine: Machine) -> None:
         """A reset by another process: after it the BIOS of one that was restored can wait for ever."""

@@ -4,7 +4,7 @@ Source: VirtualBox's settings files since 4.0: `Machine` with uuid, name, stateF
 `HardDisk`; `Snapshot` with uuid, name, stateFile, nested from the oldest to the newest.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from xml.etree import ElementTree
 
 #: Larger ones are none of ours.
@@ -13,11 +13,12 @@ _MOST_CHARS = 4 << 20
 
 @dataclass(frozen=True)
 class KeptSnapshot:
-    """A point of the VM's life, as its settings have it."""
+    """A point of the VM's life, as its settings have it. taken_at: ISO 8601, UTC, whole seconds; may be empty."""
 
     uuid: str
     name: str
     has_memory: bool
+    taken_at: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,12 @@ def parse_settings(text: str) -> Settings:
         has_state=bool(machine.get("stateFile")),
         aborted=machine.get("aborted") == "true",
         snapshots=tuple(
-            KeptSnapshot(one.get("uuid", "").strip("{}"), one.get("name", ""), bool(one.get("stateFile")))
+            KeptSnapshot(
+                one.get("uuid", "").strip("{}"),
+                one.get("name", ""),
+                bool(one.get("stateFile")),
+                one.get("timeStamp", ""),
+            )
             for one in machine.iter()
             if _word(one) == "Snapshot"
         ),

@@ -2,22 +2,35 @@
 
 VirtualBox keeps a tree; ours are names. A point whose branch is needed by two others cannot be deleted: it gets a
 hidden name instead, and is deleted later, when that has become possible.
+
+A point brings its settings along. What a VM may reach, and what it is made of, is for its present spec to say, so after
+a restore it is made to fit that again; of a point that was another machine the memory is of no use then.
 """
 
+import contextlib
+import json
 import re
 import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
+from client import log
 from client.errors import BadInput
-from client.hypervisor.errors import InvalidVmState, NoSuchSnapshot, SaveFailed
+from client.hypervisor.driver import VmSpec
+from client.hypervisor.errors import HypervisorError, InvalidVmState, NoSuchSnapshot
+from client.hypervisor.spec_file import build_spec_text, parse_spec, without_targets
+from client.hypervisor.virtualbox import live
+from client.hypervisor.virtualbox.folder import Ledger
 from client.hypervisor.virtualbox.machine import ONLINE, Machine, Verb
 from client.hypervisor.virtualbox.problems import (
     MediumInUse,
+    StateNotSaved,
     VirtualBoxDiskFull,
     VirtualBoxFailed,
     WrongState,
 )
-from client.hypervisor.virtualbox.save import disk_full
+from client.hypervisor.virtualbox.save import named_save_error
 from client.hypervisor.virtualbox.settings_file import KeptSnapshot
 from client.snapshot import VmState
 
@@ -25,6 +38,12 @@ SNAPSHOT_LIMIT_S: Final = 300.0
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 #: No name of ours begins so.
 _HIDDEN: Final = "."
+#: In the VM's folder: a point's UUID -> what the VM was then.
+_WERE: Final = "points.json"
+#: Makes a VM that is as the first spec says what the second one says.
+Adapt = Callable[[Machine, VmSpec, VmSpec], Awaitable[None]]
+
+_log = log.logger("hypervisor")
 
 
 class VirtualBoxSnapshots:
@@ -32,10 +51,12 @@ class VirtualBoxSnapshots:
 
     Args:
         verb: locks a VM by its id.
+        adapt: makes a VM that does not run another one.
     """
 
-    def __init__(self, verb: Verb) -> None:
+    def __init__(self, verb: Verb, adapt: Adapt) -> None:
         self._verb = verb
+        self._adapt = adapt
 
     async def take(self, vm_id: str, name: str) -> None:
         """Keep a point; see `Snapshots.take`."""
@@ -46,21 +67,33 @@ class VirtualBoxSnapshots:
                 raise InvalidVmState(vm_id, "take a snapshot of", state)
             before = [one for one in _kept(machine) if one.name == name]
             await _long(machine, "snapshot", machine.uuid, "take", name, state=state)
+            _note(machine, name)
             for one in before:
-                await self._forget(machine, one, state)
+                try:
+                    await self._forget(machine, one, state)
+                except HypervisorError as error:
+                    # The later one of two counts.
+                    _log.warning("A former point %s of %s stays: %s", name, vm_id, error)
 
     async def restore(self, vm_id: str, name: str) -> None:
         """Bring it back to a point; see `Snapshots.restore`."""
         _check(name)
         async with self._verb(vm_id) as machine:
-            point = next((one for one in _kept(machine) if one.name == name), None)
+            point = _latest(machine, name)
             if point is None:
                 raise NoSuchSnapshot(vm_id, name)
-            state = await machine.state()
-            if state in ONLINE:
+            state, spec = await machine.state(), machine.folder.spec()
+            if state in ONLINE or spec is None:
                 raise InvalidVmState(vm_id, "restore a snapshot of", state)
+            # Each start puts the cable as it is written down, should this client be killed now.
+            connected = machine.folder.record().network
+            connected = spec.network if connected is None else connected
+            machine.folder.write_record(network=connected)
             await machine.change("snapshot", machine.uuid, "restore", point.uuid, timeout_s=SNAPSHOT_LIMIT_S)
             machine.assume(VmState.SAVED if point.has_memory else VmState.DEFINED)
+            await self._fit(machine, point, spec)
+            machine.folder.write_record(network=connected)
+            await live.before_start(machine)
 
     async def delete(self, vm_id: str, name: str) -> None:
         """Forget a point; see `Snapshots.delete`."""
@@ -77,11 +110,23 @@ class VirtualBoxSnapshots:
     async def names(self, vm_id: str) -> tuple[str, ...]:
         """The points there are; see `Snapshots.names`."""
         async with self._verb(vm_id) as machine:
-            return tuple(one.name for one in _kept(machine) if not one.name.startswith(_HIDDEN))
+            points = sorted(_kept(machine), key=lambda one: one.taken_at)
+            return tuple(dict.fromkeys(one.name for one in points if not one.name.startswith(_HIDDEN)))
+
+    async def _fit(self, machine: Machine, point: KeptSnapshot, spec: VmSpec) -> None:
+        """Make the VM what its spec says, if it was another one at the point."""
+        former, media = _was(machine, point)
+        if former is None or without_targets(replace(former, network=spec.network)) == without_targets(spec):
+            return
+        # Now this is what it is, should this client be killed before it is the other again.
+        machine.folder.write_record(media=media)
+        machine.folder.write_spec(former)
+        await self._adapt(machine, former, spec)
 
     async def _forget(self, machine: Machine, point: KeptSnapshot, state: VmState) -> None:
         try:
             await _long(machine, "snapshot", machine.uuid, "delete", point.uuid, state=state)
+            _were(machine).put(point.uuid, None)
         except (MediumInUse, VirtualBoxFailed, WrongState):
             if not point.name.startswith(_HIDDEN):
                 hidden = f"{_HIDDEN}{uuid.uuid4().hex[:8]}"
@@ -91,15 +136,38 @@ class VirtualBoxSnapshots:
 async def _long(machine: Machine, *words: str, state: VmState) -> None:
     try:
         await machine.change(*words, timeout_s=SNAPSHOT_LIMIT_S)
-    except VirtualBoxDiskFull as error:
+    except (VirtualBoxDiskFull, VirtualBoxFailed, StateNotSaved) as error:
         await machine.ask()
-        raise disk_full(machine) from error
-    except VirtualBoxFailed as error:
-        await machine.ask()
-        if words[2] == "take":
-            raise SaveFailed(machine.vm_id, error.said) from error
+        if words[2] == "take" or isinstance(error, VirtualBoxDiskFull):
+            raise named_save_error(machine, error) from error
         raise
     machine.assume(state)
+
+
+def _latest(machine: Machine, name: str) -> KeptSnapshot | None:
+    """The point of that name; the latest, if a former one could not be deleted."""
+    points = [one for one in _kept(machine) if one.name == name]
+    return max(enumerate(points), key=lambda pair: (pair[1].taken_at, pair[0]))[1] if points else None
+
+
+def _were(machine: Machine) -> Ledger:
+    return Ledger(machine.folder.path / _WERE)
+
+
+def _note(machine: Machine, name: str) -> None:
+    """Write down what the VM is at the point just taken."""
+    point, spec = _latest(machine, name), machine.folder.spec()
+    if point is not None and spec is not None:
+        was = {"spec": build_spec_text(spec), "media": machine.folder.record().media}
+        _were(machine).put(point.uuid, json.dumps(was))
+
+
+def _was(machine: Machine, point: KeptSnapshot) -> tuple[VmSpec | None, dict[str, str]]:
+    """What the VM was at a point, and the files in its drives; None when that is not known."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        was = json.loads(_were(machine).all()[point.uuid])
+        return parse_spec(was["spec"]), {str(role): str(file) for role, file in was["media"].items()}
+    return None, {}
 
 
 def _kept(machine: Machine) -> tuple[KeptSnapshot, ...]:

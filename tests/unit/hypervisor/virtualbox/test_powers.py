@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from client.errors import BadInput, ClientError
+from client.errors import BadInput, ClientError, DiskFull
 from client.hypervisor.driver import Exchange, Route, Snapshots, Traffic, VmSpec
 from client.hypervisor.errors import InvalidVmState, LinkUnavailable, NoSuchSnapshot, RoutePortTaken, SaveFailed
 from client.hypervisor.virtualbox import problems
@@ -203,3 +203,62 @@ async def test_a_redefinition_does_not_need_what_the_vm_had_before(
     media = tuple(replace(one, path=one.path.with_name(f"new-{one.path.name}")) for one in spec.media)
     await driver.define(replace(spec, media=media))
     assert str(tmp_path / "new-system.iso") in box.only().drives.values()
+
+
+async def test_a_point_brings_back_neither_cable_nor_machine(
+    driver: VirtualBoxDriver, spec: VmSpec, box: FakeVirtualBox
+) -> None:
+    points = snapshots(driver)
+    await driver.define(replace(spec, exchange_mib=1, internet=True))
+    await points.take("one", "open")
+    await driver.start("one")
+    await points.take("one", "lives")
+    await driver.power_off("one")
+    before = (dict(box.only().options), dict(box.only().drives))
+    await driver.define(replace(spec, memory_mib=32, network=False))
+    after = (dict(box.only().options), dict(box.only().drives))
+    for name in ("open", "lives"):
+        box.only().options, box.only().drives = dict(before[0]), dict(before[1])
+        await points.restore("one", name)
+        assert (await driver.info("one")).state is VmState.DEFINED, "the memory is another machine's"
+        assert box.only().options == after[0]
+        assert box.only().options["--cableconnected1"] == "off" and box.only().options["--nic1"] == "null"
+        assert box.only().drives == after[1]
+
+
+async def test_a_point_with_memory_gets_the_cable_as_it_is_now(
+    driver: VirtualBoxDriver, spec: VmSpec, box: FakeVirtualBox
+) -> None:
+    assert driver.live is not None
+    points = snapshots(driver)
+    await driver.define(spec)
+    await driver.start("one")
+    await points.take("one", "on")
+    await driver.power_off("one")
+    await driver.live.set_network("one", False)
+    box.only().options["--cableconnected1"] = "on"
+    await points.restore("one", "on")
+    assert (await driver.info("one")).state is VmState.SAVED
+    assert box.only().options["--cableconnected1"] == "off"
+
+
+async def test_of_two_points_of_a_name_the_later_counts(
+    driver: VirtualBoxDriver, spec: VmSpec, box: FakeVirtualBox
+) -> None:
+    points = snapshots(driver)
+    await driver.define(spec)
+    await points.take("one", "p")
+    box.failures["snapshot delete"] = problems.VirtualBoxSilent(("snapshot",), "")
+    await points.take("one", "p")
+    assert await points.names("one") == ("p",) and len(box.only().snapshots) == 2
+    await points.restore("one", "p")
+    assert box.said("snapshot")[-1][2:] == ("restore", box.only().snapshots[-1][0])
+
+
+async def test_a_state_that_is_not_written_is_a_save_that_failed(
+    driver: VirtualBoxDriver, spec: VmSpec, box: FakeVirtualBox
+) -> None:
+    await driver.define(spec)
+    box.failures["snapshot take"] = problems.StateNotSaved("odd")
+    with pytest.raises((SaveFailed, DiskFull)):
+        await snapshots(driver).take("one", "name")
