@@ -14,9 +14,10 @@ import pytest
 
 from client.commands import Start
 from client.core import Core
+from client.errors import BadInput
 from client.service.control import ControlServer
 from client.service.vm_desk import VmDesk
-from client.snapshot import VmState
+from client.snapshot import Activity, VmState
 from tests.helpers.client_core import Rig
 from tests.helpers.errand_play import play_errands
 
@@ -195,3 +196,108 @@ async def test_console_and_messages(tmp_path: Path) -> None:
         assert (await vm(rig, "console"))[0] == 0
         assert (await vm(rig, "send", "topic", "words"))[0] == 0
         assert (await vm(rig, "messages"))[:2] == (0, b"")
+
+
+@pytest.mark.parametrize("words", [["console", "--follow"], ["messages", "--follow"]], ids=" ".join)
+async def test_ctrl_c_is_no_accident(tmp_path: Path, words: list[str]) -> None:
+    async with instance(tmp_path) as (rig, core):
+        await up(rig, core)
+        process = await begin(rig, *words)
+        await asyncio.sleep(1.5)
+        process.send_signal(signal.SIGINT)
+        out, err = await process.communicate()
+        assert (process.returncode, err) == (130, b"")
+        assert b"Traceback" not in out
+
+
+async def test_a_second_ctrl_c_leaves_what_does_not_want_to_end(tmp_path: Path) -> None:
+    async with instance(tmp_path) as (rig, core):
+        await up(rig, core)
+        process = await begin(rig, "exec", "--", "/bin/sh", "-c", "trap '' TERM; echo on; while :; do sleep 1; done")
+        assert process.stdout is not None and process.stderr is not None
+        assert await process.stdout.readline() == b"on\n"
+        process.send_signal(signal.SIGINT)
+        assert b"Ending it in the guest" in await process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
+        assert (process.returncode, b"Traceback" in err) == (130, False)
+        assert b"is being ended; what becomes of it: main.py vm result " in err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+async def test_who_is_sent_away_hears_the_name(tmp_path: Path, number: int, code: int) -> None:
+    async with instance(tmp_path) as (rig, core):
+        await up(rig, core)
+        process = await begin(rig, "exec", "--", "/bin/sh", "-c", "echo on; sleep 1; echo later")
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"on\n"
+        process.send_signal(number)
+        _, err = await process.communicate()
+        assert process.returncode == code
+        name = err.decode().split()[-1]
+        code, out, _ = await vm(rig, "results")
+        assert (code, out.decode().startswith(name), b"sleep 1; echo later" in out) == (0, True, True)
+        assert (await vm(rig, "result"))[1] == out
+
+
+async def test_what_cannot_be_written_or_read(tmp_path: Path) -> None:
+    async with instance(tmp_path) as (rig, core):
+        await up(rig, core)
+        for tail, wanted, text in (
+            ("> /dev/full", 125, "cannot be written: No space left on device."),
+            ("<&-", 0, ""),
+        ):
+            line = f'"{sys.executable}" "{TOP}/main.py" vm exec --basedir "{tmp_path}" -- echo hi {tail}'
+            process = await asyncio.create_subprocess_exec("/bin/sh", "-c", line, stdout=PIPE, stderr=PIPE, cwd=TOP)
+            _, err = await process.communicate()
+            assert (process.returncode, text in err.decode(), b"Traceback" in err) == (wanted, True, False)
+            assert b"Exception ignored" not in err
+
+
+async def test_what_is_there_is_not_replaced_unasked(tmp_path: Path) -> None:
+    (tmp_path / "guest").write_bytes(b"new")
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("file")
+    os.mkfifo(tmp_path / "pipe")
+    async with instance(tmp_path / "base") as (rig, core):
+        await up(rig, core)
+        for force, name, text in (
+            ((), "file", "add --force"),
+            ((), "link", "add --force"),
+            (("--force",), "pipe", "never replaced"),
+        ):
+            code, _, err = await vm(rig, "get", *force, f"{tmp_path}/guest", str(tmp_path / name))
+            assert (code, text in err) == (125, True)
+        assert (tmp_path / "pipe").is_fifo()
+        assert (tmp_path / "file").read_bytes() == b"old"
+        assert (await vm(rig, "get", "--force", f"{tmp_path}/guest", str(tmp_path / "link")))[0] == 0
+        assert (tmp_path / "link").is_symlink()
+        assert (tmp_path / "file").read_bytes() == b"new"
+        # What the instance is asked by another client is held to the same.
+        keeper = core.machine("work-1")
+        assert keeper is not None
+        with pytest.raises(BadInput):
+            await keeper.errands.files.get(f"{tmp_path}/guest", tmp_path / "pipe", replace=True)
+
+
+async def test_power_off_throws_a_saved_state_away(tmp_path: Path) -> None:
+    async with instance(tmp_path) as (rig, core):
+        await up(rig, core)
+        await vm(rig, "save")
+        await rig.until(
+            lambda s: s.activity is Activity.STOPPED and rig.vm is not None and rig.vm.state is VmState.SAVED
+        )
+        assert b"is kept until it does" in (b"".join((await vm(rig, "send", "a", "b"))[2].encode().splitlines()))
+        assert b"saved state away" in (await vm(rig, "poweroff"))[1]
+        await rig.until(lambda _: rig.vm is not None and rig.vm.state is VmState.DEFINED)
+        code, out, _ = await vm(rig, "poweroff")
+        assert (code, out) == (0, b"It is off already.\n")
+
+
+async def test_what_is_asked_after_a_reset_is_done_by_the_new_guest(tmp_path: Path) -> None:
+    async with instance(tmp_path) as (rig, core):
+        await up(rig, core)
+        assert (await vm(rig, "reset"))[0] == 0
+        while not any(entry.step == "reset" and entry.ended_at for entry in core._journal.entries()):
+            await asyncio.sleep(0.01)
+        assert (await vm(rig, "exec", "--", "echo", "x"))[:2] == (0, b"x\n")

@@ -199,6 +199,11 @@ async def test_another_client_goes_on(tmp_path: Path, exchange: FakeExchange, la
             await asyncio.sleep(0.01)
         while leftovers(tmp_path):
             await asyncio.sleep(0.01)
+        kept = rig.host.errands.ledger.entries
+        while any(entry.outcome is None for entry in kept()):
+            await asyncio.sleep(0.01)
+        # Nobody waits for them any more, so how they ended can be asked for.
+        assert [(entry.outcome or {}).get("size_bytes") for entry in kept()] == [len(data)] * 2
     assert (tmp_path / "there").read_bytes() == data
     assert (tmp_path / "back").read_bytes() == data
 
