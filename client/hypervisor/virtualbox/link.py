@@ -81,7 +81,7 @@ class Link:
         """
         await self.close()
         try:
-            opened = await self._try(address)
+            opened = await self._try_present(address)
             if opened is None:
                 await self._replug()
                 opened = await self._try(address)
@@ -97,6 +97,13 @@ class Link:
         writer, self._writer = self._writer, None
         if writer is not None:
             await _drop(writer)
+
+    async def _try_present(self, address: str) -> tuple[StreamReader, StreamWriter] | None:
+        try:
+            return await self._try(address)
+        except (FileNotFoundError, ConnectionRefusedError):
+            # A client that was killed while it plugged the UART out and in again has left it out.
+            return None
 
     async def _try(self, address: str) -> tuple[StreamReader, StreamWriter] | None:
         loop = asyncio.get_running_loop()

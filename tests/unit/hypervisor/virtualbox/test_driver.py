@@ -334,7 +334,8 @@ async def test_a_save_that_fails_lets_it_go_on(site: Site, spec: VmSpec) -> None
     driver = site.driver()
     await driver.define(spec)
     await driver.start("one")
-    site.box.failures["controlvm savestate"] = problems.VirtualBoxDiskFull("VERR_DISK_FULL")
+    site.box.note(site.box.only(), "aText={Failed to save the machine state to '/x.sav' (VERR_DISK_FULL)}")
+    site.box.failures["controlvm savestate"] = problems.StateNotSaved("Failed to save machine state.")
     with pytest.raises(ClientError) as caught:
         await driver.save("one")
     assert caught.value.code == "disk-full" and await state(driver) is VmState.RUNNING

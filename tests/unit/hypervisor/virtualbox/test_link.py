@@ -74,6 +74,18 @@ async def test_one_that_will_not_let_go_is_plugged_out_and_in(
     await end.close()
 
 
+async def test_one_that_was_left_unplugged_is_plugged_in(tmp_path: Path) -> None:
+    uart, servers = Uart(), []
+
+    async def plug() -> None:
+        servers.append(await asyncio.start_unix_server(uart.serve, tmp_path / filenames.VM_LINK_SOCKET))
+
+    end = Link("one", tmp_path, plug)
+    assert await says(await end.open("address"), b"one") == b"ONE"
+    await end.close()
+    servers[0].close()
+
+
 async def test_nobody_listens(tmp_path: Path) -> None:
     with pytest.raises(LinkUnavailable):
         await Link("one", tmp_path, Uart().replug).open("address")
