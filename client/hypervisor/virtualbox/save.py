@@ -38,9 +38,7 @@ def named_save_error(machine: Machine, error: HypervisorError) -> ClientError:
 
     It removes the part that it has written, so there may be space again; but never as much as the memory needs.
     """
-    spec = machine.folder.spec()
-    needed_bytes = spec.memory_mib << 20 if spec else 0
-    is_full = _FULL in machine.log.tail(_LOG_LINES) or free_bytes(machine.folder.path) < needed_bytes
+    is_full = _FULL in machine.log.tail(_LOG_LINES) or free_bytes(machine.folder.path) < _needed_bytes(machine)
     if isinstance(error, VirtualBoxDiskFull) or (isinstance(error, StateNotSaved | VirtualBoxFailed) and is_full):
         return disk_full(machine)
     return SaveFailed(machine.vm_id, str(error.details().get("said", error)))
@@ -48,7 +46,12 @@ def named_save_error(machine: Machine, error: HypervisorError) -> ClientError:
 
 def disk_full(machine: Machine) -> DiskFull:
     """There is no space where the VM lies."""
-    return DiskFull(str(machine.folder.path), 0, free_bytes(machine.folder.path))
+    return DiskFull(str(machine.folder.path), _needed_bytes(machine), free_bytes(machine.folder.path))
+
+
+def _needed_bytes(machine: Machine) -> int:
+    spec = machine.folder.spec()
+    return spec.memory_mib << 20 if spec else 0
 
 
 async def _go_on(machine: Machine, before: VmState, after: VmState) -> None:
