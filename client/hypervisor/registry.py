@@ -7,16 +7,18 @@ from typing import Final
 from client import filenames
 from client.clock import SystemClock
 from client.errors import BadInput, ClientError
-from client.hypervisor.driver import Driver, DriverReport
+from client.hypervisor.driver import Driver, DriverReport, VmInfo
 from client.hypervisor.errors import ChosenUnavailable, HypervisorUnproven, NoHypervisor
 from client.hypervisor.verdicts import Verdicts
 from client.log import logger
+from client.snapshot import VmState
 
 #: A name that is no VM's id: drivers share the folder and see only their own VMs.
 _VIRTUALBOX: Final = "_virtualbox"
 Factory = Callable[[Path, tuple[str, ...]], Driver]
 #: Chosen when nothing is asked for.
 AUTO: Final = "auto"
+_AT_REST: Final = frozenset({VmState.ABSENT, VmState.DEFINED, VmState.SAVED})
 
 
 def _qemu(folder: Path, relay_command: tuple[str, ...]) -> Driver:
@@ -122,26 +124,49 @@ async def has_faster(
 
 
 async def put_away_others(
-    chosen: str, folder: Path, relay_command: tuple[str, ...] = (), factories: Mapping[str, Factory] = FACTORIES
+    chosen: str,
+    folder: Path,
+    relay_command: tuple[str, ...] = (),
+    factories: Mapping[str, Factory] = FACTORIES,
+    *,
+    preferred: str | None = None,
 ) -> None:
-    """Remove what was left with drivers that are not in use any more, so that there is never a second VM for the work.
+    """See to it that of what was left with drivers that are not in use nothing runs.
 
-    A job in it goes back to the project's queue. What cannot be removed now is tried again at the next choice.
+    It is removed, and a job in it goes back to the project's queue, if its driver could be used but is not, or if the
+    driver in use was asked for by name. Of a driver that cannot be used now all stays, the saved states above all: what
+    stands in its way may pass. What cannot be done now is tried again at the next choice.
+
+    Args:
+        preferred: as for `choose`.
     """
     if chosen in NEVER_BY_ITSELF:
         return
+    by_name = bool(preferred) and preferred != AUTO
     for name in factories:
         if name == chosen or name in NEVER_BY_ITSELF:
             continue
         driver = factories[name](folder, relay_command)
         try:
-            for vm in await driver.list_vms():
-                logger("hypervisor").info("Removing %s, which was left with %s", vm.vm_id, name)
-                await driver.destroy(vm.vm_id)
+            left = await driver.list_vms()
+            # To be asked only where there is something: it may take several programs' starts.
+            removes = bool(left) and (by_name or (await driver.probe()).available)
+            for vm in left:
+                await _put_away(driver, vm, removes=removes)
         except (ClientError, OSError) as error:
             logger("hypervisor").warning("What was left with %s stays for now: %s", name, error)
         finally:
             await driver.close()
+
+
+async def _put_away(driver: Driver, vm: VmInfo, *, removes: bool) -> None:
+    log = logger("hypervisor")
+    if removes:
+        log.info("Removing %s, which was left with %s", vm.vm_id, driver.name)
+        await driver.destroy(vm.vm_id)
+    elif vm.state not in _AT_REST:
+        log.info("Powering off %s, which was left with %s", vm.vm_id, driver.name)
+        await driver.power_off(vm.vm_id)
 
 
 def test_again(folder: Path) -> None:

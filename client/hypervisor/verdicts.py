@@ -16,6 +16,8 @@ from client.clock import Clock
 from client.paths import write_atomic
 
 VERDICT_HOLDS: Final = timedelta(days=7)
+#: What may be over soon is tried again after this.
+PASSING_HOLDS: Final = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,14 @@ class Verdict:
         seen_at: aware UTC, ISO 8601.
         host: what it was seen on, see `host_identity`.
         cause: why it does not work, as an error code of `client.messages`; empty when it works or nobody knows.
+        is_passing: believed for `PASSING_HOLDS` only.
     """
 
     works: bool
     seen_at: str
     host: str
     cause: str = ""
+    is_passing: bool = False
 
 
 def host_identity(program: str, version: str) -> str:
@@ -63,10 +67,10 @@ class Verdicts:
         seen = self.verdict(subject, host)
         return None if seen is None else seen.works
 
-    def remember(self, subject: str, host: str, *, works: bool, cause: str = "") -> None:
+    def remember(self, subject: str, host: str, *, works: bool, cause: str = "", is_passing: bool = False) -> None:
         """Write a verdict down. One that cannot be written costs a new trial later, and nothing else."""
         known = self._read()
-        known[subject] = Verdict(works, self._clock.now().isoformat(), host, "" if works else cause)
+        known[subject] = Verdict(works, self._clock.now().isoformat(), host, "" if works else cause, is_passing)
         self._write(known)
 
     def forget(self, *subjects: str) -> None:
@@ -79,7 +83,8 @@ class Verdicts:
     def _is_old(self, seen: Verdict) -> bool:
         age = self._clock.now() - datetime.fromisoformat(seen.seen_at)
         # A verdict from the future means that the clock was wrong: not to be trusted either.
-        return not timedelta(0) <= age < self._holds
+        holds = min(self._holds, PASSING_HOLDS) if seen.is_passing else self._holds
+        return not timedelta(0) <= age < holds
 
     def _write(self, verdicts: dict[str, Verdict]) -> None:
         text = json.dumps({name: asdict(one) for name, one in verdicts.items()}, indent=1)

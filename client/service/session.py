@@ -9,6 +9,7 @@ from typing import Protocol
 from client import log
 from client.commands import Command, Start
 from client.core import Core, Make
+from client.errors import ClientError
 from client.hypervisor.driver import Driver, DriverReport
 from client.paths import Paths
 from client.preferences.store import Preferences, load
@@ -103,8 +104,14 @@ async def find_driver(paths: Paths, preferences: Preferences) -> tuple[Driver, D
     """
     from client.hypervisor.registry import choose, put_away_others
 
-    driver, report = await choose(preferences.text("hypervisor.driver"), paths.vms, relay_command())
-    await put_away_others(report.name, paths.vms, relay_command())
+    preferred = preferences.text("hypervisor.driver")
+    driver, report = await choose(preferred, paths.vms, relay_command())
+    await put_away_others(report.name, paths.vms, relay_command(), preferred=preferred)
+    try:
+        # A driver's first look at its VMs is when it finds what an earlier run left half done.
+        await driver.list_vms()
+    except (ClientError, OSError) as error:
+        log.logger("hypervisor").warning("What %s has is not known yet: %s", report.name, error)
     return driver, report
 
 

@@ -13,7 +13,7 @@ from client.clock import Clock
 from client.errors import ClientError
 from client.hypervisor.driver import DriverReport, Feature
 from client.hypervisor.verdicts import Verdicts, host_identity
-from client.hypervisor.virtualbox import capabilities, health, vm_log
+from client.hypervisor.virtualbox import capabilities, health, problems, vm_log
 from client.hypervisor.virtualbox.find import VirtualBox, find_virtualbox
 from client.hypervisor.virtualbox.health import Health
 from client.hypervisor.virtualbox.installation import Installation
@@ -21,6 +21,8 @@ from client.hypervisor.virtualbox.shape import Abilities
 from client.hypervisor.virtualbox.vboxmanage import VBoxManage
 
 SUBJECT: Final = "virtualbox"
+#: Another program's VM ends, and so does a shortage of processes or files.
+_PASSING: Final = (problems.VirtualizationTaken, problems.VirtualBoxBroken)
 
 
 class Prospect:
@@ -67,15 +69,13 @@ class Prospect:
             seen = await self._health()
         except ClientError as error:
             return DriverReport(name, available=False, problem=error.code, reasons=(error,))
-        problems = seen.problems if seen else ()
+        found = seen.problems if seen else ()
         verdict = self._verdicts.verdict(SUBJECT, self._host(installation))
         failed = verdict is not None and not verdict.works
         is_usable = seen is None or seen.is_usable or (verdict is not None and verdict.works)
         if failed or not is_usable:
-            cause = verdict.cause if verdict and failed else problems[0].code
-            return DriverReport(
-                name, False, installation.version_text, problem=cause or "start-failed", reasons=problems
-            )
+            cause = verdict.cause if verdict and failed else found[0].code
+            return DriverReport(name, False, installation.version_text, problem=cause or "start-failed", reasons=found)
         accelerator = self._accelerator(installation, seen)
         return DriverReport(
             name=name,
@@ -85,7 +85,7 @@ class Prospect:
             speed=vm_log.SPEED[accelerator],
             is_proven=verdict is not None,
             features=features,
-            reasons=problems,
+            reasons=found,
         )
 
     async def works(self, accelerator: str) -> None:
@@ -98,9 +98,10 @@ class Prospect:
                 self._verdicts.remember(subject, host, works=True)
 
     async def fails(self, error: ClientError) -> None:
-        """It cannot start VMs here, for a cause that a second try does not remove."""
+        """It cannot start VMs here, for a cause that a second try at once does not remove."""
         self._proven = ""
-        self._verdicts.remember(SUBJECT, self._host(await self.installation()), works=False, cause=error.code)
+        host, is_passing = self._host(await self.installation()), isinstance(error, _PASSING)
+        self._verdicts.remember(SUBJECT, host, works=False, cause=error.code, is_passing=is_passing)
 
     async def _find(self) -> Installation:
         found = await find_virtualbox(self._search_path)

@@ -1,5 +1,6 @@
 """Choosing a driver."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from client.hypervisor.fake import FakeDriver
 from client.hypervisor.registry import FACTORIES, Factory, choose, has_faster, make, put_away_others
 from client.hypervisor.verdicts import Verdicts
 from client.messages import sentence
+from client.snapshot import VmState
 
 
 class RankedDriver(FakeDriver):
@@ -111,6 +113,34 @@ async def test_what_was_left_with_another_driver_is_removed(tmp_path: Path) -> N
     await put_away_others("new", tmp_path, (), factories)
     assert await old.list_vms() == ()
     assert [vm.vm_id for vm in await new.list_vms()] == ["work-1"]
+
+
+@pytest.mark.parametrize(
+    ("preferred", "works", "state"),
+    [
+        ("auto", False, VmState.SAVED),
+        (None, False, VmState.DEFINED),
+        ("auto", True, VmState.ABSENT),
+        ("new", False, VmState.ABSENT),
+    ],
+)
+async def test_a_saved_vm_outlives_a_failure_that_may_pass(
+    tmp_path: Path, preferred: str | None, works: bool, state: VmState
+) -> None:
+    class Old(FakeDriver):
+        async def probe(self) -> DriverReport:
+            return replace(await super().probe(), available=works)
+
+    template = tmp_path / "template.raw"
+    template.write_bytes(bytes(4096))
+    old = Old(tmp_path / "old")
+    await old.define(VmSpec("work-1", "Work", 1, 32, (Medium(MediumRole.SCRATCH, template),)))
+    await old.start("work-1")
+    if state is not VmState.DEFINED:
+        await old.save("work-1")
+    factories: dict[str, Factory] = {"old": lambda folder, relay: old}
+    await put_away_others("new", tmp_path, (), factories, preferred=preferred)
+    assert (await old.info("work-1")).state is state
 
 
 async def test_what_cannot_be_removed_now_stops_nothing(tmp_path: Path) -> None:

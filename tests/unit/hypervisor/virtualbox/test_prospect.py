@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from client.errors import ClientError
 from client.hypervisor.virtualbox import health, problems
 from client.hypervisor.virtualbox.driver import VirtualBoxDriver
 from client.hypervisor.virtualbox.health import Signs
@@ -78,3 +79,12 @@ async def test_two_who_look_at_once_get_the_same(tmp_path: Path, signs: list[Sig
     one = driver(tmp_path)
     first, second = await asyncio.gather(one._prospect.installation(), one._prospect.installation())
     assert first is second
+
+
+@pytest.mark.parametrize("error", [problems.VirtualizationTaken("KVM", ""), problems.VirtualBoxBroken("EAGAIN")])
+async def test_what_may_pass_counts_for_minutes(tmp_path: Path, signs: list[Signs], error: ClientError) -> None:
+    clock = FakeClock()
+    await driver(tmp_path, clock)._prospect.fails(error)
+    assert (await driver(tmp_path, clock).probe()).problem == error.code
+    clock.advance(601)
+    assert (await driver(tmp_path, clock).probe()).available
