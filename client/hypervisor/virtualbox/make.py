@@ -21,7 +21,7 @@ from client.hypervisor.virtualbox.folder import Ledger, used_media
 from client.hypervisor.virtualbox.installation import Installation
 from client.hypervisor.virtualbox.machine import Machine
 from client.hypervisor.virtualbox.media import BASE_SUFFIX, boots_from_disk, forget_bases, prepare_media, restore_bases
-from client.hypervisor.virtualbox.problems import ObjectNotFound, VirtualBoxDiskFull, WrongState
+from client.hypervisor.virtualbox.problems import ObjectNotFound, SessionLocked, VirtualBoxDiskFull, WrongState
 from client.snapshot import VmState
 
 _log = log.logger("hypervisor")
@@ -206,7 +206,12 @@ class Maker:
 
     async def _unregister(self, machine: Machine, uuid: str) -> None:
         try:
-            await machine.change("unregistervm", uuid)
+            try:
+                await machine.change("unregistervm", uuid)
+            except (WrongState, SessionLocked):
+                # It runs, unknown to the folder, whose record was lost.
+                await machine.change("controlvm", uuid, "poweroff")
+                await machine.change("unregistervm", uuid)
         except ObjectNotFound:
             return
 

@@ -178,6 +178,19 @@ async def test_a_damaged_record_leads_to_the_same_machine(place: Place, spec: Vm
     assert not place.box.said("unregistervm") and not place.box.said("storageattach")
 
 
+@pytest.mark.parametrize("lost", ["removed", "emptied"])
+async def test_one_that_runs_without_a_record_is_destroyed_with_its_process(
+    place: Place, spec: VmSpec, lost: str
+) -> None:
+    await (await place.has(spec, "start")).close()
+    record = place.folder / "one" / "record.json"
+    record.unlink()
+    if lost == "emptied":
+        record.touch()
+    await place.driver().destroy("one")
+    assert not place.box.alive and not place.box.boxes and not place.one.path.exists()
+
+
 @pytest.mark.parametrize("name", ["record.json", "spec.json", "machine.vbox"])
 async def test_a_file_that_cannot_be_read_now_is_not_missing(
     place: Place, spec: VmSpec, name: str, monkeypatch: pytest.MonkeyPatch
