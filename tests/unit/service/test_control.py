@@ -13,11 +13,13 @@ import pytest
 from client.board import Board
 from client.commands import Command, Finish, Pause, Quit, Resume, Start, Stop, WhatOfWork
 from client.errors import AlreadyRunning, BadInput, NotRunning
+from client.guest.errands import Errands
 from client.paths import Paths
 from client.service.control import ControlServer, InstanceLock, ask, parse_command, watch
 from client.service.ctl import in_words
 from client.service.ctl import main as ctl
-from client.snapshot import Activity
+from client.service.vm_desk import VmDesk
+from client.snapshot import Activity, VmState, VmView
 from tests.helpers.clock import FakeClock
 
 
@@ -94,6 +96,45 @@ async def test_what_needs_work_is_refused_at_rest(tmp_path: Path, word: str) -> 
         refused = await ask(paths, word)
         assert (refused["ok"], refused["text"]) == (False, f"Nothing runs, so there is nothing to {word}.")
         assert taken == []
+
+
+@pytest.mark.parametrize("word", ["pause", "resume", "reset"])
+async def test_what_comes_too_late_is_not_done_and_says_so(tmp_path: Path, word: str) -> None:
+    async with serving(tmp_path) as (paths, board, taken):
+        board.update_vm(VmView("work-1", "work-1", VmState.RUNNING, "fake"))
+        board.facts.activity = Activity.STOPPING
+        reply = await ask(paths, word)
+        assert (reply["ok"], taken) == (False, [])
+        assert f"not done: {word}" in reply["text"]
+
+
+async def test_what_is_too_long_is_not_sent(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (paths, _, taken):
+        with pytest.raises(BadInput):
+            await ask(paths, "pause", {"until": "x" * 100_000})
+        assert taken == []
+
+
+@pytest.mark.parametrize("state", [VmState.SAVING, VmState.RUNNING, VmState.SAVED])
+async def test_nothing_is_begun_in_a_guest_that_is_being_ended(tmp_path: Path, state: VmState) -> None:
+    board, said = Board(FakeClock()), []
+    board.update_vm(VmView("work-1", "work-1", state, "fake"))
+    board.facts.activity = Activity.STOPPED if state is VmState.SAVED else Activity.STOPPING
+
+    class Machine:
+        errands = Errands(tmp_path, lambda kind, **fields: None, FakeClock())
+
+        async def console(self, limit_bytes: int) -> str:
+            return ""
+
+    async def send(reply: dict[str, Any]) -> None:
+        said.append(reply)
+
+    desk = VmDesk(board, lambda vm_id: Machine())
+    async with asyncio.timeout(5):
+        await desk.answer("vm exec", {"argv": ["true"]}, asyncio.StreamReader(), send)
+    assert [reply["error"] for reply in said] == ["guest-not-ready"]
+    assert "main.py vm start" in said[0]["doing"]
 
 
 async def test_without_the_token_nothing_is_done(tmp_path: Path) -> None:
