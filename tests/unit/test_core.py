@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from client import actions, filenames, keeper
-from client.commands import DismissProblem, Finish, Pause, Quit, Resume, Start, Stop, WhatOfWork
+from client.commands import DismissProblem, Finish, Pause, PowerOff, Quit, Reset, Resume, Start, Stop, WhatOfWork
 from client.core import VM_ID
 from client.guest import health
 from client.hypervisor.driver import DriverReport, Feature
 from client.hypervisor.errors import InvalidVmState, SaveFailed, SlowHypervisor, StartFailed
 from client.hypervisor.fake import FakeDriver
 from client.hypervisor.spec_file import parse_spec
+from client.link import LinkEnd
 from client.project.errors import EnrolmentRefused, ProjectUnreachable
 from client.snapshot import Activity, ClientSnapshot, VmState
 from tests.helpers.client_core import Rig
@@ -191,6 +192,51 @@ async def test_a_guest_that_hangs_is_reset_then_booted_afresh(rig: Rig, monkeypa
         assert {"guest-hung", "guest-hung-again"} <= rig.told
     steps = [entry.step for entry in core._journal.entries()]
     assert steps[:4] == ["boot", "reset", "fresh boot", "boot"]
+
+
+async def silent_but_alive(reader: StreamReader, writer: StreamWriter) -> None:
+    end = LinkEnd("alive")
+    writer.write(end.hello(version="deaf", peer="guest"))
+    writer.write(end.send("boot", step="xmpp", uptime_s=1.0))
+    writer.write(end.send("heartbeat", uptime_s=1.0, xmpp=True, interval_s=5))
+    while await reader.read(4096):
+        pass
+
+
+@pytest.mark.parametrize("own", [True, False])
+async def test_only_a_reset_that_nobody_asked_for_is_told_of(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    monkeypatch.setattr(keeper, "OWN_RESET_S", 60.0)
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        assert rig.driver is not None
+        if own:
+            await core.handle(Reset())
+            while "reset" not in [entry.step for entry in core._journal.entries() if entry.ended_at]:
+                await asyncio.sleep(0.01)
+        # The firmware resets the machine once more by itself.
+        await rig.driver.reset_by_guest(VM_ID)
+        if own:
+            await asyncio.sleep(0.3)
+        else:
+            await rig.until(lambda _: "guest-rebooted" in rig.told)
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        await core.handle(Stop())
+        await rig.until(lambda s: state(s) in {VmState.SAVED, VmState.DEFINED})
+    assert ("guest-rebooted" in rig.told) is not own
+
+
+async def test_power_off_waits_for_no_guest_that_does_not_answer(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actions, "FAREWELL_S", 0.3)
+    rig.guest = silent_but_alive
+    async with rig.running(10) as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        await core.handle(PowerOff())
+        await rig.until(lambda s: state(s) is VmState.DEFINED)
+    assert [entry.step for entry in core._journal.entries()][-1] == "pull the plug"
 
 
 async def test_a_machine_that_fails_is_said_and_started_again(rig: Rig) -> None:
