@@ -26,7 +26,7 @@ from client.hypervisor.driver import (
     Route,
     VmSpec,
 )
-from client.hypervisor.errors import InvalidVmState, RoutePortTaken
+from client.hypervisor.errors import OTHER_ROUTES, InvalidVmState, RoutePortTaken
 from client.log import logger
 from client.messages import fill
 from client.parts import Parts
@@ -44,6 +44,9 @@ TOKEN_MARGIN: Final = timedelta(minutes=5)
 EXCHANGE_MIB: Final = 64
 #: what a guest may take to save its job and go
 SHUT_DOWN_S: Final = 15.0
+#: how often, and after which pauses, a place of a route that another program has is asked for again
+LEAD_TRIES: Final = 10
+LEAD_PAUSE_S: Final = 1.0
 #: the same, when it was to be powered off
 FAREWELL_S: Final = 4.0
 
@@ -160,15 +163,25 @@ class Actions:
     async def _lead_as_told(self) -> None:
         """Have the routes of a saved guest begin where it was told; one for which that cannot be has to boot afresh.
 
+        Another program may have had a place for a moment only, and nothing else is a reason to give the state up.
+
         Raises:
             RoutePortTaken: it cannot; the saved state is gone, the job is on the scratch disk.
+            ClientError: it is not known; the saved state stays.
         """
-        driver, routes = self._parts.driver, await self._routes()
-        try:
-            await driver.set_routes(self._vm_id, routes)
-        except InvalidVmState as error:
-            await driver.discard_saved(self._vm_id)
-            raise RoutePortTaken(self._vm_id, routes[0].name, routes[0].guest_port) from error
+        driver = self._parts.driver
+        for tries_left in reversed(range(LEAD_TRIES)):
+            routes = await self._routes()
+            try:
+                await driver.set_routes(self._vm_id, routes)
+                return
+            except InvalidVmState as error:
+                if error.state != OTHER_ROUTES:
+                    raise
+                if not tries_left:
+                    await driver.discard_saved(self._vm_id)
+                    raise RoutePortTaken(self._vm_id, routes[0].name, routes[0].guest_port) from error
+            await asyncio.sleep(LEAD_PAUSE_S)
 
     def _resumed(self) -> None:
         self._tracker.held()

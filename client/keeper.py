@@ -247,7 +247,12 @@ class VmKeeper:
         self._parts.board.settle(*_OVER_WITH_LIFE, about=self._vm_id)
         self._parts.board.settle(about="guest link")
         task = asyncio.ensure_future(self._parts.driver.saw_life(self._vm_id))
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        task.add_done_callback(self._lived)
+
+    def _lived(self, told: asyncio.Future[None]) -> None:
+        """The driver knows now that a guest lives under it, and under which accelerator: it may say more of itself."""
+        if not told.cancelled() and told.exception() is None:
+            self._doubts = True
 
     def _pass_on(self, message: Message) -> None:
         said = message.fields

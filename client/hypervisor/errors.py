@@ -1,7 +1,7 @@
 """Errors of hypervisor drivers."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from client.errors import ClientError
 
@@ -76,6 +76,10 @@ class NoSuchSnapshot(HypervisorError):
     code: ClassVar[str] = "no-such-snapshot"
     vm_id: str
     name: str
+
+
+#: `InvalidVmState.state`: routes of other names, or at other addresses in the guest, than it was told.
+OTHER_ROUTES: Final = "other names or guest addresses"
 
 
 @dataclass(eq=False)

@@ -25,7 +25,7 @@ from client.hypervisor.driver import (
     VmInfo,
     VmSpec,
 )
-from client.hypervisor.errors import InvalidVmState, LinkUnavailable, MediumMissing
+from client.hypervisor.errors import OTHER_ROUTES, InvalidVmState, LinkUnavailable, MediumMissing
 from client.hypervisor.fake_exchange import FakeExchange, make_exchange
 from client.hypervisor.fake_link import FakeGuest, Guest
 from client.hypervisor.fake_live import FakeLiveControl
@@ -220,7 +220,7 @@ class FakeDriver:
         before = self._shelf.require_spec(vm_id, "set_routes")
         after = replace(before, routes=routes)
         if without_targets(after) != without_targets(before):
-            raise InvalidVmState(vm_id, "set_routes", "other names or guest addresses")
+            raise InvalidVmState(vm_id, "set_routes", OTHER_ROUTES)
         self._shelf.write_spec(after)
 
     async def traffic(self, vm_id: str) -> Traffic:

@@ -14,7 +14,7 @@ from client.commands import DismissProblem, Finish, Pause, PowerOff, Quit, Reset
 from client.core import VM_ID
 from client.guest import health
 from client.hypervisor.driver import DriverReport, Feature
-from client.hypervisor.errors import InvalidVmState, SaveFailed, SlowHypervisor, StartFailed
+from client.hypervisor.errors import OTHER_ROUTES, InvalidVmState, SaveFailed, SlowHypervisor, StartFailed
 from client.hypervisor.fake import FakeDriver
 from client.hypervisor.spec_file import parse_spec
 from client.link import LinkEnd
@@ -379,16 +379,54 @@ async def test_a_guest_that_nothing_confines_is_offline_until_agreed(rig: Rig, a
     assert spec.network is online
 
 
-async def test_a_saved_guest_that_cannot_be_led_as_it_was_told_boots_afresh(rig: Rig) -> None:
+@pytest.mark.parametrize(("tries", "told"), [(1, True), (2, False)])
+async def test_a_saved_guest_that_cannot_be_led_as_it_was_told_boots_afresh(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, tries: int, told: bool
+) -> None:
+    monkeypatch.setattr(actions, "LEAD_PAUSE_S", 0.0)
+    monkeypatch.setattr(actions, "LEAD_TRIES", tries)
+
     async with rig.running() as core:
         await core.handle(Start())
         await rig.until(lambda s: s.activity is Activity.WORKING)
         await core.handle(Stop())
         await rig.until(lambda s: state(s) is VmState.SAVED and s.activity is Activity.STOPPED)
         assert rig.driver is not None
-        rig.driver.failures["set_routes"] = InvalidVmState(VM_ID, "set_routes", "other names or guest addresses")
+        rig.driver.failures["set_routes"] = InvalidVmState(VM_ID, "set_routes", OTHER_ROUTES)
         done = rig.last.totals.jobs_accepted if rig.last else 0
         await core.handle(Start())
         await rig.until(lambda s: s.totals.jobs_accepted > done)
-    assert "route-port-taken" in rig.told
-    assert rig.tokens == 2
+    assert ("route-port-taken" in rig.told) is told
+    assert rig.tokens == (2 if told else 1)
+
+
+async def test_a_saved_guest_is_kept_when_its_routes_are_not_known_now(rig: Rig) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        await core.handle(Stop())
+        await rig.until(lambda s: state(s) is VmState.SAVED and s.activity is Activity.STOPPED)
+        assert rig.driver is not None
+        rig.driver.failures["set_routes"] = InvalidVmState(VM_ID, "set_routes", VmState.FAILED)
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+    assert "invalid-vm-state" in rig.told and rig.tokens == 1
+
+
+async def test_once_a_guest_lives_the_driver_is_asked_again(rig: Rig) -> None:
+    class Slow(FakeDriver):
+        lived = False
+
+        async def saw_life(self, vm_id: str) -> None:
+            self.lived = True
+            await super().saw_life(vm_id)
+
+        async def probe(self) -> DriverReport:
+            usual = await super().probe()
+            slow = SlowHypervisor("Slow", "tcg", 10, "")
+            return replace(usual, reasons=(slow,) if self.lived else ())
+
+    rig.drivers = [Slow(rig.paths.vms, rig.guest)]
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: "slow-hypervisor" in codes(s))

@@ -32,7 +32,7 @@ from client.hypervisor.driver import (
     VmInfo,
     VmSpec,
 )
-from client.hypervisor.errors import InvalidVmState, LinkUnavailable, NotSupportedByDriver
+from client.hypervisor.errors import OTHER_ROUTES, InvalidVmState, LinkUnavailable, NotSupportedByDriver
 from client.hypervisor.files import check_media, disk_full_or
 from client.hypervisor.qemu import accel, console, exchange, saved
 from client.hypervisor.qemu.disk import make_scratch, scratch_template
@@ -260,7 +260,7 @@ class QemuDriver:
             after = VmSpec(**{**vars(before), "routes": routes})
             _check_spec(after)
             if without_targets(after) != without_targets(before):
-                raise InvalidVmState(vm_id, "set_routes", "other names or guest addresses")
+                raise InvalidVmState(vm_id, "set_routes", OTHER_ROUTES)
             self._retarget(machine.folder, after)
 
     async def traffic(self, vm_id: str) -> Traffic:

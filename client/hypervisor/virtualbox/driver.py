@@ -26,6 +26,7 @@ from client.hypervisor.driver import (
     VmSpec,
 )
 from client.hypervisor.errors import (
+    OTHER_ROUTES,
     HypervisorError,
     InvalidVmState,
     LinkUnavailable,
@@ -302,7 +303,7 @@ class VirtualBoxDriver:
             after = VmSpec(**{**vars(before), "routes": routes})
             _check_spec(after)
             if without_targets(after) != without_targets(before):
-                raise InvalidVmState(vm_id, "set_routes", "other names or guest addresses")
+                raise InvalidVmState(vm_id, "set_routes", OTHER_ROUTES)
             machine.folder.write_spec(after)
             machine.relays.set_routes(routes)
 
