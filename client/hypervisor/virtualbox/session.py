@@ -1,9 +1,9 @@
 """pyvbox as an optional quick hand for VMs that run: pause and resume in milliseconds, saving with percentages.
 
-The driver is complete without it: each verb here says whether it was done, and where it was not, VBoxManage does it.
-It is used only where it agrees with the installed VirtualBox: pyvbox was made from the interface of 6.1, and reads the
-states of a 7.x wrongly. At the first disagreement it switches itself off for good. Its events are never used: they end
-VBoxSVC, and with it every VM that runs.
+The driver is complete without it, and does not call it (`docs/dependencies.md`): it would serve only where it agrees
+with the installed VirtualBox, and pyvbox, made from the interface of 6.1, reads the states of every 7.x wrongly. Each
+verb here says whether it was done; where it was not, VBoxManage does it. At the first disagreement it switches itself
+off for good. Its events are never used: they end VBoxSVC, and with it every VM that runs.
 
 Source: pyvbox 2.1.1 (the package `virtualbox`); `vboxapi` of VirtualBox's SDK, 7.2.22.
 """
