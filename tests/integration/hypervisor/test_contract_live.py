@@ -64,7 +64,9 @@ async def test_the_guest_sees_the_cable(kit: Kit) -> None:
     line = await kit.line(driver)
     assert (await line.ask("1"))[0] == me
     assert await carrier(line, "0") == "0", "after a restore"
+    await line.close()
     await driver.reset("one")
+    line = await kit.line(driver)
     assert await line.wait_boot() != me
     assert await carrier(line, "0") == "0", "after a reset"
     await live.set_network("one", True)
