@@ -191,7 +191,7 @@ class Lifecycle(Protocol):
         """Let a held guest go on."""
 
     async def reset(self, vm_id: str) -> None:
-        """As by the reset button; the guest boots afresh, disks stay."""
+        """As by the reset button; the guest boots afresh, disks stay. Streams to it may end."""
 
     async def shut_down(self, vm_id: str, timeout_s: float) -> bool:
         """Ask the guest (ACPI), then power it off after `timeout_s`. Returns True if it went by itself."""
