@@ -190,8 +190,12 @@ class VirtualBoxDriver:
 
     async def power_off(self, vm_id: str) -> None:
         """Pull the plug; see `Lifecycle.power_off`."""
-        async with self._verb(vm_id) as machine:
-            await self._power_off(machine)
+        try:
+            async with self._verb(vm_id) as machine:
+                await self._power_off(machine)
+        except ToolMissing:
+            # What VirtualBox left running when it went away is not to run beside another hypervisor's VM.
+            await end_process(VmFolder(self._folder / vm_id))
 
     async def save(self, vm_id: str) -> None:
         """Write the state and end; see `Lifecycle.save`."""

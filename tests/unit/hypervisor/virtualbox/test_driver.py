@@ -420,3 +420,13 @@ async def test_live_changes_hold_for_the_next_start(site: Site, spec: VmSpec) ->
     await driver.start("one")
     assert site.box.only().options["--cpuexecutioncap"] == "30"
     assert [words[2:] for words in site.box.said("controlvm")] == [("poweroff",)]
+
+
+async def test_what_runs_is_powered_off_even_if_virtualbox_is_gone(site: Site, spec: VmSpec, tmp_path: Path) -> None:
+    driver = site.driver()
+    await driver.define(spec)
+    await driver.start("one")
+    await driver.close()
+    without = VirtualBoxDriver(site.folder, clock=site.clock, search_path=str(tmp_path / "nowhere"))
+    await without.power_off("one")
+    assert not site.box.alive and (site.folder / "one").is_dir()
