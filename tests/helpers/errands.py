@@ -113,8 +113,9 @@ class ErrandRig:
         return self.host
 
     async def reset_guest(self) -> None:
-        await self.guest.errands.close(5)
-        self.guest = FakeGuestEnd(self)
+        """As by the reset button: the old guest says nothing more, also not that it ends."""
+        old, self.guest = self.guest, FakeGuestEnd(self)
+        await old.errands.close(5)
         self.greet()
 
 
