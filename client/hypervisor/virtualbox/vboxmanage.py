@@ -1,4 +1,8 @@
-"""VBoxManage, called one at a time, with limits, and never believed by its exit code alone."""
+"""VBoxManage, called in one queue, with limits, and never believed by its exit code alone.
+
+The queue is for the quick calls: a tenth of a second each. What writes or reads a VM's memory may take minutes, so it
+goes beside the queue; VirtualBox itself lets only one of them at a VM, and so does whoever calls here.
+"""
 
 import asyncio
 from typing import Final
@@ -19,6 +23,11 @@ from client.hypervisor.virtualbox.verdict import classify, without_warning
 _PASSING: Final = (SessionLocked, ServiceDead)
 #: A query is asked again after these pauses, seconds. Nothing else is ever tried twice.
 RETRY_PAUSES_S: Final = (0.1, 0.4, 1.0)
+#: A call that takes longer than this, seconds, goes on beside those that wait behind it: VBoxManage 7.2 stands still
+#: for ten seconds at its end now and then, with its work done.
+TURN_S: Final = 2.0
+_LONG_CONTROLS: Final = frozenset({"savestate"})
+_LONG_SNAPSHOTS: Final = frozenset({"take", "restore", "delete"})
 #: The longest honest output is a list of media, below 1 MB with thousands of them.
 MOST_OUTPUT_BYTES: Final = 16 * 1024 * 1024
 
@@ -66,18 +75,17 @@ class VBoxManage:
         """
         return await self._in_turn(words, timeout_s)
 
-    async def convert(self, *words: str, timeout_s: float = 600.0) -> str:
-        """Long work on files that needs no VM; other calls go on meanwhile.
-
-        Raises:
-            HypervisorError: one of `problems`.
-            ToolMissing: the program is gone.
-        """
-        return await self._call(words, timeout_s)
-
     async def _in_turn(self, words: tuple[str, ...], timeout_s: float) -> str:
-        async with self._turn:
+        if is_long(words):
             return await self._call(words, timeout_s)
+        async with self._turn:
+            call = asyncio.create_task(self._call(words, timeout_s))
+            try:
+                await asyncio.wait((call,), timeout=TURN_S)
+            except asyncio.CancelledError:
+                await _end(call)
+                raise
+        return await call
 
     async def _call(self, words: tuple[str, ...], timeout_s: float) -> str:
         self.calls += 1
@@ -97,6 +105,18 @@ class VBoxManage:
         if problem is not None:
             raise problem
         return without_warning(done.text)
+
+
+def is_long(words: tuple[str, ...]) -> bool:
+    """Whether a call may honestly take minutes: it writes or reads a VM's memory, or merges its disks."""
+    verb, word = words[0], words[2] if len(words) > 2 else ""
+    is_state = verb == "controlvm" and word in _LONG_CONTROLS
+    return verb == "startvm" or is_state or (verb == "snapshot" and word in _LONG_SNAPSHOTS)
+
+
+async def _end(call: "asyncio.Task[str]") -> None:
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
 
 
 def _folded(raw: bytes) -> str:

@@ -114,27 +114,53 @@ async def test_one_that_never_stops_talking_is_ended(tmp_path: Path) -> None:
 async def test_one_at_a_time(tmp_path: Path) -> None:
     there = StandIn(tmp_path, {"seconds": 0.2})
     manage = VBoxManage(there.program)
-    await asyncio.gather(manage.read("list", "vms"), manage.change("startvm", "a"), manage.read("list", "hdds"))
+    await asyncio.gather(
+        manage.read("list", "vms"), manage.change("controlvm", "a", "pause"), manage.read("list", "hdds")
+    )
     assert there.running == "+-+-+-"
 
 
-async def test_long_work_goes_beside_the_queue(tmp_path: Path) -> None:
+LONG = (
+    ("startvm", "a", "--type", "headless"),
+    ("controlvm", "a", "savestate"),
+    ("snapshot", "a", "take", "name"),
+    ("snapshot", "a", "restore", "name"),
+    ("snapshot", "a", "delete", "name"),
+)
+
+
+@pytest.mark.parametrize("words", LONG)
+async def test_long_work_goes_beside_the_queue(tmp_path: Path, words: tuple[str, ...]) -> None:
     there = StandIn(tmp_path, {"beside": True})
     manage = VBoxManage(there.program)
-    await asyncio.gather(manage.convert("clonemedium", "a", "b"), manage.read("list", "vms"))
+    await asyncio.gather(manage.change(*words), manage.change("controlvm", "b", "pause"))
     assert there.running == "++--"
 
 
-async def test_a_caller_that_gives_up_leaves_the_queue_free(tmp_path: Path) -> None:
+async def test_a_call_that_stands_still_lets_the_others_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vboxmanage, "TURN_S", 0.05)
+    there = StandIn(tmp_path, {"beside": True})
+    manage = VBoxManage(there.program)
+    await asyncio.gather(manage.change("controlvm", "a", "pause"), manage.change("controlvm", "b", "pause"))
+    assert there.running == "++--"
+
+
+@pytest.mark.parametrize("words", [("startvm", "one"), ("modifyvm", "one")])
+@pytest.mark.parametrize("turn_s", [0.0, 60.0])
+async def test_a_caller_that_gives_up_ends_its_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], turn_s: float
+) -> None:
+    monkeypatch.setattr(vboxmanage, "TURN_S", turn_s)
     there = StandIn(tmp_path, {"seconds": 60}, {"stdout": "free"})
     manage = VBoxManage(there.program)
-    task = asyncio.create_task(manage.change("startvm", "one"))
+    task = asyncio.create_task(manage.change(*words))
     while not (tmp_path / "running").exists():
         await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await manage.read("list", "vms") == "free"
+    assert there.running == "++-", "the first was ended"
 
 
 async def test_a_dead_service_is_asked_again(tmp_path: Path) -> None:
