@@ -28,6 +28,7 @@ from client.paths import Paths, write_atomic
 from client.preferences.store import Preferences
 from client.project.definition import Project, load_project
 from client.project.enrolment import GuestToken, fetch_guest_token
+from client.question import PATIENCE_S, Question
 from client.reconcile import Intent, finished, lapse, obey, wanted
 from client.snapshot import Activity, Allowed, Severity
 from client.supervisor import supervise
@@ -38,6 +39,8 @@ TURN_S: Final = 1.0
 LOOK_AGAIN_S: Final = 5.0
 #: leaving takes at most this long; what is not saved by then is powered off
 LEAVE_S: Final = 75.0
+#: a hypervisor that is still being looked for then has so long to be found: a VM of an earlier run may be executing
+LAST_LOOK_S: Final = 20.0
 #: what problems with the driver are about
 _HYPERVISOR: Final = "hypervisor"
 
@@ -143,6 +146,13 @@ class Core:
             await parts.driver.close()
 
     async def _turn_until_left(self, keeper: VmKeeper, driver: Driver) -> bool:
+        trial = Question(lambda: self._try(driver), self._wake.set)
+        try:
+            return await self._turn(keeper, driver, trial)
+        finally:
+            await trial.close()
+
+    async def _turn(self, keeper: VmKeeper, driver: Driver, trial: Question[tuple[DriverReport, bool]]) -> bool:
         leave_by: float | None = None
         while True:
             self._set_intent(lapse(self._intent, self._clock.now()))
@@ -157,21 +167,30 @@ class Core:
                     await keeper.close()
                     await driver.power_off(VM_ID)
                     return True
-            elif keeper.doubts_driver() and not await self._still_works(driver):
-                return False
+            else:
+                if keeper.doubts_driver():
+                    trial.outdate()
+                    trial.put()
+                answer = await trial.answer()
+                if answer is not None and not self._still_works(*answer):
+                    return False
             await self._sleep(TURN_S)
 
-    async def _still_works(self, driver: Driver) -> bool:
-        """Ask a driver once more what it thinks of itself, and the others; shows what slows it down."""
+    async def _try(self, driver: Driver) -> tuple[DriverReport, bool]:
+        """Ask a driver once more what it thinks of itself, and whether there is a faster one."""
         report = await driver.probe()
+        if not report.available or self._make.faster is None:
+            return report, False
+        return report, await self._make.faster(self._paths, self._preferences, report)
+
+    def _still_works(self, report: DriverReport, has_faster: bool) -> bool:
+        """Show what slows a driver down. Returns whether it is the right one."""
         self._show_reasons(report)
         if not report.available:
             logger("core").warning("%s cannot work here (%s); looking for another", report.name, report.problem)
-            return False
-        if self._make.faster is None or not await self._make.faster(self._paths, self._preferences, report):
-            return True
-        logger("core").info("%s is slower here than it seemed; another hypervisor is taken", report.name)
-        return False
+        elif has_faster:
+            logger("core").info("%s is slower here than it seemed; another hypervisor is taken", report.name)
+        return report.available and not has_faster
 
     def _show_reasons(self, report: DriverReport) -> None:
         """Once: what the volunteer has waved away comes back only if it is something else."""
@@ -184,10 +203,18 @@ class Core:
             self._show_failure(_HYPERVISOR, reason)
 
     async def _find_parts(self) -> Parts | None:
-        """Project and driver, looked for again until found; None when leaving comes first."""
-        while self._intent.leaving is None:
+        """Project and driver, looked for again until found; None when leaving comes first.
+
+        They are looked for once in any case: a VM of an earlier run may be executing.
+        """
+        has_looked = False
+        while self._intent.leaving is None or not has_looked:
+            has_looked = True
             try:
-                driver, report = await self._make.driver(self._paths, self._preferences)
+                chosen = await self._choose()
+                if chosen is None:
+                    return None
+                driver, report = chosen
                 project = load_project(self._paths.project) if self._paths.project.exists() else None
             except ClientError as error:
                 self._show_failure("start", error)
@@ -195,12 +222,32 @@ class Core:
                 if project is not None:
                     self.board.settle(about="start")
                     return self._build(driver, report, project)
+                self._blocked = True
                 said = fill("no-project", {})
                 self.board.raise_problem("no-project", "start", said.text, said.doing, said.severity)
                 await driver.close()
             self._draw()
             await self._sleep(LOOK_AGAIN_S)
         return None
+
+    async def _choose(self) -> tuple[Driver, DriverReport] | None:
+        """The best driver; None if the hypervisors have not said what they can do when the program is to end."""
+        choice = Question(lambda: self._make.driver(self._paths, self._preferences), self._wake.set)
+        choice.put()
+        self._blocked = False
+        look_until: float | None = None
+        try:
+            while (chosen := await choice.answer(PATIENCE_S)) is None:
+                if self._intent.leaving is not None:
+                    look_until = look_until or self._clock.monotonic() + LAST_LOOK_S
+                    if self._clock.monotonic() > look_until:
+                        logger("core").warning("No hypervisor has answered; leaving without it")
+                        return None
+                self._draw()
+                await self._sleep(TURN_S)
+            return chosen
+        finally:
+            await choice.close()
 
     def _build(self, driver: Driver, report: DriverReport, project: Project) -> Parts:
         self.board.facts.project_name, self.board.facts.project_text = project.name, project.text

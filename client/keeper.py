@@ -19,6 +19,7 @@ from client.link import Message
 from client.log import logger
 from client.messages import code_of, fill, sentence
 from client.parts import Parts
+from client.question import PATIENCE_S, Question
 from client.reconcile import Intent, Observed, Step, Want, next_step, settled, wanted
 from client.snapshot import JobState, JobView, VmState, VmView
 from client.supervisor import attempt, back_off_s
@@ -33,6 +34,7 @@ LAST_WORDS_S: Final = 0.5
 OWN_RESET_S: Final = 5.0
 #: of the console of a guest that ended too soon, for the log
 LAST_LINES: Final = 5
+_TAIL_BYTES: Final = 8192
 _UP: Final = frozenset({VmState.STARTING, VmState.RUNNING})
 #: after these the guest begins to execute, so silence is counted anew
 _BEGINNINGS: Final = frozenset({Step.BOOT, Step.RESTORE, Step.RESUME, Step.RESET})
@@ -74,6 +76,10 @@ class VmKeeper:
         self._step = Step.NOTHING
         self._intent = Intent()
         self._info = VmInfo(vm_id, VmState.ABSENT)
+        self._traffic = Traffic()
+        self._sight = Question(self._look, wake)
+        self._saw_last_step = False
+        self._tellers: set[asyncio.Task[None]] = set()
         self._running_since = parts.clock.monotonic()
         self._usual_boot_s = 0.0
         self._spoke = False
@@ -112,26 +118,41 @@ class VmKeeper:
         if intent.finishing != self._intent.finishing:
             self._channel.send("finish", undo=not intent.finishing)
         self._intent = intent
-        before, self._info = self._info, await self._parts.driver.info(self._vm_id)
-        await self._notice(before, self._info)
+        self._sight.put()
+        sight = await self._sight.answer(PATIENCE_S)
+        if sight is not None:
+            before, (self._info, self._traffic) = self._info, sight
+            self._saw_last_step = True
+            self._notice(before, self._info)
         want = wanted(intent).want
-        if self._action is not None and not self._action.done():
-            if self._step is Step.FETCH and want is not Want.RUN:
+        if self._is_acting():
+            if self._step is Step.FETCH and want is not Want.RUN and self._action is not None:
                 self._action.cancel()
-        elif (step := self._next_step(want)) is not Step.NOTHING:
+        elif self._saw_last_step and (step := self._next_step(want)) is not Step.NOTHING:
             self._step = step
             self._action = asyncio.create_task(self._act(step))
         self._watch_login()
         await self._draw()
-        idle = self._action is None or self._action.done()
-        return idle and settled(want, self._info.state, bool(self._info.pids))
+        is_seen = self._saw_last_step and not self._is_acting()
+        return is_seen and settled(want, self._info.state, bool(self._info.pids))
 
     async def close(self) -> None:
         """End a step under way; the next start takes it again, and what is to be done in the guest too."""
+        await self._sight.close()
+        for teller in self._tellers:
+            teller.cancel()
         await self.errands.close()
         if self._action is not None and not self._action.done():
             self._action.cancel()
             await asyncio.gather(self._action, return_exceptions=True)
+
+    async def _look(self) -> tuple[VmInfo, Traffic]:
+        driver = self._parts.driver
+        info = await driver.info(self._vm_id)
+        return info, await driver.traffic(self._vm_id) if info.state is not VmState.ABSENT else Traffic()
+
+    def _is_acting(self) -> bool:
+        return self._action is not None and not self._action.done()
 
     def _next_step(self, want: Want) -> Step:
         asked, self._reset_asked = self._reset_asked, False
@@ -179,6 +200,9 @@ class VmKeeper:
         try:
             error = await attempt(step, lambda: self._journaled(step))
         finally:
+            # What was asked before its end does not tell what has become of it.
+            self._sight.outdate()
+            self._saw_last_step = False
             self._wake()
         if error is not None:
             self._failed(step, error)
@@ -283,7 +307,7 @@ class VmKeeper:
         elif job.accepted:
             logger("job").info("The project accepted the output of job %s", job_id)
 
-    async def _notice(self, before: VmInfo, now: VmInfo) -> None:
+    def _notice(self, before: VmInfo, now: VmInfo) -> None:
         if now.guest_resets > before.guest_resets and before.state in _UP and not self._resets():
             self._problem("guest-rebooted")
             self._channel.expect_boot()
@@ -293,7 +317,7 @@ class VmKeeper:
             self._doubts = True
             if before.state in _UP and before.accelerator:
                 self._running_since = self._parts.clock.monotonic()
-        acting = self._action is not None and not self._action.done()
+        acting = self._is_acting()
         if now.state in {VmState.DEFINED, VmState.ABSENT} and not acting:
             self.errands.went_off()
         if before.state in _UP and now.state in {VmState.DEFINED, VmState.FAILED} and not acting:
@@ -306,15 +330,14 @@ class VmKeeper:
             self._gone_at = None
             self._parts.board.settle("vm-failed", about=self._vm_id)
         if self._gone_at is not None and (self._tracker.bye or self._parts.clock.monotonic() >= self._not_before):
-            await self._went_off(now, self._gone_at - self._running_since)
+            self._went_off(now, self._gone_at - self._running_since)
 
     def _resets(self) -> bool:
         """Whether a reset that was asked for is under way, or was just now."""
-        acting = self._action is not None and not self._action.done()
         just_now = self._parts.clock.monotonic() - self._reset_at < OWN_RESET_S
-        return just_now or (acting and self._step is Step.RESET)
+        return just_now or (self._is_acting() and self._step is Step.RESET)
 
-    async def _went_off(self, now: VmInfo, lived_s: float) -> None:
+    def _went_off(self, now: VmInfo, lived_s: float) -> None:
         self._gone_at = None
         said = self._tracker.bye or now.cause or "without a word"
         logger("guest").info("The guest went off after %.0f s: %s", lived_s, said)
@@ -324,13 +347,19 @@ class VmKeeper:
         if lived_s >= EARLY_END_S:
             self._early_ends = 0
             return
-        for line in (await self._parts.driver.console_tail(self._vm_id)).splitlines()[-LAST_LINES:]:
-            logger("guest").info("console: %s", line.strip())
+        teller = asyncio.create_task(self._tell_last_lines())
+        self._tellers.add(teller)
+        teller.add_done_callback(self._tellers.discard)
         self._early_ends += 1
         wait = back_off_s(self._early_ends)
         self._not_before = self._parts.clock.monotonic() + wait
         if self._early_ends > 1:
             self._problem("guest-ends-early", times=self._early_ends, wait=round(wait))
+
+    async def _tell_last_lines(self) -> None:
+        with contextlib.suppress(ClientError):
+            for line in (await self.console(_TAIL_BYTES)).splitlines()[-LAST_LINES:]:
+                logger("guest").info("console: %s", line.strip())
 
     def _watch_login(self) -> None:
         """A guest that speaks and cannot log in: the project is down, or the network is."""
@@ -351,7 +380,6 @@ class VmKeeper:
     async def _draw(self) -> None:
         info, tracker = self._info, self._tracker
         usage = await self._usage.measure(info.pids)
-        traffic = await self._parts.driver.traffic(self._vm_id) if info.state is not VmState.ABSENT else Traffic()
         self._parts.board.update_vm(
             VmView(
                 vm_id=self._vm_id,
@@ -367,8 +395,8 @@ class VmKeeper:
                 job=tracker.job,
                 cpu_percent=usage.cpu_percent,
                 memory_mib=usage.memory_mib,
-                sent_bytes=traffic.sent_bytes,
-                received_bytes=traffic.received_bytes,
+                sent_bytes=self._traffic.sent_bytes,
+                received_bytes=self._traffic.received_bytes,
             )
         )
 

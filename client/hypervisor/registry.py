@@ -116,8 +116,10 @@ async def has_faster(
         if name == than.name or name in NEVER_BY_ITSELF:
             continue
         driver = factories[name](folder, relay_command)
-        report = await driver.probe()
-        await driver.close()
+        try:
+            report = await driver.probe()
+        finally:
+            await driver.close()
         if report.available and report.speed > than.speed:
             return True
     return False

@@ -81,6 +81,7 @@ class Rig:
     #: to be taken before fresh ones are made; while there are any, the one in use is not the fastest
     drivers: list[FakeDriver] = field(default_factory=list)
     core: Core | None = None
+    run: "asyncio.Task[None] | None" = None
     last: ClientSnapshot | None = None
     #: codes of all problems ever shown, also of those that are over
     told: set[str] = field(default_factory=set)
@@ -116,7 +117,7 @@ class Rig:
         core.load()
         core.board.subscribe(self._see)
         self.core, self.driver, self.last = core, None, None
-        task = asyncio.create_task(core.run())
+        self.run = task = asyncio.create_task(core.run())
         try:
             async with asyncio.timeout(limit_s):
                 yield core
@@ -134,6 +135,11 @@ class Rig:
     @property
     def vm(self) -> VmView | None:
         return next((vm for vm in self.last.vms if vm.vm_id == VM_ID), None) if self.last else None
+
+    async def ended(self) -> None:
+        """Wait until the core has left by itself."""
+        assert self.run is not None
+        await asyncio.wait((self.run,))
 
     async def until(self, condition: Callable[[ClientSnapshot], object]) -> ClientSnapshot:
         """Wait for a snapshot that fits."""

@@ -13,7 +13,7 @@ from client import actions, filenames, keeper
 from client.commands import DismissProblem, Finish, Pause, PowerOff, Quit, Reset, Resume, Start, Stop, WhatOfWork
 from client.core import VM_ID
 from client.guest import health
-from client.hypervisor.driver import DriverReport, Feature
+from client.hypervisor.driver import DriverReport, Feature, VmInfo
 from client.hypervisor.errors import OTHER_ROUTES, InvalidVmState, SaveFailed, SlowHypervisor, StartFailed
 from client.hypervisor.fake import FakeDriver
 from client.hypervisor.spec_file import parse_spec
@@ -430,3 +430,130 @@ async def test_once_a_guest_lives_the_driver_is_asked_again(rig: Rig) -> None:
     async with rig.running() as core:
         await core.handle(Start())
         await rig.until(lambda s: "slow-hypervisor" in codes(s))
+
+
+class Hanging(FakeDriver):
+    """One that does not answer some question until it is let."""
+
+    def __init__(self, rig: Rig, *questions: str) -> None:
+        super().__init__(rig.paths.vms, rig.guest)
+        self.hangs = set(questions)
+        self.asked: list[str] = []
+        self.free = asyncio.Event()
+
+    async def _answer(self, question: str) -> None:
+        self.asked.append(question)
+        if question in self.hangs:
+            await self.free.wait()
+
+    async def probe(self) -> DriverReport:
+        await self._answer("probe")
+        return await super().probe()
+
+    async def info(self, vm_id: str) -> VmInfo:
+        await self._answer("info")
+        return await super().info(vm_id)
+
+    async def console_tail(self, vm_id: str, limit_bytes: int = 8192) -> str:
+        await self._answer("console")
+        return await super().console_tail(vm_id, limit_bytes)
+
+
+async def test_no_command_waits_for_a_driver_that_is_asked_whether_it_works(rig: Rig) -> None:
+    driver = Hanging(rig)
+    driver.failures["start"] = StartFailed(VM_ID, ("x",), 1, "no")
+    rig.drivers = [driver]
+    async with rig.running() as core:
+        await rig.until(lambda s: s.vms)
+        driver.hangs, driver.asked = {"probe"}, []
+        await core.handle(Start())
+        while "probe" not in driver.asked:
+            await asyncio.sleep(0.01)
+        # It is tried again meanwhile.
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        await core.handle(Pause())
+        await rig.until(lambda s: state(s) is VmState.PAUSED and s.reason and s.reason.code == "paused-by-user")
+        await core.handle(Quit())
+        await rig.until(lambda s: state(s) is VmState.SAVED and s.reason and s.reason.code == "leaving")
+        await rig.ended()
+    # One question at a time, however often there is reason for it.
+    assert driver.asked.count("probe") == 1
+
+
+async def test_what_a_driver_said_of_itself_too_late_is_asked_again(rig: Rig) -> None:
+    slow = SlowHypervisor("Slow", "tcg", 10, "")
+
+    class Slow(Hanging):
+        async def probe(self) -> DriverReport:
+            is_late = self.lives.get(VM_ID, 0) == 0
+            return replace(await super().probe(), reasons=() if is_late else (slow,))
+
+    driver = Slow(rig)
+    driver.failures["start"] = StartFailed(VM_ID, ("x",), 1, "no")
+    rig.drivers = [driver]
+    async with rig.running() as core:
+        await rig.until(lambda s: s.vms)
+        driver.hangs = {"probe"}
+        await core.handle(Start())
+        # The start failed, which is a reason to ask; then a guest lives, which is another one.
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        driver.free.set()
+        await rig.until(lambda s: "slow-hypervisor" in codes(s))
+
+
+async def test_no_command_waits_for_the_state_of_a_machine(rig: Rig) -> None:
+    driver = Hanging(rig)
+    rig.drivers = [driver]
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        driver.hangs = {"info"}
+        await core.handle(Pause())
+        await rig.until(lambda s: s.reason and s.reason.code == "paused-by-user" and s.allowed.resume)
+        # One step is taken from what was known, none after it until its outcome has been seen.
+        while [entry.step for entry in core._journal.entries() if entry.ended_at][-1] != "pause":
+            await asyncio.sleep(0.01)
+        await core.handle(Resume())
+        seen = await rig.until(lambda s: s.reason is None)
+        assert state(seen) is VmState.RUNNING
+        assert [entry.step for entry in core._journal.entries()][-1] == "pause"
+        driver.free.set()
+        while [entry.step for entry in core._journal.entries() if entry.ended_at][-1] != "resume":
+            await asyncio.sleep(0.01)
+
+
+async def test_a_quit_is_taken_while_the_hypervisors_are_looked_for(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("client.core.LAST_LOOK_S", 0.3)
+    rig.drivers = [Hanging(rig, "probe")]
+    async with rig.running() as core:
+        await core.handle(Start())
+        seen = await rig.until(lambda s: s.headline)
+        assert (seen.activity, seen.problems) == (Activity.PREPARING, ())
+        await core.handle(Quit())
+        await rig.until(lambda s: s.reason and s.reason.code == "leaving")
+        await rig.ended()
+
+
+async def test_a_hypervisor_that_answers_late_still_gets_its_machine_saved(rig: Rig) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+    # The client was killed, its machine executes.
+    driver = Hanging(rig, "probe")
+    rig.drivers = [driver]
+    async with rig.running() as core:
+        await core.handle(Quit(WhatOfWork.STOP))
+        await rig.until(lambda s: s.reason and s.reason.code == "leaving")
+        driver.free.set()
+        await rig.ended()
+        assert rig.last is not None and state(rig.last) is VmState.DEFINED
+
+
+async def test_no_command_waits_for_the_last_words_on_a_console(rig: Rig) -> None:
+    rig.guest = gone_at_once
+    rig.drivers = [Hanging(rig, "console")]
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: "guest-ends-early" in codes(s))
+        await core.handle(Quit())
+        await rig.ended()
