@@ -77,6 +77,7 @@ SENTENCES: Final[dict[str, Sentence]] = {
         Severity.ERROR,
     ),
     "download-failed": Sentence("The appliance could not be fetched: {said}", _RETRY),
+    "worker-failed": Sentence("The part of the program that does {kind} ended before its time: {said}", _RETRY),
     "network-not-agreed": Sentence(
         "The virtual machine of {appliance} runs without network: {hypervisor} could not keep it from the computers in"
         " your own network.",

@@ -1,8 +1,8 @@
 """The only way to run child processes: always with a limit, never through a shell, and known again after a restart.
 
-Two kinds: `run` waits for the end; `start` gives a long-lived child that either dies with this program or outlives
-it. A process is always named by an `Identity` (pid and start), so that a pid which the system has given to somebody
-else in the meantime is never signalled.
+Three kinds: `run` waits for the end; `start` gives a long-lived child that either dies with this program or outlives
+it; `talk` gives one that is spoken to in lines. A process is always named by an `Identity` (pid and start), so that a
+pid which the system has given to somebody else in the meantime is never signalled.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -161,6 +161,80 @@ class Child:
         return await asyncio.to_thread(self._process.wait, timeout_s)
 
 
+async def talk(command: Sequence[str], *, env: Mapping[str, str] | None = None, most_line_bytes: int) -> "Dialogue":
+    """Start a child that is spoken to in lines. Its input ends when this program does, however that happens.
+
+    Args:
+        most_line_bytes: of a line that it writes.
+
+    Raises:
+        ToolMissing: there is no such program.
+    """
+    return Dialogue(await _spawn(command, env, None, subprocess.PIPE, subprocess.PIPE, most_line_bytes))
+
+
+class Dialogue:
+    """A child with pipes for its input and output. Who makes one must call `end`."""
+
+    def __init__(self, child: asyncio.subprocess.Process) -> None:
+        self._child = child
+        self._said = b""
+        self._listening = asyncio.create_task(self._listen())
+
+    @property
+    def pid(self) -> int:
+        """Its process number."""
+        return self._child.pid
+
+    @property
+    def last_words(self) -> str:
+        """The end of what it wrote to standard error; whole only after `end`."""
+        return self._said.decode(errors="replace").strip()
+
+    async def say(self, line: bytes) -> None:
+        """Write one line to it; nothing happens if it has gone."""
+        assert self._child.stdin is not None
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._child.stdin.write(line + b"\n")
+            await self._child.stdin.drain()
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """What it writes, line by line, until it closes its output.
+
+        Raises:
+            ValueError: a line is longer than agreed.
+        """
+        assert self._child.stdout is not None
+        while line := await self._child.stdout.readline():
+            yield line
+
+    async def end(self, timeout_s: float) -> int:
+        """Close its input, and kill it if it has not gone after `timeout_s`; returns its exit code."""
+        assert self._child.stdin is not None
+        self._child.stdin.close()
+        try:
+            with contextlib.suppress(TimeoutError, ValueError):
+                async with asyncio.timeout(timeout_s):
+                    # A child that still writes must not be stuck at a full pipe.
+                    async for _ in self.lines():
+                        pass
+                    await self._child.wait()
+        finally:
+            if self._child.returncode is None:
+                await _kill_group(self._child)
+            # A grandchild may hold the pipe of the one that has gone.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._listening
+            self._child._transport.close()  # type: ignore[attr-defined]
+        return self._child.returncode if self._child.returncode is not None else -1
+
+    async def _listen(self) -> None:
+        assert self._child.stderr is not None
+        while part := await self._child.stderr.read(4096):
+            self._said = (self._said + part)[-_STDERR_TAIL_CHARS:]
+
+
 def identity(pid: int) -> Identity | None:
     """Who has this pid now; None when nobody does, or only a zombie."""
     if sys.platform == "linux":
@@ -267,7 +341,12 @@ def _environment(env: Mapping[str, str] | None) -> dict[str, str]:
 
 
 async def _spawn(
-    command: Sequence[str], env: Mapping[str, str] | None, cwd: Path | None, stdin: int | None, stdout: int
+    command: Sequence[str],
+    env: Mapping[str, str] | None,
+    cwd: Path | None,
+    stdin: int | None,
+    stdout: int,
+    most_line_bytes: int = 2**16,
 ) -> asyncio.subprocess.Process:
     _find(command[0])
     return await asyncio.create_subprocess_exec(
@@ -278,6 +357,7 @@ async def _spawn(
         env=_environment(env),
         cwd=cwd,
         start_new_session=True,
+        limit=most_line_bytes,
     )
 
 

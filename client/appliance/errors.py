@@ -57,3 +57,12 @@ class DownloadFailed(ApplianceError):
     code: ClassVar[str] = "download-failed"
     url: str
     said: str
+
+
+@dataclass(eq=False)
+class WorkerFailed(ApplianceError):
+    """A process that does one piece of work ended without a result. kind: its work; said: its last words."""
+
+    code: ClassVar[str] = "worker-failed"
+    kind: str
+    said: str

@@ -1,0 +1,152 @@
+"""Work that needs much memory or long waits, each piece in a process of its own (`main.py worker KIND`).
+
+The order goes to the process as a line of JSON, later lines steer it; it answers with lines of progress and, last, a
+result or an error. It ends when its input ends, so none is left behind by a client that was killed.
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final
+
+import client
+from client import process
+from client.appliance.errors import WorkerFailed
+from client.errors import ClientError
+from client.log import logger
+
+#: a result may be a whole catalogue, with the hashes of all pieces of all files
+MOST_LINE_BYTES: Final = 64 * 2**20
+#: how long a process has to put down what it holds when it is called off
+GRACE_S: Final = 3.0
+
+OnProgress = Callable[[Mapping[str, Any]], None]
+
+
+def worker_command() -> tuple[str, ...]:
+    """The program and its first arguments; the kind of work follows. From a bundle: the bundle itself."""
+    if getattr(sys, "frozen", False):
+        return (sys.executable, "worker")
+    return (sys.executable, str(Path(client.__file__).resolve().parent.parent / "main.py"), "worker")
+
+
+class Steering:
+    """What can be asked of a worker at any time, before it begins or while it works; the last word counts."""
+
+    def __init__(self) -> None:
+        self._words: dict[str, Any] = {}
+        self._changed = asyncio.Event()
+
+    def limit(self, bytes_per_s: int | None) -> None:
+        """How much it may fetch a second; None: as much as there is."""
+        self._put("limit_bytes_per_s", bytes_per_s)
+
+    def hold(self) -> None:
+        """Rest until `go_on`."""
+        self._put("hold", True)
+
+    def go_on(self) -> None:
+        """Undo `hold`."""
+        self._put("hold", False)
+
+    async def changes(self) -> Mapping[str, Any]:
+        """All that was asked, as soon as there is something new. For one worker at a time."""
+        await self._changed.wait()
+        self._changed.clear()
+        return dict(self._words)
+
+    def _put(self, key: str, value: Any) -> None:
+        self._words[key] = value
+        self._changed.set()
+
+
+async def run_worker(
+    kind: str,
+    order: Mapping[str, Any],
+    *,
+    on_progress: OnProgress = lambda said: None,
+    steer: Steering | None = None,
+    command: Sequence[str] | None = None,
+) -> Mapping[str, Any]:
+    """Have a process do one piece of work. Cancelling it ends the process.
+
+    Args:
+        kind: a name of `worker_child.KINDS`.
+        order: what to do; plain JSON.
+        on_progress: called with what the worker tells, at most five times a second.
+        command: program and first arguments, if not this program's own.
+
+    Returns:
+        The result, as that kind of work defines it.
+
+    Raises:
+        ClientError: the same that the work raised in its process.
+        WorkerFailed: the process ended without a result.
+    """
+    dialogue = await process.talk((*(command or worker_command()), kind), most_line_bytes=MOST_LINE_BYTES)
+    steering = asyncio.create_task(_steer(dialogue, steer or Steering()))
+    last: Mapping[str, Any] = {}
+    try:
+        await dialogue.say(_line(order))
+        async for said in _answers(dialogue):
+            if "progress" in said:
+                on_progress(said["progress"])
+            else:
+                last = said
+    finally:
+        steering.cancel()
+        await asyncio.gather(steering, return_exceptions=True)
+        await dialogue.say(_line({"stop": True}))
+        exit_code = await dialogue.end(GRACE_S)
+    return _outcome(kind, last, exit_code, dialogue.last_words)
+
+
+def error_from(said: Mapping[str, Any], kind: str = "work") -> ClientError:
+    """The error that a worker told of, as the same class; WorkerFailed for one that is not known here."""
+    code, told = said.get("code"), said.get("fields")
+    known = next((one for one in _family(ClientError) if one.code == code), None)
+    if known is not None and isinstance(told, dict) and set(told) == {one.name for one in fields(known)}:
+        return known(**{name: tuple(value) if isinstance(value, list) else value for name, value in told.items()})
+    return WorkerFailed(kind, str(said)[:500])
+
+
+def error_to(error: ClientError) -> dict[str, Any]:
+    """The error as JSON; `error_from` reads it."""
+    return {"code": error.code, "fields": error.details()}
+
+
+async def _answers(dialogue: process.Dialogue) -> AsyncIterator[dict[str, Any]]:
+    with contextlib.suppress(ValueError):  # a line that is too long, or no JSON: what follows cannot be trusted either
+        async for line in dialogue.lines():
+            said = json.loads(line)
+            if isinstance(said, dict):
+                yield said
+
+
+async def _steer(dialogue: process.Dialogue, steer: Steering) -> None:
+    while True:
+        await dialogue.say(_line(await steer.changes()))
+
+
+def _outcome(kind: str, last: Mapping[str, Any], exit_code: int, last_words: str) -> Mapping[str, Any]:
+    if isinstance(last.get("error"), dict):
+        raise error_from(last["error"], kind)
+    if isinstance(last.get("result"), dict):
+        return dict(last["result"])
+    if last_words:
+        logger("appliance").error("Worker %s: %s", kind, last_words)
+    raise WorkerFailed(kind, last_words.rpartition("\n")[2] or f"exit code {exit_code}")
+
+
+def _family(kind: type[ClientError]) -> Iterator[type[ClientError]]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from _family(one)
+
+
+def _line(said: Mapping[str, Any]) -> bytes:
+    return json.dumps(said).encode()
