@@ -286,6 +286,39 @@ SENTENCES: Final[dict[str, Sentence]] = {
         "The saved state of a virtual machine cannot be used: {said}",
         "It is thrown away; the virtual machine boots and its job goes on from its last checkpoint.",
     ),
+    "catalog-unreachable": Sentence(
+        "The catalogue of appliances at {url} cannot be reached: {said}",
+        "What is on this computer already is used. Trying again later.",
+    ),
+    "catalog-refused": Sentence(
+        "The catalogue of appliances at {url} did not prove that it is genuine: {said}",
+        "Nothing of it is used. It is asked again later; if this goes on, tell the project.",
+        Severity.ERROR,
+    ),
+    "catalog-expired": Sentence(
+        "The catalogue of appliances at {url} is out of date: its {part} was good until {expired_at}.",
+        "If this computer's date is right, the catalogue's keeper must renew it. It is asked again later.",
+    ),
+    "clock-wrong": Sentence(
+        "This computer's clock says {here}, but the catalogue of appliances knows that it is {there}.",
+        "Set the clock; whether signatures are still good cannot be told without.",
+        Severity.ERROR,
+    ),
+    "catalog-root-wrong": Sentence(
+        "The catalogue of appliances at {url} is not the one that the project file names: {said}",
+        "Nothing of it is used. Ask the project for its file again.",
+        Severity.ERROR,
+    ),
+    "not-in-catalog": Sentence(
+        "The catalogue of appliances has no {what}; it has: {known}.",
+        "Ask the project for a corrected file, or wait until it publishes it.",
+        Severity.ERROR,
+    ),
+    "client-too-old": Sentence(
+        "The appliance {appliance} needs version {needed} of this program, and this is {found}.",
+        "Install the newest version of this program.",
+        Severity.ERROR,
+    ),
     "damaged-file": Sentence("{path} was damaged and has been set aside.", "Starting with a new one."),
 }
 

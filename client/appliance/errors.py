@@ -66,3 +66,68 @@ class WorkerFailed(ApplianceError):
     code: ClassVar[str] = "worker-failed"
     kind: str
     said: str
+
+
+@dataclass(eq=False)
+class CatalogUnreachable(ApplianceError):
+    """No address of a catalogue answers, and none that was fetched before can be used. said: the first cause."""
+
+    code: ClassVar[str] = "catalog-unreachable"
+    url: str
+    said: str
+
+
+@dataclass(eq=False)
+class CatalogRefused(ApplianceError):
+    """A catalogue did not prove to be genuine and up to date; nothing of it was used. said: which proof failed."""
+
+    code: ClassVar[str] = "catalog-refused"
+    url: str
+    said: str
+
+
+@dataclass(eq=False)
+class CatalogExpired(ApplianceError):
+    """A part of a catalogue was good until a time that is over. expired_at: ISO 8601, UTC."""
+
+    code: ClassVar[str] = "catalog-expired"
+    url: str
+    part: str
+    expired_at: str
+
+
+@dataclass(eq=False)
+class ClockWrong(ApplianceError):
+    """This computer's clock contradicts a catalogue's signatures or its server. Times: ISO 8601, UTC."""
+
+    code: ClassVar[str] = "clock-wrong"
+    here: str
+    there: str
+
+
+@dataclass(eq=False)
+class CatalogRootWrong(ApplianceError):
+    """What a catalogue gives as the beginning of its trust is not what the project file or this program names."""
+
+    code: ClassVar[str] = "catalog-root-wrong"
+    url: str
+    said: str
+
+
+@dataclass(eq=False)
+class NotInCatalog(ApplianceError):
+    """A catalogue has no such thing. what: project, appliance or version; known: what it has instead."""
+
+    code: ClassVar[str] = "not-in-catalog"
+    what: str
+    known: str
+
+
+@dataclass(eq=False)
+class ClientTooOld(ApplianceError):
+    """Every version of an appliance in a catalogue wants a newer client than this."""
+
+    code: ClassVar[str] = "client-too-old"
+    appliance: str
+    needed: str
+    found: str
