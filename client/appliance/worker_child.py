@@ -45,6 +45,7 @@ class Face:
         self._out = out
         self._stopped = False
         self._told_at = -_INTERVAL_S
+        self._news = False
         self._changed = threading.Condition()
 
     def progress(self, *, force: bool = False, **facts: Any) -> None:
@@ -64,14 +65,14 @@ class Face:
             raise Stopped
 
     def rest(self, seconds: float) -> None:
-        """Wait, but no longer than until the next word of the client.
+        """Wait, but no longer than until the next word of the client; not at all if one came since the last rest.
 
         Raises:
             Stopped
         """
         with self._changed:
-            if not self._stopped:
-                self._changed.wait(seconds)
+            self._changed.wait_for(lambda: self._news, seconds)
+            self._news = self._stopped
         self.check()
 
     def tell(self, said: Mapping[str, Any]) -> None:
@@ -87,6 +88,7 @@ class Face:
                 self.limit = limit
             self.held = bool(said.get("hold", self.held))
             self._stopped = self._stopped or bool(said.get("stop"))
+            self._news = True
             self._changed.notify_all()
 
 

@@ -52,12 +52,14 @@ async def test_steering_reaches_it_before_and_while_it_works() -> None:
     told, steer = Told(), Steering()
     steer.limit(7)
     steer.hold()
-    doing = asyncio.create_task(work("steered", {"wanted": None}, on_progress=told, steer=steer))
+    doing = asyncio.create_task(work("steered", {"wanted": 99}, on_progress=told, steer=steer))
     await told.until(limit=7, held=True)
     steer.go_on()
     await told.until(limit=7, held=False)
     steer.limit(None)
-    assert await doing == {"limit": None}
+    await told.until(limit=None, held=False)
+    steer.limit(99)
+    assert await doing == {"limit": 99}
 
 
 @pytest.mark.parametrize(
