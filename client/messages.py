@@ -77,6 +77,12 @@ SENTENCES: Final[dict[str, Sentence]] = {
         Severity.ERROR,
     ),
     "download-failed": Sentence("The appliance could not be fetched: {said}", _RETRY),
+    "bad-template": Sentence(
+        "The template {where} cannot be used: {what}.", "Correct these places, or ask its author to.", Severity.ERROR
+    ),
+    "bad-context-values": Sentence(
+        "The template {template} cannot be filled in like this: {what}.", "Correct these fields.", Severity.ERROR
+    ),
     "worker-failed": Sentence("The part of the program that does {kind} ended before its time: {said}", _RETRY),
     "network-not-agreed": Sentence(
         "The virtual machine of {appliance} runs without network: {hypervisor} could not keep it from the computers in"

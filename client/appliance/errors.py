@@ -1,6 +1,6 @@
 """Errors of appliances: their manifest, their files."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from client.errors import ClientError
@@ -131,3 +131,29 @@ class ClientTooOld(ApplianceError):
     appliance: str
     needed: str
     found: str
+
+
+@dataclass(eq=False)
+class BadTemplate(ApplianceError):
+    """A contextualization template that cannot be used. faults: everything that is wrong; what: the same as one text."""
+
+    code: ClassVar[str] = "bad-template"
+    where: str
+    faults: tuple[str, ...]
+    what: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.what = "; ".join(self.faults)
+
+
+@dataclass(eq=False)
+class BadContextValues(ApplianceError):
+    """What was filled into a template cannot be used. Never holds a value: one may be a secret."""
+
+    code: ClassVar[str] = "bad-context-values"
+    template: str
+    faults: tuple[str, ...]
+    what: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.what = "; ".join(self.faults)
