@@ -36,7 +36,7 @@ from client.hypervisor.errors import (
 )
 from client.hypervisor.files import check_media
 from client.hypervisor.spec_file import is_valid_route_name, is_valid_vm_id, without_targets
-from client.hypervisor.virtualbox import console, full_disk, live
+from client.hypervisor.virtualbox import console, full_disk, live, quick
 from client.hypervisor.virtualbox.exchange import VirtualBoxExchange
 from client.hypervisor.virtualbox.folder import LEDGER_FILE, RUNNING, Ledger, VmFolder, vm_names
 from client.hypervisor.virtualbox.installation import Installation
@@ -47,6 +47,7 @@ from client.hypervisor.virtualbox.ports import Ports
 from client.hypervisor.virtualbox.problems import WrongState
 from client.hypervisor.virtualbox.prospect import Prospect
 from client.hypervisor.virtualbox.save import save
+from client.hypervisor.virtualbox.session import SessionHelper
 from client.hypervisor.virtualbox.snapshots import VirtualBoxSnapshots
 from client.hypervisor.virtualbox.start import LASTING, start
 from client.hypervisor.virtualbox.sweep import sweep
@@ -68,6 +69,7 @@ class VirtualBoxDriver:
         search_path: where to look for VBoxManage instead of the usual places.
         installation: what to drive instead of what is found; for tests.
         needs_driver: False for a VirtualBox whose VMs run without the kernel module, interpreted; for tests.
+        helper: does some verbs faster; one that looks for pyvbox if None.
     """
 
     name = "virtualbox"
@@ -83,8 +85,10 @@ class VirtualBoxDriver:
         search_path: str | None = None,
         installation: Installation | None = None,
         needs_driver: bool = True,
+        helper: SessionHelper | None = None,
     ) -> None:
         self._folder = folder.absolute()
+        self._helper = helper or SessionHelper()
         self._clock = clock or SystemClock()
         self._prospect = Prospect(self._folder, self._clock, search_path, installation, needs_driver=needs_driver)
         self._ledger = Ledger(self._folder / LEDGER_FILE)
@@ -207,7 +211,7 @@ class VirtualBoxDriver:
                 raise InvalidVmState(vm_id, "save", state)
             machine.verb = VmState.SAVING
             try:
-                await save(machine)
+                await save(machine, self._helper)
             finally:
                 machine.verb = None
 
@@ -317,6 +321,7 @@ class VirtualBoxDriver:
 
     async def close(self) -> None:
         """Let go of relays and connections; VMs keep running."""
+        self._helper.close()
         for machine in self._machines.values():
             await machine.release()
         self._machines.clear()
@@ -329,6 +334,7 @@ class VirtualBoxDriver:
             await live.before_start(machine)
             await start(machine, spec)
             await live.after_start(machine)
+            self._helper.begin()
         except LASTING as error:
             await self._prospect.fails(error)
             raise
@@ -374,7 +380,8 @@ class VirtualBoxDriver:
     async def _control(self, machine: Machine, word: str, after: VmState) -> None:
         """A verb on a running VM; if VirtualBox does not do it, its state may have changed meanwhile."""
         try:
-            await machine.change("controlvm", machine.uuid, word)
+            if not await quick.control(self._helper, machine, word):
+                await machine.change("controlvm", machine.uuid, word)
         except WrongState as error:
             state = (await machine.ask()).state
             if state is after and word != "reset":

@@ -75,6 +75,7 @@ class Machine:
         lock: verbs on one VM come one after the other.
         verb: the state that a verb under way leads through, or None.
         runs_since: monotonic seconds at which this client first saw it run.
+        progress: how far a verb under way is, as a sentence for the volunteer; empty when nobody knows.
     """
 
     def __init__(self, folder: VmFolder, manage: Manage, clock: Clock, changed: Callable[[str], None]) -> None:
@@ -83,6 +84,7 @@ class Machine:
         self.lock = asyncio.Lock()
         self.verb: VmState | None = None
         self.runs_since: float | None = None
+        self.progress = ""
         self.relays = Relays(folder.vm_id, folder.traffic, clock)
         self.link = Link(folder.vm_id, folder.path, self._replug_link)
         self._clock = clock
@@ -143,7 +145,7 @@ class Machine:
         note = seen.note
         if state in ONLINE:
             held = full_disk.NOTE if state is VmState.PAUSED and full_disk.holds(self.log) else ""
-            note = held or await self._serve() or note
+            note = held or self.progress or await self._serve() or note
             self._bound_console()
         return self._info(state, seen.cause, note)
 
@@ -194,7 +196,7 @@ class Machine:
         Raises:
             HypervisorError: as `VBoxManage.change`.
         """
-        self._wake()
+        self.wake()
         end = self._clock.monotonic() + LOCK_LIMIT_S
         while True:
             try:
@@ -232,7 +234,7 @@ class Machine:
         await self.manage.change("controlvm", self.uuid, "changeuartmode2", "server", address)
         self.folder.write_record(unplugged=False)
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
         """Let its process go on if a throttle that was killed left it stopped: VirtualBox waits for its answers."""
         who = self.running()
         if who is not None:
@@ -246,7 +248,7 @@ class Machine:
         return seen.is_settled and is_young and seen.signs == signs
 
     async def _ask(self, signs: Signs) -> Seen:
-        self._wake()
+        self.wake()
         try:
             said = await self.manage.read("showvminfo", self.uuid, "--machinereadable")
         except ObjectNotFound:

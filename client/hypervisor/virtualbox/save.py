@@ -5,8 +5,10 @@ from typing import Final
 from client.errors import ClientError, DiskFull
 from client.hypervisor.errors import HypervisorError, SaveFailed
 from client.hypervisor.files import free_bytes
+from client.hypervisor.virtualbox import quick
 from client.hypervisor.virtualbox.machine import ONLINE, Machine
 from client.hypervisor.virtualbox.problems import StateNotSaved, VirtualBoxDiskFull, VirtualBoxFailed
+from client.hypervisor.virtualbox.session import SessionHelper
 from client.snapshot import VmState
 
 SAVE_LIMIT_S: Final = 300.0
@@ -14,15 +16,19 @@ _FULL: Final = "VERR_DISK_FULL"
 _LOG_LINES: Final = 60
 
 
-async def save(machine: Machine) -> None:
+async def save(machine: Machine, helper: SessionHelper) -> None:
     """Save a VM that runs or is held; the caller holds its lock.
+
+    Args:
+        helper: which tells how far it is, where it serves.
 
     Raises:
         DiskFull, SaveFailed: it goes on as before.
     """
     before = await machine.state()
     try:
-        await machine.change("controlvm", machine.uuid, "savestate", timeout_s=SAVE_LIMIT_S)
+        if not await quick.save(helper, machine):
+            await machine.change("controlvm", machine.uuid, "savestate", timeout_s=SAVE_LIMIT_S)
     except HypervisorError as error:
         machine.verb = None
         after = (await machine.ask()).state

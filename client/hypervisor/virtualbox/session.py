@@ -1,9 +1,9 @@
 """pyvbox as an optional quick hand for VMs that run: pause and resume in milliseconds, saving with percentages.
 
-The driver is complete without it, and does not call it (`docs/dependencies.md`): it would serve only where it agrees
-with the installed VirtualBox, and pyvbox, made from the interface of 6.1, reads the states of every 7.x wrongly. Each
-verb here says whether it was done; where it was not, VBoxManage does it. At the first disagreement it switches itself
-off for good. Its events are never used: they end VBoxSVC, and with it every VM that runs.
+The driver is complete without it, and begins to use it after the first VM has started, if it is there and agrees with
+the installed VirtualBox. pyvbox, made from the interface of 6.1, reads the states of every 7.x wrongly, so there it
+stays off. Each verb here says whether it was done; where it was not, VBoxManage does it. At the first disagreement it
+switches itself off for good. Its events are never used: they end VBoxSVC, and with it every VM that runs.
 
 Source: pyvbox 2.1.1 (the package `virtualbox`); `vboxapi` of VirtualBox's SDK, 7.2.22.
 """
@@ -11,9 +11,12 @@ Source: pyvbox 2.1.1 (the package `virtualbox`); `vboxapi` of VirtualBox's SDK, 
 import asyncio
 import functools
 import importlib
+import logging
 import sys
+import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from queue import SimpleQueue
 from typing import Any, Final
 
 from client import log
@@ -21,6 +24,8 @@ from client import log
 _log = log.logger("hypervisor")
 
 _CALL_LIMIT_S: Final = 10.0
+#: For what takes milliseconds, or else is VBoxManage's.
+_VERB_LIMIT_S: Final = 2.0
 _SAVE_LIMIT_S: Final = 600.0
 _PERCENT_EVERY_S: Final = 0.2
 #: Names of ranges among the states, not states.
@@ -31,6 +36,10 @@ _MISFITS: Final = (ImportError, AttributeError, TypeError, ValueError, OSError)
 #: Errors of the layers below, as pyvbox passes them on where an attribute is read: on Linux and macOS; on Windows.
 _NATIVE_ERRORS: Final = (("xpcom", "Exception"), ("pywintypes", "com_error"))
 
+_NEW: Final = "not started"
+_ENDED: Final = "its thread ended"
+#: Something to be done, and where what comes of it goes.
+_Order = tuple[Callable[[], Any], "Future[Any]"]
 Load = Callable[[], tuple[Any, Any]]
 
 
@@ -60,36 +69,50 @@ class SessionHelper:
     """
 
     def __init__(self, load: Load = load) -> None:
-        self.why_off = "not started"
+        self.why_off = _NEW
         self._load = load
         self._pyvbox: Any = None
-        # VirtualBox's objects belong to the thread that made them.
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="virtualbox")
+        self._progress: Any = None
+        self._orders: SimpleQueue[_Order | None] = SimpleQueue()
+        self._starting: asyncio.Task[bool] | None = None
+
+    def begin(self) -> None:
+        """Have it started beside everything else, once; until it has proved itself it does nothing."""
+        if self.why_off == _NEW and self._starting is None:
+            self._starting = asyncio.create_task(self.start())
 
     async def start(self) -> bool:
         """Load pyvbox and let it prove itself. Returns whether it serves; why not stands in `why_off`."""
-        self.why_off = ""
-        return await self._try(self._prove) is True
+        self.why_off = trial = "not proved yet"
+        # VirtualBox's objects belong to the thread that made them. A daemon's hanging does not keep the program here.
+        threading.Thread(target=self._serve, name="virtualbox", daemon=True).start()
+        is_proved = await self._give(self._prove, _CALL_LIMIT_S) is True
+        if is_proved and self.why_off == trial:
+            self.why_off = ""
+            _log.info("pyvbox helps: it pauses, resumes and saves")
+        return not self.why_off
 
     async def pause(self, uuid: str) -> bool:
         """Hold a VM that runs. Returns whether that was done; False: ask VBoxManage."""
-        return await self._try(functools.partial(self._act, uuid, "pause", "Paused")) is True
+        return await self._try(functools.partial(self._act, uuid, "pause", "Paused"), _VERB_LIMIT_S) is True
 
     async def resume(self, uuid: str) -> bool:
         """Let a held VM go on. Returns whether that was done; False: ask VBoxManage."""
-        return await self._try(functools.partial(self._act, uuid, "resume", "Running")) is True
+        return await self._try(functools.partial(self._act, uuid, "resume", "Running"), _VERB_LIMIT_S) is True
 
     async def save(self, uuid: str, on_percent: Callable[[int], None]) -> bool:
         """Write a VM's state to disk and end it, telling how far it is. Returns whether that was done.
 
+        If not, it may be under way nevertheless.
+
         Args:
             on_percent: called in the event loop, with 0 to 100.
         """
-        progress = await self._try(functools.partial(self._begin_save, uuid))
+        is_begun = await self._try(functools.partial(self._begin_save, uuid))
         loop = asyncio.get_running_loop()
         end = loop.time() + _SAVE_LIMIT_S
-        while progress is not None and loop.time() < end:
-            seen = await self._try(functools.partial(_look, progress))
+        while is_begun and loop.time() < end:
+            seen = await self._try(self._look)
             if seen is None:
                 return False
             on_percent(seen[0])
@@ -100,32 +123,57 @@ class SessionHelper:
 
     def close(self) -> None:
         """Let go; VMs keep running."""
-        self.why_off = self.why_off or "closed"
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        if self._starting is not None:
+            self._starting.cancel()
+        if self.why_off in ("", _NEW):
+            self.why_off = "closed"
+        self._orders.put(None)
 
-    async def _try(self, work: Callable[[], Any]) -> Any:
+    async def _try(self, work: Callable[[], Any], limit_s: float = _CALL_LIMIT_S) -> Any:
         """What the work gives, in its thread; None when it was refused, or when this helper is off."""
-        if self.why_off:
-            return None
+        return None if self.why_off else await self._give(work, limit_s)
+
+    async def _give(self, work: Callable[[], Any], limit_s: float) -> Any:
+        order: Future[Any] = Future()
+        self._orders.put((work, order))
         try:
-            async with asyncio.timeout(_CALL_LIMIT_S):
-                return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            async with asyncio.timeout(limit_s):
+                return await asyncio.wrap_future(order)
         except TimeoutError:
-            self._switch_off(f"no answer within {_CALL_LIMIT_S:g} s")
+            self._switch_off(f"no answer within {limit_s:g} s")
         except _MISFITS as error:
-            self._switch_off(f"{type(error).__name__}: {error}")
+            self._switch_off(f"{type(error).__name__}: {error}", is_missing=isinstance(error, ImportError))
         except self._refusals() as error:
             _log.info("pyvbox could not do it, VBoxManage will: %s", error)
         return None
+
+    def _serve(self) -> None:
+        """Does one order after the other, in the thread; whatever is not foreseen ends it."""
+        while (order := self._orders.get()) is not None:
+            work, answer = order
+            if not answer.set_running_or_notify_cancel():
+                continue
+            try:
+                answer.set_result(work())
+            except self._expected() as error:
+                answer.set_exception(error)
+            finally:
+                if not answer.done():
+                    answer.set_exception(ValueError(_ENDED))
+
+    def _expected(self) -> tuple[type[BaseException], ...]:
+        return (*_MISFITS, *self._refusals())
 
     def _refusals(self) -> tuple[type[BaseException], ...]:
         own = getattr(getattr(self._pyvbox, "library", None), "VBoxError", None)
         native = [getattr(sys.modules.get(module), name, None) for module, name in _NATIVE_ERRORS]
         return tuple(one for one in (own, *native) if one is not None)
 
-    def _switch_off(self, why: str) -> None:
+    def _switch_off(self, why: str, *, is_missing: bool = False) -> None:
         self.why_off = why
-        _log.info("pyvbox is not used: %s", why)
+        self._orders.put(None)
+        # Most computers do not have it, which nobody has to know.
+        _log.log(logging.DEBUG if is_missing else logging.INFO, "pyvbox is not used: %s", why)
 
     def _prove(self) -> bool:
         pyvbox, constants = self._load()
@@ -138,6 +186,9 @@ class SessionHelper:
     def _act(self, uuid: str, verb: str, state: str) -> bool:
         machine, session = self._open(uuid)
         try:
+            if self.why_off:
+                # It came too late: VBoxManage has done it, and perhaps something else since.
+                return False
             getattr(session.console, verb)()
         finally:
             session.unlock_machine()
@@ -146,19 +197,26 @@ class SessionHelper:
             raise ValueError(f"after {verb} it reads the state as {found}")
         return True
 
-    def _begin_save(self, uuid: str) -> Any:
+    def _begin_save(self, uuid: str) -> bool:
         _, session = self._open(uuid)
+        if self.why_off:
+            session.unlock_machine()
+            return False
         # The session is left locked: it ends with the VM.
-        return session.machine.save_state()
+        self._progress = session.machine.save_state()
+        return True
+
+    def _look(self) -> tuple[int, int | None]:
+        """How far saving is in percent, and its result, which can be asked for only when it is done."""
+        progress = self._progress
+        is_done = bool(progress.completed)
+        seen = int(progress.percent), int(progress.result_code) if is_done else None
+        if is_done:
+            self._progress = None
+        return seen
 
     def _open(self, uuid: str) -> tuple[Any, Any]:
         machine = self._pyvbox.VirtualBox().find_machine(uuid)
         session = self._pyvbox.Session()
         machine.lock_machine(session, self._pyvbox.library.LockType.shared)
         return machine, session
-
-
-def _look(progress: Any) -> tuple[int, int | None]:
-    """How far something is in percent, and its result, which can be asked for only when it is done."""
-    is_done = bool(progress.completed)
-    return int(progress.percent), int(progress.result_code) if is_done else None
