@@ -1,28 +1,18 @@
 """The contextualization medium: settings and agent for one boot of one VM, as an ISO image (docs/context-medium.md)."""
 
-import contextlib
-import errno
-import io
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import pycdlib
-
-from client import filenames
 from client.appliance.agent import build_agent
-from client.errors import DiskFull
+from client.appliance.medium import write_medium
 
 __all__ = ["ContextSettings", "build_agent", "build_context_medium"]
 
 LABEL: Final = "CONTEXT"
 SCHEMA: Final = 1
-#: ISO 9660 names beside the true ones, which Rock Ridge and Joliet carry.
-_SHORT_NAMES: Final = {"agent.pyz": "/AGENT.PYZ;1", "context.json": "/CONTEXT.JSO;1"}
 
 
 @dataclass(frozen=True)
@@ -86,29 +76,4 @@ def build_context_medium(path: Path, settings: Mapping[str, object], agent: byte
         OSError: the folder cannot be written to.
     """
     body = json.dumps(settings, indent=1, ensure_ascii=False).encode()
-    image = _image({"agent.pyz": agent, "context.json": body})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + filenames.PART_SUFFIX)
-    part.unlink(missing_ok=True)
-    try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(image)
-        part.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        if error.errno == errno.ENOSPC:
-            raise DiskFull(str(path.parent), len(image), shutil.disk_usage(path.parent).free) from error
-        raise
-
-
-def _image(files: Mapping[str, bytes]) -> bytes:
-    iso = pycdlib.PyCdlib()
-    iso.new(interchange_level=1, joliet=3, rock_ridge="1.09", vol_ident=LABEL)
-    for name, content in files.items():
-        place = _SHORT_NAMES[name]
-        iso.add_fp(io.BytesIO(content), len(content), place, rr_name=name, joliet_path=f"/{name}", file_mode=0o100400)
-    image = io.BytesIO()
-    iso.write_fp(image)
-    iso.close()
-    return image.getvalue()
+    write_medium(path, {"agent.pyz": agent, "context.json": body}, LABEL)

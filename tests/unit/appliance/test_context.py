@@ -9,7 +9,7 @@ from pathlib import Path
 import pycdlib
 import pytest
 
-from client.appliance import context
+from client.appliance import medium
 from client.appliance.context import ContextSettings, build_context_medium
 from client.errors import DiskFull
 
@@ -40,11 +40,11 @@ def read(path: Path, **place: str) -> bytes:
 
 
 def test_both_name_systems_hold_the_files(tmp_path: Path) -> None:
-    medium = tmp_path / "new" / "work-1.iso"
-    build_context_medium(medium, settings().to_json(), b"the agent")
+    path = tmp_path / "new" / "work-1.iso"
+    build_context_medium(path, settings().to_json(), b"the agent")
     for kind in ("rr_path", "joliet_path"):
-        assert read(medium, **{kind: "/agent.pyz"}) == b"the agent"
-        assert json.loads(read(medium, **{kind: "/context.json"})) == settings().to_json()
+        assert read(path, **{kind: "/agent.pyz"}) == b"the agent"
+        assert json.loads(read(path, **{kind: "/context.json"})) == settings().to_json()
 
 
 def test_label_is_where_the_guest_looks(tmp_path: Path) -> None:
@@ -64,19 +64,19 @@ def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
 
 
 def test_an_old_one_is_replaced_whole(tmp_path: Path) -> None:
-    medium = tmp_path / "a.iso"
+    path = tmp_path / "a.iso"
     (tmp_path / "a.iso.part").write_bytes(b"left by a kill")
-    build_context_medium(medium, {"n": 1}, b"")
-    build_context_medium(medium, {"n": 2}, b"")
-    assert json.loads(read(medium, rr_path="/context.json")) == {"n": 2}
-    assert [path.name for path in tmp_path.iterdir()] == ["a.iso"]
+    build_context_medium(path, {"n": 1}, b"")
+    build_context_medium(path, {"n": 2}, b"")
+    assert json.loads(read(path, rr_path="/context.json")) == {"n": 2}
+    assert [found.name for found in tmp_path.iterdir()] == ["a.iso"]
 
 
 def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_space(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(context.os, "open", no_space)
+    monkeypatch.setattr(medium.os, "open", no_space)
     with pytest.raises(DiskFull):
         build_context_medium(tmp_path / "a.iso", {}, b"")
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,284 @@
+"""From a template's tables and values to what the guest gets; without values a rehearsal, which checks all it can."""
+
+import hashlib
+import hmac
+import json
+import math
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any, Final
+
+from client.appliance.contextual import slots
+from client.appliance.contextual.crypt import salt_from, sha512_crypt
+from client.appliance.contextual.faults import Faults, Table, nearest
+from client.appliance.contextual.filling import Filling, Quote
+from client.appliance.contextual.keys import (
+    BLOCK_KEYS,
+    BLOCK_SWITCHES,
+    CERNVM_KEYS,
+    COMMANDS,
+    OWN_CLOUD_KEYS,
+    OWN_SECTIONS,
+)
+from client.appliance.contextual.language import File, Guest, Kind, Script, System, Template, User
+from client.appliance.contextual.slots import Check
+from client.appliance.contextual.values import Values, fault_of_line
+from client.appliance.errors import BadContextValues
+
+_SECTION: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_KEY: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,59}")
+_DEEPEST: Final = 12
+#: how a value is written into a file
+_QUOTES: Final[dict[str, Quote]] = {"plain": str, "shell": shlex.quote, "json": json.dumps}
+
+
+def fill(template: Template, values: Values, key: bytes) -> Guest:
+    """What the guest gets. key: secret of this guest; the salts of its passwords come from it.
+
+    Raises:
+        BadContextValues: a value cannot stand where the template puts it.
+    """
+    faults = Faults(template.lines)
+    guest = Builder(template.system, Filling(template.fields, values, faults), faults, key).build(template.body)
+    if faults:
+        raise BadContextValues(template.name, faults.all())
+    return guest
+
+
+class Builder:
+    """One pass over a template's tables."""
+
+    def __init__(self, system: System, filling: Filling, faults: Faults, key: bytes = b"") -> None:
+        self._system = system
+        self._filling = filling
+        self._faults = faults
+        self._key = key
+
+    def build(self, body: Mapping[str, Any]) -> Guest:
+        """All tables; faults are in the list that was given."""
+        top = Table("", body, self._faults)
+        guest = top.table("guest")
+        built = Guest(
+            system=self._system,
+            host_name=self._one(guest, "host_name", slots.host_name),
+            time_zone=self._one(guest, "time_zone", slots.time_zone),
+            ssh_keys=self._many(guest, "ssh_keys", slots.ssh_key),
+            packages=self._many(guest, "packages", slots.package),
+            services=self._many(guest, "services", slots.service),
+            organisations=self._many(guest, "organisations", slots.organisation),
+            repositories=self._many(guest, "repositories", slots.repository),
+            proxy=self._one(guest, "proxy", slots.proxy),
+            users=tuple(self._user(one) for one in top.tables("user")),
+            files=tuple(self._file(one) for one in top.tables("file")),
+            script=self._script(top.table("script")) if top.has("script") else None,
+            cernvm=self._keys(top.table("cernvm"), CERNVM_KEYS),
+            plugins=self._plugins(top.table("amiconfig")),
+            block=self._block(top.table("ucernvm")),
+            extra=self._extra(top.table("cloud-init")),
+        )
+        guest.done()
+        top.done()
+        self._check_system(top, guest, built)
+        return built
+
+    def _check_system(self, top: Table, guest: Table, built: Guest) -> None:
+        """What the chosen system cannot do is refused, not left out."""
+        if self._system is System.CLOUD_INIT:
+            for key in ("cernvm", "amiconfig", "ucernvm"):
+                if top.has(key):
+                    top.refuse(key, 'is for CernVM only: write system = "cernvm" in [template], or leave it out')
+            if guest.has("organisations"):
+                guest.refuse("organisations", 'is for CernVM only: write system = "cernvm", or leave it out')
+            return
+        if guest.has("packages"):
+            guest.refuse("packages", "cannot be had in CernVM, whose system is not changed: use repositories")
+        for number, user in enumerate(built.users):
+            if user.ssh_keys or user.is_administrator:
+                what = "ssh_keys" if user.ssh_keys else "administrator"
+                self._faults.add(
+                    f"user[{number}].{what}", "cannot be had in CernVM: its ssh_keys, in [guest], are root's"
+                )
+
+    def _one(self, table: Table, key: str, check: Check) -> str:
+        return self._filling.text(table.at(key), table.raw(key, ""), check)
+
+    def _many(self, table: Table, key: str, check: Check) -> tuple[str, ...]:
+        path = table.at(key)
+        return tuple(text for raw in table.words(key) if (text := self._filling.text(path, raw, check)))
+
+    def _flag(self, table: Table, key: str) -> bool:
+        raw = table.raw(key, False)
+        field = self._filling.alone(raw) if isinstance(raw, str) else None
+        if field is not None and field.kind is Kind.SWITCH:
+            return bool(self._filling.value(field))
+        return table.flag(key)
+
+    def _user(self, table: Table) -> User:
+        name = self._one(table, "name", slots.account)
+        if not name and not self._filling.rehearses:
+            table.refuse("name", "must not be empty")
+        user = User(
+            name=name,
+            groups=self._many(table, "groups", slots.account),
+            password_hash=self._password(table, name),
+            ssh_keys=self._many(table, "ssh_keys", slots.ssh_key),
+            shell=self._one(table, "shell", slots.shell),
+            is_administrator=self._flag(table, "administrator"),
+        )
+        if not table.has("name"):
+            table.refuse("name", "is missing")
+        table.done()
+        return user
+
+    def _password(self, table: Table, name: str) -> str:
+        raw = table.raw("password", "")
+        field = self._filling.alone(raw) if isinstance(raw, str) else None
+        if field is None:
+            if isinstance(raw, str) and "${" in raw:
+                table.refuse("password", "takes one field of kind secret and nothing beside it")
+                return ""
+            return self._one(table, "password", slots.crypted)
+        if field.kind is not Kind.SECRET:
+            table.refuse("password", f"takes a field of kind secret, and {field.name} is of kind {field.kind}")
+        password = str(self._filling.value(field))
+        if not password:
+            return ""
+        grain = hmac.digest(self._key, f"salt\0{name}\0{password}".encode(), hashlib.sha256)
+        return sha512_crypt(password, salt_from(grain))
+
+    def _file(self, table: Table) -> File:
+        style = table.word_of("values", _QUOTES, "plain")
+        raw = table.raw("content", "")
+        if isinstance(raw, str) and raw.startswith("#!") and style == "plain" and "${" in raw.replace("$${", ""):
+            table.refuse("content", 'is a program with ${fields} in it: write values = "shell" (or "json") beside it')
+        quote = _QUOTES[style]
+        file = File(
+            path=self._one(table, "path", slots.path),
+            mode=self._one(table, "mode", slots.mode) or "0644",
+            owner=self._one(table, "owner", slots.owner),
+            content=self._filling.text(table.at("content"), raw, slots.content, quote=quote, lines=True),
+        )
+        for key in ("path", "content"):
+            if not table.has(key):
+                table.refuse(key, "is missing")
+        if not file.path and not self._filling.rehearses:
+            table.refuse("path", "must not be empty")
+        table.done()
+        return file
+
+    def _script(self, table: Table) -> Script | None:
+        raw = table.text("text", 1 << 18)
+        field = self._filling.alone(raw.strip())
+        table.done()
+        if field is not None and field.kind is Kind.SCRIPT:
+            return self._ready(table, str(self._filling.value(field)))
+        return self._ready(table, raw.replace("\r\n", "\n"))
+
+    def _ready(self, table: Table, text: str) -> Script | None:
+        if fault := slots.content(text):
+            table.refuse("text", fault)
+        if not text.strip():
+            return None
+        text = text if text.startswith("#!") else f"#!/bin/sh\n{text}"
+        said = set(re.findall(r"\w+", text))
+        names = [name for name in self._filling.fields if name in said]
+        held = {name: self._filling.value(self._filling.fields[name]) for name in names}
+        spoken = {
+            name: ("on" if value else "off") if isinstance(value, bool) else str(value) for name, value in held.items()
+        }
+        return Script(text if text.endswith("\n") else f"{text}\n", spoken)
+
+    def _keys(self, table: Table, known: tuple[str, ...]) -> dict[str, str]:
+        filled = {}
+        for key, raw in table.items().items():
+            if key not in known:
+                table.refuse(key, f"is no key of it{nearest(key, known)}")
+            elif text := self._ini(table, key, raw):
+                filled[key] = text
+        return filled
+
+    def _ini(self, table: Table, key: str, raw: object) -> str:
+        raw = ("on" if raw else "off") if isinstance(raw, bool) else str(raw) if isinstance(raw, int) else raw
+        return self._filling.text(table.at(key), raw, slots.ini_value, values=slots.shell_safe)
+
+    def _plugins(self, top: Table) -> dict[str, dict[str, str]]:
+        filled = {}
+        for name in top.items():
+            table = top.table(name)
+            if name in OWN_SECTIONS or not _SECTION.fullmatch(name):
+                top.refuse(name, "is no section that can be written here: a plugin's name, in small letters")
+                continue
+            filled[name] = {
+                key: self._ini(table, key, raw) for key, raw in table.items().items() if self._is_key(table, key)
+            }
+        return filled
+
+    def _is_key(self, table: Table, key: str) -> bool:
+        small = [one.lower() for one in table.items()]
+        if _KEY.fullmatch(key) and small.count(key.lower()) == 1:
+            return True
+        table.refuse(
+            key, "is no key: letters, digits, '_', '.', '-', and each once, large and small letters being the same"
+        )
+        return False
+
+    def _block(self, table: Table) -> dict[str, str | bool]:
+        filled: dict[str, str | bool] = {}
+        for key, raw in table.items().items():
+            if key not in BLOCK_KEYS:
+                table.refuse(key, f"is no key that uCernVM's boot loader knows{nearest(key, BLOCK_KEYS)}")
+            elif key in BLOCK_SWITCHES:
+                filled[key] = self._flag(table, key)
+            elif text := self._filling.text(
+                table.at(key), str(raw) if isinstance(raw, int) else raw, slots.block_value
+            ):
+                filled[key] = text
+        return filled
+
+    def _extra(self, table: Table) -> dict[str, Any]:
+        filled = {}
+        for key, raw in table.items().items():
+            if key in OWN_CLOUD_KEYS:
+                table.refuse(key, "is said by [guest], [[user]] or [[file]]: write it there")
+            elif not _KEY.fullmatch(key):
+                table.refuse(key, "is no key of cloud-init")
+            else:
+                filled[key] = self._tree(table.at(key), raw, 0, key in COMMANDS)
+        return filled
+
+    def _tree(self, path: str, raw: Any, depth: int, is_command: bool) -> Any:
+        """A value of cloud-init's with its fields filled in. is_command: below `runcmd` and the like."""
+        if depth > _DEEPEST:
+            self._faults.add(path, "is nested too deeply")
+        elif isinstance(raw, dict):
+            return {
+                self._named(path, key): self._tree(f"{path}.{key}", one, depth + 1, False) for key, one in raw.items()
+            }
+        elif isinstance(raw, list):
+            return [self._tree(path, one, depth + 1, is_command) for one in raw]
+        elif isinstance(raw, str):
+            return self._leaf(path, raw, is_command, depth)
+        elif isinstance(raw, bool | int) or (isinstance(raw, float) and math.isfinite(raw)):
+            return raw
+        else:
+            self._faults.add(path, "must be text, a number, true or false, a list or a table")
+        return None
+
+    def _leaf(self, path: str, raw: str, is_command: bool, depth: int) -> Any:
+        field = self._filling.alone(raw)
+        if field is not None and field.kind in {Kind.SWITCH, Kind.NUMBER}:
+            return self._filling.value(field)
+        if is_command and depth >= 2:
+            return self._filling.text(path, raw, slots.content, lines=True)
+        if is_command and "${" in raw.replace("$${", ""):
+            self._faults.add(
+                path, 'is a command with ${fields} in it: write it as a list of words, like ["echo", "${name}"]'
+            )
+            return ""
+        return self._filling.text(path, raw, slots.content, values=slots.harmless_words)
+
+    def _named(self, path: str, key: str) -> str:
+        if len(key) > 200 or fault_of_line(key):
+            self._faults.add(path, "has a key that is no plain short text")
+        return key
