@@ -104,8 +104,18 @@ class Builder:
         return self._filling.text(table.at(key), table.raw(key, ""), check)
 
     def _many(self, table: Table, key: str, check: Check) -> tuple[str, ...]:
-        path = table.at(key)
-        return tuple(text for raw in table.words(key) if (text := self._filling.text(path, raw, check)))
+        path, found = table.at(key), []
+        for raw in table.words(key):
+            if check is slots.ssh_key or "${" not in raw:
+                words = [self._filling.text(path, raw, check)]
+            else:
+                # A person may write several words into one field: commas are between them.
+                words = [word.strip() for word in self._filling.text(path, raw, fault_of_line).split(",")]
+                faults = [fault for word in words if word and (fault := check(word))]
+                for fault in faults:
+                    table.refuse(key, f"(from {raw}) {fault}")
+            found += [word for word in words if word]
+        return tuple(found)
 
     def _flag(self, table: Table, key: str) -> bool:
         raw = table.raw(key, False)

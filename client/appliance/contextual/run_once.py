@@ -14,7 +14,7 @@ START: Final = f"{FOLDER}/start"
 SCRIPT: Final = f"{FOLDER}/script"
 
 _PUT: Final = """put() {
- mkdir -p "$(dirname "$1")" && printf %s "$4" | base64 -d > "$1" && chmod "$2" "$1"
+ mkdir -p "$(dirname "$1")" && ( umask 077; printf %s "$4" | base64 -d > "$1" ) && chmod "$2" "$1"
  test -z "$3" || chown "$3" "$1"
 }
 """

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ from client.appliance.contextual.language import Template, Value
 from client.appliance.contextual.tree import Medium, medium_files
 from client.appliance.contextual.values import check_values, masked
 from client.appliance.medium import write_medium
+from client.errors import BadInput
 from client.paths import write_atomic
 
 #: beside the ISO: what its instance id and salts are made from, so that neither tells anything about a secret
 KEY_SUFFIX: Final = ".key"
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,12 @@ def build_seed(
 
     Raises:
         BadContextValues: something that was filled in cannot be used.
+        BadInput: the instance id is no plain name.
         DiskFull, OSError: nothing half-written stays.
     """
+    if not _NAME.fullmatch(instance_id):
+        what = "it must have letters, digits, '.', '_' and '-' only, 64 at most"
+        raise BadInput("the instance id", what, "choose another one")
     path.parent.mkdir(parents=True, exist_ok=True)
     values = check_values(template, given)
     key, last = _key(path)
