@@ -86,6 +86,8 @@ class Maker:
         if before is not None and not is_whole(machine):
             await self._hold_still(machine)
             folder.take_former_settings()
+            # Only when it lists its machines does VirtualBox look again at one whose settings it could not read.
+            await self._books.has(machine.uuid)
         # Of a change that was broken off nobody knows how far it came.
         is_unsure = folder.record().changing or (before is not None and bool(before.media) and not had)
         if before is None or is_unsure or not is_whole(machine):
