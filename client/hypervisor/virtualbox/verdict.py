@@ -34,7 +34,7 @@ def _named(text: str) -> str:
 def _holder(text: str) -> str:
     if re.search(r"KVM", text):
         return "KVM"
-    return "Hyper-V" if re.search(r"Hyper-V|WHv|_NEM_|hypervisor partition", text) else "another hypervisor"
+    return "Hyper-V" if re.search(r"Hyper-V|HYPER_V|WHv|_NEM_|hypervisor partition", text) else "another hypervisor"
 
 
 def _taken(text: str) -> ClientError:
@@ -60,15 +60,22 @@ _RULES: Final[tuple[tuple[str, _Maker], ...]] = (
     (r"(?:VT-x|AMD-V) is disabled", problems.VirtualizationOff),
     (r"VERR_VMX_NO_VMX|VERR_SVM_NO_SVM|VERR_UNSUPPORTED_CPU", problems.NoVirtualization),
     (r"(?:VT-x|AMD-V) is not available|VERR_HM_NO_\w+", problems.NoVirtualization),
-    (r"VERR_NEM_\w+", _taken),
+    (r"VERR_NEM_\w+|VERR_SUPDRV_NO_RAW_MODE_HYPER_V\w*", _taken),
     (r"VERR_VM_DRIVER_VERSION_MISMATCH|\brc=-1912\b", problems.KernelModuleMismatch),
-    (r"VERR_VM_DRIVER_NOT_ACCESSIBLE|\brc=-1909\b", problems.KernelModuleDenied),
-    (r"VERR_VM_DRIVER_(?:LOAD|OPEN)_ERROR", problems.KernelModuleNotLoaded),
+    (
+        r"VERR_VM_DRIVER_NOT_ACCESSIBLE|\b(?:rc=|Error )-1909\b|[Kk]ernel driver not accessible",
+        problems.KernelModuleDenied,
+    ),
+    # On Windows the program that starts a VM says it of the driver's device, in its own log.
+    (r"VERR_VM_DRIVER_(?:LOAD|OPEN)_ERROR|VBoxDrvStub\) failed", problems.KernelModuleNotLoaded),
     (r"VERR_VM_DRIVER_NOT_INSTALLED|\brc=-1908\b|[Kk]ernel driver not installed", problems.KernelModuleMissing),
     (r"vboxdrv kernel module is not loaded|vboxdrv does not exist", problems.KernelModuleMissing),
-    (r"[Ll]icense.*(?:accept|agree)|accept-license", problems.ExtensionPackLicence),
+    (r"[Ll]icense.*(?:accept|agree)|agree to these license|accept-license", problems.ExtensionPackLicence),
     (r"[Ee]xtension [Pp]ack|VERR_EXTPACK|Implementation of the USB 2\.0", problems.ExtensionPackMissing),
-    (r"VERR_SSM_\w+|[Ss]aved state file .*(?:is invalid|does not exist)", problems.SavedStateUnusable),
+    (
+        r"VERR_SSM_\w+|Failed to load unit '|[Ss]aved state file .*(?:is invalid|does not exist)",
+        problems.SavedStateUnusable,
+    ),
     (r"Failed to save machine state", problems.StateNotSaved),
     (r"NamedPipe#\d+ failed", problems.PipeRefused),
     (r"VERR_NO_(?:\w+_)?MEMORY|VERR_GMM_\w+|_OUT_?OF_?MEMORY", problems.NotEnoughMemory),

@@ -52,6 +52,7 @@ def test_no_version() -> None:
         ("5.2/info.txt", VmState.RUNNING),
         ("6.0/info.txt", VmState.RUNNING),
         ("6.1/info.txt", VmState.DEFINED),
+        ("7.0/info.txt", VmState.DEFINED),
         ("7.2/info-poweroff.txt", VmState.DEFINED),
         ("7.2/info-running.txt", VmState.RUNNING),
         ("7.2/info-paused.txt", VmState.PAUSED),
@@ -81,10 +82,13 @@ def test_info_of_each_version() -> None:
 
 
 def test_lines_of_7_0_that_are_no_pairs_and_keys_with_spaces() -> None:
-    info = parse.parse_info(
-        'name="a"\nEncryption:     disabled\nBIOS NVRAM File="/b c/a.nvram"\n rec_screen0\nVMState="saved"'
+    info = parse.parse_info(text("7.0/info.txt"))
+    assert (info["BIOS NVRAM File"], info["IDE Controller-0-0"]) == (
+        "/data/vms/one/one.nvram",
+        "/data/vms/one/one.vmdk",
     )
-    assert info == {"name": "a", "BIOS NVRAM File": "/b c/a.nvram", "VMState": "saved"}
+    assert (info["UUID"], info["rec_screen_enabled"], info["GuestMemoryBalloon"]) == (ONE, "off", "0")
+    assert not {key for key in info if "Encryption" in key or "rec_screen0" in key}
 
 
 def test_a_description_over_lines_hides_nothing_and_lies_to_nobody() -> None:

@@ -134,8 +134,20 @@ REPORTED: list[tuple[str, type[ClientError], str]] = [
         KernelModuleMismatch,
         "driver-mismatch",
     ),
-    ("VERR_VM_DRIVER_NOT_ACCESSIBLE (-1909)", KernelModuleDenied, "status-codes"),
+    (
+        "Error -1909 in suplibOsInit!\nKernel driver not accessible\n\n"
+        "Tip! Make sure the kernel module is loaded. It may also help to reinstall VirtualBox.",
+        KernelModuleDenied,
+        "driver-denied",
+    ),
     ("VERR_VM_DRIVER_LOAD_ERROR", KernelModuleNotLoaded, "status-codes"),
+    (
+        "In supR3HardenedWinReSpawn\n\nNtCreateFile(\\Device\\VBoxDrvStub) failed: 0xc0000034"
+        " STATUS_OBJECT_NAME_NOT_FOUND (0 retries) (rc=-101)\n\n"
+        "Make sure the kernel module has been loaded successfully.",
+        KernelModuleNotLoaded,
+        "driver-stopped",
+    ),
     ("modprobe: ERROR: could not insert 'vboxdrv': Key was rejected by service", SecureBootBlocks, "secure-boot"),
     (
         "If your system is using EFI Secure Boot you may need to sign the kernel modules (vboxdrv, vboxnetflt,"
@@ -168,9 +180,58 @@ REPORTED: list[tuple[str, type[ClientError], str]] = [
     ),
     ("The machine 'a' is already locked for a session (or being unlocked)", SessionLocked, "locked-5.2"),
     ("Implementation of the USB 2.0 controller not found!", ExtensionPackMissing, "manual"),
-    ("The license must be accepted to install it: --accept-license", ExtensionPackLicence, "manual"),
-    ("Failed to allocate guest memory (VERR_NO_MEMORY)", NotEnoughMemory, "status-codes"),
-    ("/usr/lib/virtualbox/VBoxManage: error while loading shared libraries: libQt5Core", VirtualBoxBroken, "loader"),
+    (
+        "Do you agree to these license terms and conditions (y/n)?\n"
+        'Installation of "Oracle VM VirtualBox Extension Pack" aborted.',
+        ExtensionPackLicence,
+        "licence",
+    ),
+    (
+        "Out of memory condition when allocating memory with low physical backing. (VERR_NO_LOW_MEMORY)",
+        NotEnoughMemory,
+        "no-memory",
+    ),
+    (
+        "/opt/VirtualBox-1.3.8/VBoxManage: error while loading shared libraries: VBoxDD.so: cannot open shared object"
+        " file: No such file or directory",
+        VirtualBoxBroken,
+        "loader",
+    ),
+    (
+        "Not in a hypervisor partition (HVP=0) (VERR_NEM_NOT_AVAILABLE).\n"
+        "VT-x is disabled in the BIOS for all CPU modes (VERR_VMX_MSR_ALL_VMX_DISABLED).",
+        VirtualizationOff,
+        "vtx-off-windows",
+    ),
+    (
+        "Call to WHvSetupPartition failed: ERROR_SUCCESS (Last=0xc000000d/87) (VERR_NEM_VM_CREATE_FAILED)",
+        VirtualizationTaken,
+        "hyperv-holds",
+    ),
+    (
+        "Raw-mode is unavailable courtesy of Hyper-V. (VERR_SUPDRV_NO_RAW_MODE_HYPER_V_ROOT)",
+        VirtualizationTaken,
+        "hyperv-raw",
+    ),
+    ("Failed to load unit 'cpum' (VERR_CPUM_INVALID_XCR0).", SavedStateUnusable, "saved-state-7.1"),
+    ("Failed to load unit 'lsilogicscsi' (VERR_SSM_LOADED_TOO_LITTLE)", SavedStateUnusable, "saved-state-6.0"),
+    (
+        "cpum#1: X86_CPUID_AMD_FEATURE_EDX_AXMMX is not supported by the host but has already exposed to the guest"
+        " [ver=17 pass=final] (VERR_SSM_LOAD_CPUID_MISMATCH)",
+        SavedStateUnusable,
+        "saved-elsewhere",
+    ),
+    (
+        "The virtual machine 'a' has terminated unexpectedly during startup because of signal 6",
+        EndedAtStart,
+        "ended-6.1",
+    ),
+    (
+        "Could not create the clone medium '/b/box-disk1.vmdk'.\nVMDK: cannot write allocated data block in"
+        " '/b/box-disk1.vmdk' (VERR_DISK_FULL)",
+        VirtualBoxDiskFull,
+        "medium-full",
+    ),
 ]
 
 
@@ -217,6 +278,7 @@ def test_the_mac_says_it_in_the_same_words() -> None:
     [
         ("Please disable the KVM kernel extension (VERR_SVM_IN_USE)", "KVM"),
         ("WHvCreatePartition failed (VERR_NEM_VM_CREATE_FAILED)", "Hyper-V"),
+        ("Raw-mode is unavailable (VERR_SUPDRV_NO_RAW_MODE_HYPER_V_ROOT)", "Hyper-V"),
         ("VERR_VMX_IN_VMX_ROOT_MODE", "another hypervisor"),
     ],
 )
