@@ -5,6 +5,7 @@ alone: the folder says which machines are ours (by a UUID chosen before VirtualB
 settings file lies), VirtualBox says what they do. What differs after a kill or an accident is brought together again.
 """
 
+import asyncio
 import contextlib
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Callable
@@ -38,12 +39,13 @@ from client.hypervisor.files import check_media
 from client.hypervisor.spec_file import is_valid_route_name, is_valid_vm_id, without_targets
 from client.hypervisor.virtualbox import console, full_disk, live, quick
 from client.hypervisor.virtualbox.exchange import VirtualBoxExchange
-from client.hypervisor.virtualbox.folder import LEDGER_FILE, RUNNING, Ledger, VmFolder, vm_names
+from client.hypervisor.virtualbox.folder import LEDGER_FILE, Ledger, VmFolder, vm_names
 from client.hypervisor.virtualbox.installation import Installation
 from client.hypervisor.virtualbox.live import VirtualBoxLive
 from client.hypervisor.virtualbox.machine import ONLINE, Machine, end_process
 from client.hypervisor.virtualbox.make import Maker, is_whole
 from client.hypervisor.virtualbox.ports import Ports
+from client.hypervisor.virtualbox.power_off import POWER_OFF_LIMIT_S, power_off
 from client.hypervisor.virtualbox.problems import WrongState
 from client.hypervisor.virtualbox.prospect import Prospect
 from client.hypervisor.virtualbox.save import save
@@ -136,7 +138,7 @@ class VirtualBoxDriver:
             if state in ONLINE:
                 return
             if state is VmState.FAILED and (machine.running() or machine.find_process(is_certain=True)):
-                await self._power_off(machine)
+                await power_off(machine)
             spec = machine.folder.spec()
             if spec is None:
                 raise InvalidVmState(vm_id, "start", VmState.FAILED)
@@ -183,23 +185,28 @@ class VirtualBoxDriver:
             state = await machine.state()
             who = machine.running() or machine.find_process(is_certain=state not in ONLINE)
             if state not in ONLINE or who is None:
-                await self._power_off(machine)
+                await power_off(machine)
                 return True
             by_itself = False
             with contextlib.suppress(ClientError):
                 await machine.change("controlvm", machine.uuid, "acpipowerbutton")
                 by_itself = await process.wait_gone(who, timeout_s)
-            await self._power_off(machine)
+            await power_off(machine)
             return by_itself
 
     async def power_off(self, vm_id: str) -> None:
-        """Pull the plug; see `Lifecycle.power_off`."""
+        """Pull the plug; see `Lifecycle.power_off`. After `POWER_OFF_LIMIT_S` its process is ended."""
         try:
-            async with self._verb(vm_id) as machine:
-                await self._power_off(machine)
-        except ToolMissing:
+            async with asyncio.timeout(POWER_OFF_LIMIT_S), self._verb(vm_id) as machine:
+                await power_off(machine)
+        except (ToolMissing, TimeoutError) as error:
             # What VirtualBox left running when it went away is not to run beside another hypervisor's VM.
-            await end_process(VmFolder(self._folder / vm_id))
+            _log.warning("VirtualBox does not power off %s (%r); ending its process", vm_id, error)
+            known = self._machines.get(vm_id)
+            await end_process(known.folder if known else VmFolder(self._folder / vm_id))
+            if known is not None:
+                await known.ended()
+            self._changed(vm_id)
 
     async def save(self, vm_id: str) -> None:
         """Write the state and end; see `Lifecycle.save`."""
@@ -239,7 +246,7 @@ class VirtualBoxDriver:
         machine = self._machine(vm_id, installation)
         async with machine.lock:
             if machine.uuid and machine.folder.path.is_dir():
-                await self._power_off(machine)
+                await power_off(machine)
             maker = self._maker(installation)
             await maker.unmake(machine)
             self._machines.pop(vm_id, None)
@@ -352,30 +359,10 @@ class VirtualBoxDriver:
         check_media(spec)
         machine.verb = VmState.STARTING
         try:
-            await self._power_off(machine)
+            await power_off(machine)
             await self._start(machine, spec)
         finally:
             machine.verb = None
-
-    async def _power_off(self, machine: Machine) -> None:
-        state = await machine.state()
-        if state in (VmState.DEFINED, VmState.SAVED):
-            if machine.folder.record().phase == RUNNING:
-                await machine.ended()
-            return
-        if not machine.folder.settings_file.exists() and machine.running() is None:
-            await machine.ended()
-            return
-        try:
-            await machine.change("controlvm", machine.uuid, "poweroff")
-        except ClientError as error:
-            # Not running, or VirtualBox cannot, or is gone: its process is ended below.
-            _log.debug("%s: %s", machine.vm_id, error)
-            await machine.ended()
-            await machine.ask()
-            return
-        await machine.ended()
-        machine.assume(VmState.DEFINED)
 
     async def _control(self, machine: Machine, word: str, after: VmState) -> None:
         """A verb on a running VM; if VirtualBox does not do it, its state may have changed meanwhile."""

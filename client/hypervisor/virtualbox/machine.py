@@ -363,12 +363,15 @@ class Machine:
 
 
 async def end_process(folder: VmFolder) -> None:
-    """End a VM's process without VirtualBox, which is gone itself."""
+    """End a VM's process without VirtualBox, which is gone itself or does not answer."""
     record = folder.record()
     said = vm_log.parse_pid(vm_log.LogTail(folder.log_file).head())
     who = Identity(record.pid, record.started_at) if record.pid else process.identity(said)
     if who is not None and (record.pid or _runs(who, record.uuid, is_certain=True)):
         await process.terminate(who, _KILL_LIMIT_S)
+    if record.uuid:
+        # So it is no accident when VirtualBox comes back and finds it ended.
+        folder.write_record(phase=STOPPED, pid=0, started_at="")
 
 
 def _runs(who: Identity, uuid: str, is_certain: bool) -> bool:
