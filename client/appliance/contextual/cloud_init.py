@@ -8,7 +8,7 @@ from client.appliance.contextual.language import File, Guest, System, User
 from client.appliance.contextual.run_once import START, packed, start_program
 from client.appliance.contextual.ucernvm import ucernvm_block
 
-_SUDO: Final = ["ALL=(ALL) NOPASSWD:ALL"]
+_SUDO: Final = "ALL=(ALL) NOPASSWD:ALL"
 _CVMFS: Final = "/etc/cvmfs/default.local"
 
 
