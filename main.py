@@ -25,6 +25,7 @@ ROLES: Final = {
     "storage-manager": ("client.copilot.managers.storage", "main", "run a storage manager"),
     "key-manager": ("client.copilot.managers.key", "main", "run a key manager"),
     "context": ("client.service.context_command", "main", "make a contextualization medium from a template"),
+    "publish": ("client.appliance.publish.command", "main", "make and keep a signed catalogue of appliances"),
     "hypervisors": ("client.service.hypervisors", "main", "show what can run virtual machines here"),
     "worker": ("client.appliance.worker_child", "main", "do one piece of work for a running instance"),
     "relay": ("client.guest.relay", "main", "carry one connection of a guest (for hypervisors)"),

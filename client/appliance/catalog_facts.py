@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from client.appliance.errors import BadManifest
 
@@ -21,6 +22,7 @@ RESERVED: Final = frozenset({"root", "timestamp", "snapshot", "targets", "catalo
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}(/[A-Za-z0-9][A-Za-z0-9._+-]{0,99}){0,4}")
+_URL = re.compile(r"https?://[A-Za-z0-9._~:\[\]-]{1,260}(/[A-Za-z0-9._~%@+=,-]*){0,20}")
 _PART = re.compile(r"\d+|[A-Za-z]+")
 _DEVICES: Final = {"con", "prn", "aux", "nul", *(f"{name}{n}" for name in ("com", "lpt") for n in range(1, 10))}
 
@@ -182,6 +184,21 @@ def is_word(said: object) -> bool:
 def is_path(said: object) -> bool:
     """Whether this can name a target: plain folders and a plain file name, on any operating system."""
     return isinstance(said, str) and bool(_PATH.fullmatch(said)) and all(map(_is_portable, said.split("/")))
+
+
+def is_folder_url(said: object) -> bool:
+    """Whether this is an address of a folder: https, or http on this computer; nothing after the path."""
+    if not isinstance(said, str) or len(said) > 500 or not _URL.fullmatch(said) or "/../" in f"{said}/":
+        return False
+    return said.startswith("https://") or is_local_url(said)
+
+
+def is_local_url(url: str) -> bool:
+    """Whether an address is on this computer."""
+    try:
+        return urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"} and urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def version_key(version: str) -> tuple[tuple[int, int, str], ...]:
