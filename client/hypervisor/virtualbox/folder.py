@@ -30,6 +30,8 @@ from client.paths import write_atomic
 
 #: In the driver's folder: vm_id -> UUID of every machine that may exist.
 LEDGER_FILE: Final = "machines.json"
+#: In the driver's folder: the base disks that VMs share.
+BASES: Final = "_bases"
 
 #: Whether the VM ought to be running, as `Record.phase` has it.
 STOPPED: Final = "stopped"
@@ -161,11 +163,16 @@ class VmFolder:
         """
         return _settings(_read(self.settings_file, self.vm_id))
 
-    def take_former_settings(self) -> None:
-        """Put the settings that VirtualBox keeps of before its last change in the place of those that are damaged."""
+    def take_former_settings(self, disks: int) -> None:
+        """Put the settings that VirtualBox keeps of before its last change in the place of those that are damaged.
+
+        Args:
+            disks: how many the VM has; settings of before it had them all are not taken.
+        """
         text = _read(self.settings_file.with_name(self.settings_file.name + "-prev"), self.vm_id)
         former = _settings(text)
-        if former is not None and former.uuid == self.record().uuid and self.settings() is None:
+        fits = former is not None and former.uuid == self.record().uuid and former.attached >= disks
+        if fits and self.settings() is None:
             self._write(self.settings_file, text)
 
     def settings_sign(self) -> tuple[int, int, int]:

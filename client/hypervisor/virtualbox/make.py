@@ -85,7 +85,7 @@ class Maker:
                     had = await asyncio.to_thread(prepare_media, folder.path, self._bases, before)
         if before is not None and not is_whole(machine):
             await self._hold_still(machine)
-            folder.take_former_settings()
+            folder.take_former_settings(disks=_count_disks(had))
             # Only when it lists its machines does VirtualBox look again at one whose settings it could not read.
             await self._books.has(machine.uuid)
         # Of a change that was broken off nobody knows how far it came.
@@ -155,7 +155,7 @@ class Maker:
 
     async def _change(self, machine: Machine, spec: VmSpec, had: dict[str, str]) -> None:
         folder = machine.folder
-        old = shape.plan_drives(had, had.get(MediumRole.SYSTEM, "").endswith(BASE_SUFFIX))
+        old = _drives(had)
         if await machine.state() is VmState.SAVED:
             # A saved state of another machine is of no use.
             await machine.change("discardstate", machine.uuid)
@@ -216,6 +216,15 @@ class Maker:
                 await machine.change("unregistervm", uuid)
         except ObjectNotFound:
             return
+
+
+def _count_disks(media: dict[str, str]) -> int:
+    return sum(drive.kind == "hdd" for drive in _drives(media))
+
+
+def _drives(media: dict[str, str]) -> tuple[shape.Drive, ...]:
+    """The drives of a VM that was made of these files."""
+    return shape.plan_drives(media, media.get(MediumRole.SYSTEM, "").endswith(BASE_SUFFIX))
 
 
 def _is_plain(machine: Machine) -> bool:

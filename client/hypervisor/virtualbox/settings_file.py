@@ -1,7 +1,7 @@
 """What a VM's settings file says, read without asking VirtualBox: cheap enough for every second. Pure.
 
 Source: VirtualBox's settings files since 4.0: `Machine` with uuid, name, stateFile, aborted; `ExtraDataItem`;
-`HardDisk`; `Snapshot` with uuid, name, stateFile, nested from the oldest to the newest.
+`HardDisk`; `AttachedDevice` with `Image`; `Snapshot` with uuid, name, stateFile, nested from the oldest to the newest.
 """
 
 from dataclasses import dataclass, field
@@ -32,6 +32,7 @@ class Settings:
         snapshots: parents before their children, so the oldest first.
         extra: extra data by key.
         disks: files of all disks, bases and layers; some relative to the settings file's folder.
+        attached: how many disks are in its drives now.
     """
 
     uuid: str
@@ -41,6 +42,7 @@ class Settings:
     snapshots: tuple[KeptSnapshot, ...] = ()
     extra: tuple[tuple[str, str], ...] = ()
     disks: tuple[str, ...] = ()
+    attached: int = 0
 
     def mark(self, key: str) -> str:
         """A value of the extra data; empty when it is not there."""
@@ -85,7 +87,15 @@ def parse_settings(text: str) -> Settings:
             for one in part
         ),
         disks=tuple(one.get("location", "") for one in machine.iter() if _word(one) == "HardDisk"),
+        attached=_attached(machine),
     )
+
+
+def _attached(element: ElementTree.Element) -> int:
+    """Disks in drives; those of snapshots, which lie inside the machine's element, do not count."""
+    if _word(element) == "AttachedDevice":
+        return int(element.get("type") == "HardDisk" and any(_word(one) == "Image" for one in element))
+    return sum(_attached(one) for one in element if _word(one) != "Snapshot")
 
 
 def _word(element: ElementTree.Element) -> str:

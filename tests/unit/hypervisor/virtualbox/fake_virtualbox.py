@@ -33,10 +33,12 @@ class Box:
         extra = "".join(f"<ExtraDataItem name={quoteattr(k)} value={quoteattr(v)}/>" for k, v in self.extra.items())
         memory = ' stateFile="y"'
         points = "".join(f'<Snapshot uuid="{{{u}}}" name={quoteattr(n)}{memory * m}/>' for u, n, m in self.snapshots)
+        disks = sum(place[0] != "CDs" for place in self.drives)
+        drives = '<AttachedDevice type="HardDisk"><Image/></AttachedDevice>' * disks
         self.settings.parent.mkdir(parents=True, exist_ok=True)
         self.settings.write_text(
             f'<VirtualBox xmlns="http://www.virtualbox.org/"><Machine uuid="{{{self.uuid}}}" '
-            f'name="{self.settings.stem}"{state}{aborted}><ExtraData>{extra}</ExtraData>{points}</Machine></VirtualBox>'
+            f'name="{self.settings.stem}"{state}{aborted}><ExtraData>{extra}</ExtraData>{drives}{points}</Machine></VirtualBox>'
         )
 
 
@@ -155,10 +157,12 @@ class FakeVirtualBox:
             raise WrongState("the media type 'MultiAttach' can only be used on media registered with a machine")
         if medium == "none":
             box.drives.pop(place, None)
+            box.write()
             return
         box.drives[place] = medium
         if medium != "emptydrive":
             self.media[medium] = (said["--type"], str(uuid5(NAMESPACE_URL, medium)))
+        box.write()
 
     def _startvm(self, uuid: str, *words: str) -> None:
         box = self._box(uuid)

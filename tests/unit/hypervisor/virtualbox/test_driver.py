@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -430,3 +431,19 @@ async def test_what_runs_is_powered_off_even_if_virtualbox_is_gone(site: Site, s
     without = VirtualBoxDriver(site.folder, clock=site.clock, search_path=str(tmp_path / "nowhere"))
     await without.power_off("one")
     assert not site.box.alive and (site.folder / "one").is_dir()
+
+
+async def test_settings_of_before_it_had_its_disks_do_not_come_back(site: Site, spec: VmSpec) -> None:
+    driver = site.driver()
+    await driver.define(spec)
+    await driver.close()
+    box = site.box.only()
+    whole = box.settings.read_text()
+    former = re.sub("<AttachedDevice.*</AttachedDevice>", "", whole)
+    assert former != whole
+    box.settings.with_name(box.settings.name + "-prev").write_text(former)
+    box.settings.unlink()
+    driver = site.driver()
+    await driver.start("one")
+    assert site.box.only() is not box and len(site.box.only().drives) == len(spec.media)
+    await driver.close()

@@ -29,6 +29,17 @@ def test_settings() -> None:
     assert said.mark("VolunteerCloud/Folder") == "/vms/one" and said.mark("other") == ""
 
 
+def test_only_disks_that_are_in_drives_now_count() -> None:
+    def drive(kind: str, holds: str) -> str:
+        return f'<AttachedDevice type="{kind}">{holds}</AttachedDevice>'
+
+    image = '<Image uuid="{3333}"/>'
+    now = drive("HardDisk", image) + drive("HardDisk", "") + drive("DVD", image)
+    text = SETTINGS.replace("<ExtraData>", f"<StorageControllers>{now}</StorageControllers><ExtraData>")
+    text = text.replace("<Hardware/>", f"<Hardware><StorageControllers>{now}</StorageControllers></Hardware>")
+    assert parse_settings(text).attached == 1
+
+
 @given(st.text(max_size=300) | st.integers(0, len(SETTINGS)).map(lambda cut: SETTINGS[:cut].rstrip()))
 def test_settings_that_are_none_are_refused(text: str) -> None:
     if text == SETTINGS.rstrip():
