@@ -1,6 +1,7 @@
 """Drivers by name; the best one that works here. Each is imported only when it is made."""
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,7 @@ from client.clock import SystemClock
 from client.errors import BadInput, ClientError
 from client.hypervisor.driver import Driver, DriverReport, VmInfo
 from client.hypervisor.errors import ChosenUnavailable, HypervisorUnproven, NoHypervisor
+from client.hypervisor.spec_file import is_valid_vm_id
 from client.hypervisor.verdicts import Verdicts
 from client.log import logger
 from client.snapshot import VmState
@@ -171,13 +173,66 @@ async def _put_away(driver: Driver, vm: VmInfo, *, removes: bool) -> None:
         await driver.power_off(vm.vm_id)
 
 
+async def forget(
+    name: str, folder: Path, relay_command: tuple[str, ...] = (), factories: Mapping[str, Factory] = FACTORIES
+) -> tuple[str, ...]:
+    """Remove all VMs of a driver, whether or not it can be used now; returns their ids.
+
+    Raises:
+        BadInput: there is no such driver.
+        ClientError: one cannot be removed now.
+    """
+    driver = factories[name](folder, relay_command) if name in factories else make(name, folder, relay_command)
+    try:
+        vms = await driver.list_vms()
+        for vm in vms:
+            await driver.destroy(vm.vm_id)
+        return tuple(vm.vm_id for vm in vms)
+    finally:
+        await driver.close()
+
+
+def left_with_others(used: Collection[str], folder: Path) -> dict[str, int]:
+    """Bytes on the disk that removing the VMs of drivers would free, by driver; those that have none are left out.
+
+    Args:
+        used: drivers that are in use; theirs do not count.
+        folder: as for `choose`.
+    """
+    taken = {_place(name, folder) for name in used}
+    places = {name: _place(name, folder) for name in FACTORIES if name not in NEVER_BY_ITSELF}
+    sizes = {name: _size_bytes(place) for name, place in places.items() if place not in taken}
+    return {name: size for name, size in sizes.items() if size}
+
+
+def _place(name: str, folder: Path) -> Path:
+    return folder / _VIRTUALBOX if name == "virtualbox" else folder
+
+
+def _size_bytes(place: Path) -> int:
+    if not place.is_dir():
+        return 0
+    vms = [path for path in place.iterdir() if is_valid_vm_id(path.name) and path.is_dir()]
+    files = (Path(top) / name for vm in vms for top, _, names in os.walk(vm) for name in names)
+    return sum(map(_freed_bytes, files))
+
+
+def _freed_bytes(path: Path) -> int:
+    try:
+        found = path.lstat()
+    except OSError:
+        return 0
+    # Files with a second name are somebody else's, too.
+    return 0 if found.st_nlink > 1 else getattr(found, "st_blocks", -(-found.st_size // 512)) * 512
+
+
 def test_again(folder: Path) -> None:
     """Forget what was seen to work here and what was not: the next `choose` and the next start try everything anew.
 
     Args:
         folder: as for `choose`.
     """
-    for place in (folder, folder / _VIRTUALBOX):
+    for place in sorted({_place(name, folder) for name in FACTORIES}):
         Verdicts(place / filenames.ACCELERATORS, SystemClock()).forget()
 
 

@@ -24,21 +24,32 @@ from client.hypervisor.verdicts import Verdicts
 from client.messages import sentence
 from client.paths import Paths, default_base
 from client.preferences.store import load
+from client.service.control import InstanceLock
 from client.service.relay_command import relay_command
 
 #: percent of the computer's own speed below which a hypervisor is called slow
 SLOW: Final = 50
 _NOT_THIS: Final = "The preferences say that {name} is to be used: mend it, or set hypervisor.driver to auto."
+_LEFT: Final = (
+    "Its virtual machines take {mib:,.0f} MiB and are not used now. To remove them, with the work that they hold:"
+)
+_FORGET: Final = "main.py hypervisors --forget {name}"
 _OS_RELEASE: Final = Path("/etc/os-release")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One driver as it is shown. advice: what helps, for each of its problems."""
+    """One driver as it is shown.
+
+    Attributes:
+        advice: what helps, for each of its problems.
+        left_bytes: what its VMs take on the disk though it is not used.
+    """
 
     report: DriverReport
     is_used: bool
     advice: tuple[tuple[ClientError, Advice], ...]
+    left_bytes: int = 0
 
     @property
     def word(self) -> str:
@@ -59,6 +70,7 @@ class Finding:
             "version": self.report.version,
             "accelerators": self.report.accelerators,
             "percent_of_native_speed": self.report.speed,
+            "left_bytes": self.left_bytes,
             "problems": told,
         }
 
@@ -72,6 +84,9 @@ class Finding:
                 yields.append(f"{'':12}    {shlex.join(advice.command)}")
             if advice.page:
                 yields.append(f"{'':12}    {advice.page}")
+        if self.left_bytes:
+            yields.append(f"{'':12}{_LEFT.format(mib=self.left_bytes / 2**20)}")
+            yields.append(f"{'':12}    {_FORGET.format(name=report.name)}")
         return yields
 
 
@@ -94,7 +109,20 @@ async def look(paths: Paths, preferred: str, *, again: bool = False) -> list[Fin
         await driver.close()
     usable = [report for report in reports if report.available and preferred in {registry.AUTO, "", report.name}]
     best = max(usable, key=lambda report: report.speed, default=None)
-    return [Finding(report, report is best, _advice(report)) for report in reports]
+    left = registry.left_with_others({best.name} if best else (), paths.vms)
+    return [Finding(report, report is best, _advice(report), left.get(report.name, 0)) for report in reports]
+
+
+def forget(paths: Paths, name: str) -> None:
+    """Remove all VMs of a driver.
+
+    Raises:
+        AlreadyRunning: an instance may be using them.
+        ClientError: one cannot be removed now.
+    """
+    with InstanceLock(paths):
+        removed = asyncio.run(registry.forget(name, paths.vms, relay_command(), registry.FACTORIES))
+    print(f"Removed what was left with {name}: {', '.join(removed) or 'nothing'}.")
 
 
 def main(argv: list[str]) -> int:
@@ -106,11 +134,20 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--test-again", action="store_true", help="forget what did not work before: the next start tries it again"
     )
+    parser.add_argument(
+        "--forget",
+        metavar="NAME",
+        choices=[name for name in registry.FACTORIES if name not in registry.NEVER_BY_ITSELF],
+        help="remove all virtual machines of one of them, installed or not, with the work that they hold",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args(argv)
     paths = Paths(given.basedir)
     if paths.base.exists() and not paths.base.is_dir():
         raise BadInput(str(paths.base), "it is no folder", "choose another one with --basedir")
+    if given.forget:
+        forget(paths, given.forget)
+        return 0
     preferred = load(paths.preferences, ()).text("hypervisor.driver")
     found = asyncio.run(look(paths, preferred, again=given.test_again))
     if given.json:

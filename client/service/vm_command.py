@@ -22,6 +22,7 @@ from client.errors import BadInput, ClientError
 from client.guest.commands import Order
 from client.guest.files import check_guest_path, check_source, place_for
 from client.guest.mailbox import check_letter
+from client.hypervisor.registry import left_with_others
 from client.messages import sentence
 from client.paths import Paths, default_base
 from client.service.control import ask, converse
@@ -212,6 +213,8 @@ async def _list(paths: Paths, as_json: bool) -> int:
         print(f"{vm['vm_id']:12} {vm['state']:10} {how}")
     if not vms:
         print("There is no virtual machine yet; Start makes one.")
+    for name, size in left_with_others({vm["hypervisor"] for vm in vms}, paths.vms).items() if vms else ():
+        print(f"{size / 2**20:,.0f} MiB are left of virtual machines of {name}; main.py hypervisors tells more.")
     return 0
 
 

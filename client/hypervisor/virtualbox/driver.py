@@ -39,25 +39,24 @@ from client.hypervisor.files import check_media
 from client.hypervisor.spec_file import is_valid_route_name, is_valid_vm_id, without_targets
 from client.hypervisor.virtualbox import console, full_disk, live, quick
 from client.hypervisor.virtualbox.exchange import VirtualBoxExchange
-from client.hypervisor.virtualbox.folder import LEDGER_FILE, Ledger, VmFolder, vm_names
+from client.hypervisor.virtualbox.folder import BASES, LEDGER_FILE, Ledger, VmFolder, vm_names
 from client.hypervisor.virtualbox.installation import Installation
 from client.hypervisor.virtualbox.live import VirtualBoxLive
 from client.hypervisor.virtualbox.machine import ONLINE, Machine, end_process
 from client.hypervisor.virtualbox.make import Maker, is_whole
 from client.hypervisor.virtualbox.ports import Ports
 from client.hypervisor.virtualbox.power_off import POWER_OFF_LIMIT_S, power_off
-from client.hypervisor.virtualbox.problems import WrongState
+from client.hypervisor.virtualbox.problems import VirtualBoxBroken, VirtualBoxTooOld, WrongState
 from client.hypervisor.virtualbox.prospect import Prospect
 from client.hypervisor.virtualbox.save import save
 from client.hypervisor.virtualbox.session import SessionHelper
 from client.hypervisor.virtualbox.snapshots import VirtualBoxSnapshots
 from client.hypervisor.virtualbox.start import LASTING, start
-from client.hypervisor.virtualbox.sweep import sweep
+from client.hypervisor.virtualbox.sweep import leave_to_sweep, sweep
 from client.snapshot import VmState
 
 _log = log.logger("hypervisor")
 FEATURES: Final = frozenset({Feature.SAVE_STATE, Feature.ROUTES, Feature.LIVE_ROUTES, Feature.TRAFFIC_LIMIT})
-_BASES: Final = "_bases"
 _MADE_ANEW: Final = "A part of the virtual machine was gone, so it was made anew; what its disk held is lost."
 _HELD: Final = (VmState.STARTING, VmState.RUNNING, VmState.PAUSED)
 
@@ -230,18 +229,13 @@ class VirtualBoxDriver:
                 machine.assume(VmState.DEFINED)
 
     async def destroy(self, vm_id: str) -> None:
-        """Remove everything of the VM; see `Lifecycle.destroy`."""
+        """Remove everything of the VM; see `Lifecycle.destroy`. A VirtualBox that is gone is told when it is back."""
         if not is_valid_vm_id(vm_id) or not (self._folder / vm_id).is_dir():
             return
         try:
             installation = await self._prospect.installation()
-        except ToolMissing:
-            # It may be gone for a moment only, while it is renewed; the VM runs on meanwhile.
-            folder = VmFolder(self._folder / vm_id)
-            await end_process(folder)
-            if folder.record().uuid or self._ledger.all().get(vm_id):
-                raise
-            folder.remove()
+        except (ToolMissing, VirtualBoxBroken, VirtualBoxTooOld):
+            await leave_to_sweep(self._folder, vm_id, self._ledger)
             return
         machine = self._machine(vm_id, installation)
         async with machine.lock:
@@ -404,7 +398,7 @@ class VirtualBoxDriver:
         return self._machines[vm_id]
 
     def _maker(self, installation: Installation) -> Maker:
-        return Maker(installation, self._folder / _BASES, self._ledger)
+        return Maker(installation, self._folder / BASES, self._ledger)
 
     def _changed(self, vm_id: str) -> None:
         for callback in self._callbacks:

@@ -1,12 +1,15 @@
 """Orphans: machines and media of ours that VirtualBox still has although their folder, or a file in it, is gone."""
 
+import asyncio
+import shutil
 from pathlib import Path
 
 from client import filenames, log
 from client.errors import ClientError
 from client.hypervisor.virtualbox.books import Books
-from client.hypervisor.virtualbox.folder import Ledger, VmFolder, vm_names
+from client.hypervisor.virtualbox.folder import BASES, Ledger, VmFolder, vm_names
 from client.hypervisor.virtualbox.installation import Manage
+from client.hypervisor.virtualbox.machine import end_process
 
 _log = log.logger("hypervisor")
 
@@ -38,6 +41,24 @@ async def sweep(manage: Manage, folder: Path, ledger: Ledger) -> None:
             else:
                 await _forget(books, uuid)
         await books.close_lost_media(folder)
+
+
+async def leave_to_sweep(folder: Path, vm_id: str, ledger: Ledger) -> None:
+    """Remove a VM without VirtualBox, which cannot be used; the sweep has it forgotten, should it ever be back.
+
+    Until then its UUID waits in the list of machines: VirtualBox may be gone for a moment only, while it is renewed.
+
+    Raises:
+        VmFolderUnreadable: its UUID cannot be read now; it stays.
+    """
+    vm = VmFolder(folder / vm_id)
+    uuid = vm.record().uuid
+    if uuid:
+        ledger.put(vm_id, uuid)
+    await end_process(vm)
+    await asyncio.to_thread(vm.remove)
+    if not vm_names(folder):
+        await asyncio.to_thread(shutil.rmtree, folder / BASES, ignore_errors=True)
 
 
 def _is_gone(folder: Path, vm_id: str, listed: str, recorded: str) -> bool:

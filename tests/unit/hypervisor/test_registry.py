@@ -12,7 +12,16 @@ from client.hypervisor import registry
 from client.hypervisor.driver import DriverReport, Medium, MediumRole, VmInfo, VmSpec
 from client.hypervisor.errors import ChosenUnavailable, HypervisorUnproven, NoHypervisor, NoSuchVm, NotSupportedByDriver
 from client.hypervisor.fake import FakeDriver
-from client.hypervisor.registry import FACTORIES, Factory, choose, has_faster, make, put_away_others
+from client.hypervisor.registry import (
+    FACTORIES,
+    Factory,
+    choose,
+    forget,
+    has_faster,
+    left_with_others,
+    make,
+    put_away_others,
+)
 from client.hypervisor.verdicts import Verdicts
 from client.messages import sentence
 from client.snapshot import VmState
@@ -174,3 +183,33 @@ async def test_of_two_as_fast_the_proven_one_is_taken(tmp_path: Path) -> None:
     drivers, factories = ranked(hoped=100, seen=100)
     drivers["hoped"].is_proven = False
     assert (await choose(None, tmp_path, (), factories))[0] is drivers["seen"]
+
+
+async def test_all_of_one_driver_is_removed_when_asked(tmp_path: Path) -> None:
+    template = tmp_path / "template.raw"
+    template.write_bytes(bytes(4096))
+    driver = FakeDriver(tmp_path / "vms")
+    for vm_id in ("one", "two"):
+        await driver.define(VmSpec(vm_id, "Work", 1, 32, (Medium(MediumRole.SCRATCH, template),)))
+    factories: dict[str, Factory] = {"old": lambda folder, relay: driver}
+    assert await forget("old", tmp_path, (), factories) == ("one", "two")
+    assert await driver.list_vms() == () == await forget("old", tmp_path, (), factories)
+    with pytest.raises(BadInput):
+        await forget("vmware", tmp_path)
+
+
+def test_what_is_left_with_drivers_that_are_not_used(tmp_path: Path) -> None:
+    assert left_with_others((), tmp_path / "none") == {}
+    for place in (tmp_path / "work-1", tmp_path / "_virtualbox/work-1/deep", tmp_path / "_virtualbox/_bases"):
+        place.mkdir(parents=True)
+        (place / "file").write_bytes(b"x" * 5000)
+    shared = tmp_path / "shared.iso"
+    shared.write_bytes(b"x" * 100_000)
+    (tmp_path / "work-1/software.iso").hardlink_to(shared)
+    left = left_with_others((), tmp_path)
+    assert sorted(left) == ["qemu", "virtualbox"]
+    assert all(5000 <= size < 50_000 for size in left.values())
+    assert list(left_with_others({"qemu"}, tmp_path)) == ["virtualbox"]
+    # They share a folder.
+    assert list(left_with_others({"fake"}, tmp_path)) == ["virtualbox"]
+    assert list(left_with_others({"virtualbox"}, tmp_path)) == ["qemu"]

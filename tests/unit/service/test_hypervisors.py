@@ -7,12 +7,14 @@ import pytest
 
 from client import filenames
 from client.clock import SystemClock
-from client.errors import ToolMissing
+from client.errors import AlreadyRunning, ToolMissing
 from client.hypervisor import registry
 from client.hypervisor.driver import DriverReport
 from client.hypervisor.errors import SlowHypervisor
 from client.hypervisor.fake import FakeDriver
 from client.hypervisor.verdicts import Verdicts
+from client.paths import Paths
+from client.service.control import InstanceLock
 from client.service.hypervisors import main
 
 
@@ -82,3 +84,27 @@ def test_test_again_forgets_what_failed(
     assert verdicts.works("virtualbox", "here") is False
     run(tmp_path, capsys, "--test-again")
     assert verdicts.works("virtualbox", "here") is None
+
+
+def test_what_is_left_of_one_that_is_not_used_is_told_and_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use(monkeypatch, QEMU, MISSING)
+    left = tmp_path / "vms" / "_virtualbox" / "work-1"
+    left.mkdir(parents=True)
+    (left / "disk").write_bytes(bytes(range(256)) * 4096 * 3)
+    said = run(tmp_path, capsys)[1]
+    assert "take 3 MiB and are not used now" in said and "--forget virtualbox" in said
+    (_, gone) = json.loads(run(tmp_path, capsys, "--json")[1])
+    assert gone["left_bytes"] >= 3 << 20
+    forgotten: list[str] = []
+
+    async def forget(name: str, *rest: object) -> tuple[str, ...]:
+        forgotten.append(name)
+        return ("work-1",)
+
+    monkeypatch.setattr(registry, "forget", forget)
+    assert run(tmp_path, capsys, "--forget", "virtualbox") == (0, "Removed what was left with virtualbox: work-1.\n")
+    with InstanceLock(Paths(tmp_path)), pytest.raises(AlreadyRunning):
+        run(tmp_path, capsys, "--forget", "virtualbox")
+    assert forgotten == ["virtualbox"]

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from client.paths import Paths
+from client.service import vm_command
 from client.service.standard import Output, StandardInput
 from client.service.vm_command import LOST, VERBS, _copy_of, _exec_of, _parser, _split, main
 from client.service.vm_desk import new_part
@@ -128,3 +130,24 @@ async def test_input_comes_from_pipes_and_files(tmp_path: Path, pipe: tuple[int,
         source = StandardInput(file.fileno())
         assert [await source.read(3), await source.read(3), await source.read(3)] == [b"fil", b"ed", b""]
     assert await StandardInput(99_999).read(1) == b""
+
+
+def test_the_list_tells_of_what_is_left_with_another_hypervisor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left = tmp_path / "vms" / "_virtualbox" / "work-1"
+    left.mkdir(parents=True)
+    (left / "disk").write_bytes(os.urandom(2 << 20))
+    vms = [{"vm_id": "work-1", "state": "running", "hypervisor": "qemu", "accelerator": "kvm"}]
+
+    async def status(paths: Paths, word: str) -> dict[str, object]:
+        return {"snapshot": {"vms": vms}}
+
+    monkeypatch.setattr(vm_command, "ask", status)
+    assert main(["list", "--basedir", str(tmp_path)]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.split() == ["work-1", "running", "qemu", "kvm"]
+    assert second == "2 MiB are left of virtual machines of virtualbox; main.py hypervisors tells more."
+    vms[0]["hypervisor"] = "virtualbox"
+    assert main(["list", "--basedir", str(tmp_path)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1

@@ -134,16 +134,51 @@ async def test_the_log_that_virtualbox_names_is_read(place: Place, spec: VmSpec,
         await driver.start("one")
 
 
-async def test_without_virtualbox_its_process_is_ended_and_the_rest_kept(
+async def test_without_virtualbox_a_vm_is_removed_and_virtualbox_told_when_it_is_back(
     place: Place, spec: VmSpec, tmp_path: Path
 ) -> None:
     await (await place.has(spec, "start")).close()
+    await (await place.has(replace(spec, vm_id="two"))).close()
     without = VirtualBoxDriver(place.folder, search_path=str(tmp_path / "none"))
-    with pytest.raises(ToolMissing):
+    await without.destroy("one")
+    assert not place.box.alive and not place.one.path.exists()
+    assert (place.folder / "_bases").exists()
+    await without.destroy("two")
+    assert [one.name for one in place.folder.iterdir()] == ["machines.json"]
+    assert await without.list_vms() == ()
+    assert len(place.box.boxes) == 2
+    back = place.driver()
+    assert await back.list_vms() == ()
+    assert not place.box.boxes
+    assert not [path for path in place.box.media if str(place.folder) in path]
+    assert json.loads((place.folder / "machines.json").read_text()) == {}
+
+
+async def test_a_vm_made_anew_before_virtualbox_was_told_is_another_one(
+    place: Place, spec: VmSpec, tmp_path: Path
+) -> None:
+    await (await place.has(spec)).close()
+    former = place.one.record().uuid
+    await VirtualBoxDriver(place.folder, search_path=str(tmp_path / "none")).destroy("one")
+    back = await place.has(spec)
+    assert place.one.record().uuid != former
+    await back.list_vms()
+    assert list(place.box.boxes) == [place.one.record().uuid]
+
+
+async def test_a_vm_whose_record_cannot_be_read_stays(
+    place: Place, spec: VmSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await (await place.has(spec)).close()
+    without = VirtualBoxDriver(place.folder, search_path=str(tmp_path / "none"))
+
+    def unreadable(folder: VmFolder) -> None:
+        raise VmFolderUnreadable("one", "record.json", "no")
+
+    monkeypatch.setattr(VmFolder, "record", unreadable)
+    with pytest.raises(VmFolderUnreadable):
         await without.destroy("one")
-    assert not place.box.alive and place.one.record().uuid
-    await place.driver().destroy("one")
-    assert not place.box.boxes and not place.one.path.exists()
+    assert place.one.path.exists()
 
 
 @pytest.mark.parametrize("verb", ["power_off", "destroy"])
