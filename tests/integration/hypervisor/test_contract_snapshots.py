@@ -151,3 +151,24 @@ async def test_memory_and_disk_come_back_together(kit: Kit) -> None:
         await line.value("store later")
         await line.close()
         await driver.power_off("one")
+
+
+async def test_a_point_with_memory_gets_the_cable_as_it_is_now(kit: Kit) -> None:
+    driver = kit.make()
+    if not kit.has_machine or driver.live is None:
+        pytest.skip("its guests have no network card whose cable can be pulled")
+    points = snapshots_of(driver)
+    line, me = await kit.boot(driver, kit.speaking("one"))
+    await points.take("one", "plugged")
+    await line.close()
+    await driver.power_off("one")
+    await driver.live.set_network("one", False)
+    await points.restore("one", "plugged")
+    await driver.start("one")
+    line = await kit.line(driver)
+    for _ in range(50):
+        who, plugged = await line.ask("carrier")
+        if plugged == "0":
+            break
+    assert (who, plugged) == (me, "0"), "the guest goes on, without what it may no longer reach"
+    await line.close()
