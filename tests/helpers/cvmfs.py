@@ -209,6 +209,7 @@ class FileHandler(http.server.SimpleHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     timeout = 20
+    disable_nagle_algorithm = True
     counts: FileServer
 
     def setup(self) -> None:

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from client.appliance.cvmfs.doorman import Doorman
+from client.appliance.cvmfs.doorman import HEAD_LIMIT_S, Doorman
 from client.appliance.cvmfs.fetch import Fetches
 from client.appliance.cvmfs.proxy import Proxy
 from client.appliance.cvmfs.rules import AllowList
 from client.appliance.cvmfs.shortlived import ShortLived
 from client.appliance.cvmfs.store import ObjectStore
-from client.appliance.cvmfs.upstream import Allowance, Upstream
+from client.appliance.cvmfs.upstream import STALL_S, Allowance, Upstream
 from client.appliance.worker_child import Face, Stopped
 from client.clock import SystemClock
 from client.errors import BadInput
@@ -26,17 +26,25 @@ _TELL_S: Final = 1.0
 
 
 class Running:
-    """A proxy that serves. Made by `start`; to be closed."""
+    """A proxy, to be made in a running loop and to be closed. It serves from `start` on."""
 
-    def __init__(self, allowed: AllowList, folder: Path, cache_bytes: int) -> None:
+    def __init__(
+        self,
+        allowed: AllowList,
+        folder: Path,
+        cache_bytes: int,
+        *,
+        stall_s: float = STALL_S,
+        head_limit_s: float = HEAD_LIMIT_S,
+    ) -> None:
         clock = SystemClock()
         self.allowance = Allowance(clock.monotonic)
-        self._upstream = Upstream(allowed, self.allowance)
+        self._upstream = Upstream(allowed, self.allowance, stall_s=stall_s)
         self._store = ObjectStore(folder, cache_bytes)
         self._short_lived = ShortLived(self._upstream, folder / "short-lived", clock)
         self._fetches = Fetches(self._upstream, self._store)
         self._proxy = Proxy(allowed, self._store, self._fetches, self._short_lived, self._upstream)
-        self._door = Doorman(self._proxy.handle)
+        self._door = Doorman(self._proxy.handle, head_limit_s=head_limit_s)
         self._server: asyncio.Server | None = None
 
     async def start(self, port: int) -> int:

@@ -91,7 +91,7 @@ class ObjectStore:
                 if self.used_bytes + cost > self.limit_bytes:
                     self._evict(cost)
                 path.parent.mkdir(exist_ok=True)
-                path.unlink(missing_ok=True)
+                self._forget(path)
                 part.move(path)
             except OSError:
                 return False
@@ -100,8 +100,11 @@ class ObjectStore:
 
     def remove(self, name: ObjectName) -> None:
         """Forget an object, as one that is damaged."""
-        path = self.path(name)
-        with self._lock, contextlib.suppress(OSError):
+        with self._lock:
+            self._forget(self.path(name))
+
+    def _forget(self, path: Path) -> None:
+        with contextlib.suppress(OSError):
             size = path.stat().st_size
             path.unlink()
             self.used_bytes = max(0, self.used_bytes - size - _OVERHEAD_BYTES)
