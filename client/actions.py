@@ -134,6 +134,14 @@ class Actions:
             case _:
                 await self._take_hard(step)
 
+    def attend(self, state: VmState) -> None:
+        """Look after what a VM in this state needs besides its steps; at each turn between two of them. Never waits."""
+        if self._parts.guest_files is not None:
+            self._parts.guest_files.attend(state, self._lead)
+
+    async def _lead(self) -> None:
+        await self._parts.driver.set_routes(self._vm_id, await self._routes())
+
     def state_usable(self, clock: Clock) -> bool:
         """Whether the saved guest can still log in."""
         expires = self.record.token_expires_at
@@ -213,7 +221,7 @@ class Actions:
         build_context_medium(self._parts.paths.context(self._vm_id), settings.to_json(), _agent())
 
     def _settings(self, jid: str, password: str, routes: tuple[Route, ...]) -> ContextSettings:
-        xmpp, files = routes
+        xmpp, files, *more = routes
         project = self._parts.project
         chirp = f"{project.chirp_host}:{project.chirp_port}"
         return ContextSettings(
@@ -231,6 +239,7 @@ class Actions:
             output_limit_mib=project.needs.output_limit_mib,
             host_silence_limit_s=self._parts.preferences.number("guest.host_silence_limit_s"),
             wall_clock=self._parts.clock.now().timestamp(),
+            cvmfs_proxy="".join(f"http://{route.guest_host}:{route.guest_port}" for route in more),
         )
 
     def _spec(self, appliance: Appliance, routes: tuple[Route, ...]) -> VmSpec:
@@ -281,13 +290,15 @@ class Actions:
         return self._parts.project.needs.network and self._parts.preferences.flag("network.internet")
 
     async def _routes(self) -> tuple[Route, ...]:
-        """To the XMPP server and the file server, at the addresses that the hypervisor gives them in the guest."""
+        """To the project's servers and the proxy for CVMFS, at the addresses that they have in the guest."""
         project = self._parts.project
         limit = self._parts.preferences.number("network.limit_kib_per_s") * 1024 or None
-        wanted = (
+        wanted: tuple[Route, ...] = (
             Route("xmpp", *XMPP_ADDRESS, project.xmpp_host, project.xmpp_port, limit),
             Route("chirp", *CHIRP_ADDRESS, project.chirp_host, project.chirp_port, limit),
         )
+        if self._parts.guest_files is not None:
+            wanted = (*wanted, await self._parts.guest_files.route())
         return await self._parts.driver.plan_routes(self._vm_id, wanted)
 
     async def _shut_down(self, patience_s: float) -> None:

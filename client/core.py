@@ -15,6 +15,7 @@ from client.appliance.cache import ApplianceCache
 from client.board import Board
 from client.clock import Clock, SystemClock
 from client.commands import Command, DismissProblem, Pause, Quit, Reset
+from client.cvmfs import guest_files
 from client.errors import ClientError
 from client.headline import activity_of, headline_of
 from client.history import History
@@ -143,6 +144,8 @@ class Core:
             link.cancel()
             await asyncio.gather(link, return_exceptions=True)
             await keeper.close()
+            if parts.guest_files is not None:
+                await parts.guest_files.close()
             await parts.driver.close()
 
     async def _turn_until_left(self, keeper: VmKeeper, driver: Driver) -> bool:
@@ -266,6 +269,7 @@ class Core:
             project=project,
             fetch_token=self._make.token,
             speed=report.speed,
+            guest_files=guest_files(project, self._paths, self._preferences, self.board, self._clock),
         )
 
     async def _sleep(self, longest_s: float) -> None:

@@ -7,6 +7,7 @@
   appliances/<name>-<version>/    verified files; a download in progress ends in PART_SUFFIX
   vms/<vm_id>/                    owned by the hypervisor driver
   errands/<vm_id>/                what is to be done in a guest and has been done for nobody who waited; messages
+  cvmfs/                          what guests read over the network, owned by the proxy for it
   context/<vm_id>.iso             contextualization media, mode 0600
 """
 
@@ -24,6 +25,7 @@ PROJECT: Final = "project.toml"
 APPLIANCES: Final = "appliances"
 VMS: Final = "vms"
 CONTEXTS: Final = "context"
+CVMFS: Final = "cvmfs"
 ERRANDS: Final = "errands"
 MANIFEST: Final = "manifest.json"
 #: a file that is not whole or not verified yet

@@ -131,6 +131,8 @@ class VmKeeper:
         elif self._saw_last_step and (step := self._next_step(want)) is not Step.NOTHING:
             self._step = step
             self._action = asyncio.create_task(self._act(step))
+        if sight is not None and not self._is_acting():
+            self._actions.attend(self._info.state)
         self._watch_login()
         await self._draw()
         is_seen = self._saw_last_step and not self._is_acting()

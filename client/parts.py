@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from client.appliance.cache import ApplianceCache
 from client.board import Board
 from client.clock import Clock
+from client.cvmfs import GuestFiles
 from client.history import History
 from client.hypervisor.driver import Driver, Feature
 from client.journal import Journal
@@ -21,6 +22,7 @@ class Parts:
 
     Attributes:
         fetch_token: blocking; asks the project for a guest token.
+        guest_files: the proxy for what guests read by CVMFS; None: the project asks for none.
         speed: of guests under the driver, in percent of the computer's own.
     """
 
@@ -36,3 +38,4 @@ class Parts:
     project: Project
     fetch_token: Callable[[Project, str], GuestToken]
     speed: int = 100
+    guest_files: GuestFiles | None = None

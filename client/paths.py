@@ -65,6 +65,11 @@ class Paths:
         """The hypervisor driver's folder."""
         return self.base / filenames.VMS
 
+    @property
+    def cvmfs(self) -> Path:
+        """The cache of what guests read over the network."""
+        return self.base / filenames.CVMFS
+
     def context(self, vm_id: str) -> Path:
         """The contextualization medium of a VM."""
         return self.base / filenames.CONTEXTS / f"{vm_id}.iso"

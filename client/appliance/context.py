@@ -27,6 +27,7 @@ class ContextSettings:
         transfer: file server `host:port` as the job manager states it -> the same as this guest reaches it.
         wall_clock: the host's time when the medium is made, seconds since 1970.
         memory_limit_mib: of a job; 0: no limit but the guest's memory.
+        cvmfs_proxy: URL under which this guest reaches the host's caching proxy for CVMFS; empty: there is none.
         address, gateway, dns: the guest's own network; the defaults are those of QEMU's user network.
     """
 
@@ -49,6 +50,7 @@ class ContextSettings:
     address: str = "10.0.2.15/24"
     gateway: str = "10.0.2.2"
     dns: str = "10.0.2.3"
+    cvmfs_proxy: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The settings as `context.json` has them."""
@@ -62,6 +64,7 @@ class ContextSettings:
             "link": self._chosen(("heartbeat_interval_s", "host_silence_limit_s")),
             "network": self._chosen(("address", "gateway", "dns")),
             "wall_clock": self.wall_clock,
+            **({"cvmfs": {"proxy": self.cvmfs_proxy}} if self.cvmfs_proxy else {}),
         }
 
     def _chosen(self, names: tuple[str, ...]) -> dict[str, Any]:

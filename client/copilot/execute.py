@@ -3,8 +3,9 @@
     <root>/work/<job id>/     the job's files: input, `_wrapper_.sh`, `stdout`, `stderr`, `resources`, what it writes
     <root>/<job id>.tgz       its output, packed
 
-The whole of the job is killed at its end. A job gets SOFTWARE_DIR (where the project's software is mounted) and
-VC_PROGRESS_FD, and hardly anything else, in its environment.
+The whole of the job is killed at its end. A job gets SOFTWARE_DIR (where the project's software is mounted),
+VC_PROGRESS_FD, CVMFS_HTTP_PROXY (if there is one and it may use the network), and hardly anything else, in its
+environment.
 """
 
 import asyncio
@@ -48,6 +49,7 @@ class RunnerSettings:
         time_limit_s: of running time; a job's own shorter limit counts if it has one.
         output_limit_bytes: most that a work directory, input included, and the archive may hold.
         software_dir: where the project's software is.
+        cvmfs_proxy: URL of a proxy for CVMFS, told to jobs that may use the network; empty: there is none.
     """
 
     root: Path
@@ -57,6 +59,7 @@ class RunnerSettings:
     output_limit_bytes: int = 100 * 1024 * 1024
     memory_limit_mib: int = 0
     software_dir: Path = Path("/software")
+    cvmfs_proxy: str = ""
 
 
 class LocalRunner:
@@ -165,11 +168,13 @@ class LocalRunner:
 
     def _environment(self, folder: Path) -> dict[str, str]:
         software = str(self._settings.software_dir)
+        proxy = self._settings.cvmfs_proxy
         return {
             "PATH": f"{software}/bin:/usr/local/bin:/usr/bin:/bin",
             "HOME": str(folder),
             "LANG": "C.UTF-8",
             "SOFTWARE_DIR": software,
+            **({"CVMFS_HTTP_PROXY": proxy} if proxy and self._settings.network else {}),
         }
 
     async def _run(

@@ -186,7 +186,8 @@ class Guest:
         from client.copilot.start import build_agent, runner_settings
 
         uid = JOB_UID if machine.is_first_program() else None
-        runner = runner_settings(self._settings.get("job", {}), self._places.scratch, self._places.software, uid)
+        job, cvmfs = self._settings.get("job", {}), self._settings.get("cvmfs")
+        runner = runner_settings(job, self._places.scratch, self._places.software, uid, cvmfs)
         return build_agent(self._settings["agent"], runner, transport, self._link, durable=True)
 
     def _on_session(self, connected: bool) -> None:

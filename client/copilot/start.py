@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from client.copilot.transport import XmppTransport
 
 
-def runner_settings(job: Mapping[str, Any], root: Path, software_dir: Path, job_uid: int | None) -> RunnerSettings:
-    """How jobs are run, from the `job` part of the settings."""
+def runner_settings(
+    job: Mapping[str, Any], root: Path, software_dir: Path, job_uid: int | None, cvmfs: Mapping[str, Any] | None = None
+) -> RunnerSettings:
+    """How jobs are run, from the `job` and `cvmfs` parts of the settings."""
     return RunnerSettings(
         root=root,
         job_uid=job_uid,
@@ -27,6 +29,7 @@ def runner_settings(job: Mapping[str, Any], root: Path, software_dir: Path, job_
         output_limit_bytes=int(job.get("output_limit_mib", 100)) * 1024 * 1024,
         memory_limit_mib=int(job.get("memory_limit_mib", 0)),
         software_dir=software_dir,
+        cvmfs_proxy=str((cvmfs or {}).get("proxy", "")),
     )
 
 

@@ -80,5 +80,14 @@ TABLE: Final = (
         0,
         10485760,
     ),
+    PreferenceSpec(
+        "cvmfs.cache_mib",
+        4096,
+        "Software cache",
+        "Most disk space for the software that virtual machines read over the network; kept when they are made anew.",
+        "MiB",
+        64,
+        1048576,
+    ),
 )
 BY_KEY: Final = {spec.key: spec for spec in TABLE}

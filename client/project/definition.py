@@ -6,6 +6,7 @@
 [enrolment] url, secret
 [appliance] url (of manifest.json), sha256 (of manifest.json)
 [needs]     network, memory_mib, cpus, time_limit_s, output_limit_mib
+[cvmfs]     servers = ["http://host:port"], repositories = ["name"]: what guests may read by the host's proxy; optional
 """
 
 import re
@@ -17,6 +18,8 @@ from typing import Any
 from client.errors import BadInput
 
 _HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
+_SERVER = re.compile(r"https?://([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[1-9][0-9]{0,4})?/?", re.ASCII)
+_REPOSITORY = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -29,6 +32,14 @@ class Needs:
     cpus: int = 1
     time_limit_s: int = 3600
     output_limit_mib: int = 100
+
+
+@dataclass(frozen=True)
+class Cvmfs:
+    """The CVMFS servers (`http://host:port`) and repositories (names) that guests may read; none by default."""
+
+    servers: tuple[str, ...] = ()
+    repositories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,7 @@ class Project:
     manifest_url: str
     manifest_sha256: str
     needs: Needs
+    cvmfs: Cvmfs = Cvmfs()
 
     def __repr__(self) -> str:
         return f"Project({self.name!r}, {self.domain!r})"
@@ -96,6 +108,7 @@ def parse_project(said: dict[str, Any], where: str) -> Project:
         manifest_url=reader.url("appliance", "url"),
         manifest_sha256=reader.digest("appliance", "sha256"),
         needs=_needs(reader),
+        cvmfs=_cvmfs(reader),
     )
     if reader.wrong:
         raise BadInput(where, "; ".join(reader.wrong), "ask the project for a corrected file")
@@ -113,6 +126,17 @@ def _needs(reader: "_Reader") -> Needs:
     )
 
 
+def _cvmfs(reader: "_Reader") -> Cvmfs:
+    servers = reader.texts("cvmfs", "servers", _SERVER, 'addresses as "http://host:port"')
+    repositories = reader.texts("cvmfs", "repositories", _REPOSITORY, "names of repositories")
+    ports = (server.rstrip("/").rpartition(":")[2] for server in servers)
+    if any(port.isdecimal() and int(port) > 65535 for port in ports):
+        reader.refuse("cvmfs", "servers", "must have ports up to 65535")
+    if bool(servers) != bool(repositories):
+        reader.refuse("cvmfs", "servers", "and repositories belong together")
+    return Cvmfs(servers, repositories)
+
+
 class _Reader:
     """Takes typed values and collects what is wrong."""
 
@@ -123,52 +147,62 @@ class _Reader:
     def text(self, table: str, key: str, *, limit: int, default: str | None = None) -> str:
         value = self._value(table, key, default)
         if not isinstance(value, str) or len(value) > limit or (default is None and not value.strip()):
-            self._refuse(table, key, f"must be text of 1 to {limit} characters")
+            self.refuse(table, key, f"must be text of 1 to {limit} characters")
             return ""
         return value
 
     def number(self, table: str, key: str, low: int, high: int, default: int | None = None) -> int:
         value = self._value(table, key, default)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            self._refuse(table, key, f"must be a whole number from {low} to {high}")
+            self.refuse(table, key, f"must be a whole number from {low} to {high}")
             return low
         return value
 
     def flag(self, table: str, key: str, default: bool) -> bool:
         value = self._value(table, key, default)
         if not isinstance(value, bool):
-            self._refuse(table, key, "must be true or false")
+            self.refuse(table, key, "must be true or false")
             return default
         return value
 
     def host(self, table: str, key: str) -> str:
         value = self.text(table, key, limit=253)
         if value and not _HOST.fullmatch(value):
-            self._refuse(table, key, "must be a host name or address")
+            self.refuse(table, key, "must be a host name or address")
         return value
 
     def host_port(self, table: str, key: str) -> tuple[str, int]:
         host, _, port = self.text(table, key, limit=260).rpartition(":")
         if not _HOST.fullmatch(host) or not port.isdecimal() or not 0 < int(port) < 65536:
-            self._refuse(table, key, 'must be "host:port"')
+            self.refuse(table, key, 'must be "host:port"')
             return "", 1
         return host, int(port)
 
     def url(self, table: str, key: str) -> str:
         value = self.text(table, key, limit=2000)
         if value and not value.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
-            self._refuse(table, key, "must be an https address (http only on this computer)")
+            self.refuse(table, key, "must be an https address (http only on this computer)")
         return value
 
     def digest(self, table: str, key: str) -> str:
         value = self.text(table, key, limit=64)
         if value and not _SHA256.fullmatch(value):
-            self._refuse(table, key, "must be 64 hexadecimal digits")
+            self.refuse(table, key, "must be 64 hexadecimal digits")
         return value
+
+    def texts(self, table: str, key: str, form: re.Pattern[str], what: str) -> tuple[str, ...]:
+        value = self._value(table, key, [])
+        if not isinstance(value, list) or len(value) > 64:
+            self.refuse(table, key, f"must be a list of at most 64 {what}")
+            return ()
+        if not all(isinstance(one, str) and form.fullmatch(one) for one in value):
+            self.refuse(table, key, f"must hold {what}")
+            return ()
+        return tuple(dict.fromkeys(value))
 
     def _value(self, table: str, key: str, default: Any) -> Any:
         section = self._said.get(table, {})
         return section.get(key, default) if isinstance(section, dict) else default
 
-    def _refuse(self, table: str, key: str, must: str) -> None:
+    def refuse(self, table: str, key: str, must: str) -> None:
         self.wrong.append(f"[{table}] {key} {must}")

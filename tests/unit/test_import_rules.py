@@ -26,6 +26,7 @@ LEVELS = (
     ("client.keeper", 4),
     ("client.actions", 4),
     ("client.parts", 4),
+    ("client.cvmfs", 4),
     ("client.hypervisor", 3),
     ("client.appliance", 3),
     ("client.guest", 3),

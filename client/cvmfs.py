@@ -1,0 +1,133 @@
+"""The proxy for what guests read by CVMFS: it runs while a VM does, if the project asks for it, and is led to.
+
+Guests reach it at the same address whatever port it has on this computer; when that changes, the route changes.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol
+
+from client.appliance.proxy import HOST, CvmfsProxy, ProxyOrder
+from client.board import Board
+from client.clock import Clock
+from client.errors import ClientError
+from client.hypervisor.driver import Route
+from client.log import logger
+from client.messages import code_of, sentence
+from client.paths import Paths
+from client.preferences.store import Preferences
+from client.project.definition import Project
+from client.snapshot import VmState
+from client.supervisor import attempt, back_off_s
+
+#: where the guest finds it, unless the hypervisor has its own idea
+GUEST_ADDRESS: Final = ("10.0.2.102", 3128)
+ROUTE: Final = "cvmfs"
+#: it stays so long after the VM, which often comes back
+LINGER_S: Final = 30.0
+_ABOUT: Final = "cvmfs"
+_UP: Final = frozenset({VmState.STARTING, VmState.RUNNING, VmState.SAVING})
+
+
+class Proxy(Protocol):
+    """What is used of `client.appliance.proxy.CvmfsProxy`."""
+
+    port: int
+
+    async def start(self) -> int:
+        """See there."""
+
+    async def stop(self) -> None:
+        """See there."""
+
+
+class GuestFiles:
+    """Starts, stops and mends the proxy beside the turns of a VM."""
+
+    def __init__(self, proxy: Proxy, board: Board, clock: Clock) -> None:
+        self._proxy = proxy
+        self._board = board
+        self._clock = clock
+        self._led_to = 0
+        self._change: asyncio.Task[None] | None = None
+        self._lock = asyncio.Lock()
+        self._idle_since: float | None = None
+        self._failures = 0
+        self._not_before = 0.0
+
+    async def route(self) -> Route:
+        """The way to the proxy, which serves when this returns.
+
+        Raises:
+            ClientError: it does not start.
+        """
+        async with self._lock:
+            self._led_to = await self._proxy.start()
+        self._idle_since = None
+        self._board.settle(about=_ABOUT)
+        return Route(ROUTE, *GUEST_ADDRESS, HOST, self._led_to)
+
+    def attend(self, state: VmState, lead: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have the proxy run if the VM does, and not for long if it does not. To be called at each turn; never waits.
+
+        Args:
+            lead: makes routes (which asks for `route`) and gives them to the VM; called when the proxy has moved.
+        """
+        now = self._clock.monotonic()
+        if state in _UP:
+            self._idle_since = None
+            if not self._proxy.port and now >= self._not_before:
+                self._begin(self._start)
+            elif self._proxy.port not in {0, self._led_to}:
+                self._begin(lambda: self._move(lead))
+        elif self._idle_since is None:
+            self._idle_since = now
+        elif now - self._idle_since > LINGER_S and self._proxy.port:
+            self._begin(self._stop)
+
+    async def close(self) -> None:
+        """End it."""
+        if self._change is not None:
+            self._change.cancel()
+            await asyncio.gather(self._change, return_exceptions=True)
+        await self._proxy.stop()
+
+    def _begin(self, change: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if self._change is None or self._change.done():
+            self._change = asyncio.create_task(change())
+
+    async def _start(self) -> None:
+        try:
+            async with self._lock:
+                await self._proxy.start()
+        except ClientError as error:
+            self._failures += 1
+            self._not_before = self._clock.monotonic() + back_off_s(self._failures)
+            logger("core").warning("cvmfs: %s", error)
+            said = sentence(error)
+            self._board.raise_problem(code_of(error), _ABOUT, said.text, said.doing, said.severity)
+        else:
+            self._failures = 0
+            self._board.settle(about=_ABOUT)
+
+    async def _move(self, lead: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if await attempt("the way to the proxy for CVMFS", lead) is not None:
+            # A VM that was defined without this way gets it when it boots the next time; until then nothing helps.
+            self._led_to = self._proxy.port
+
+    async def _stop(self) -> None:
+        async with self._lock:
+            await self._proxy.stop()
+
+
+def guest_files(
+    project: Project, paths: Paths, preferences: Preferences, board: Board, clock: Clock
+) -> GuestFiles | None:
+    """What the project asks for; None if nothing. Nothing is started."""
+    wanted = project.cvmfs
+    if not wanted.servers:
+        return None
+    cache_bytes = preferences.number("cvmfs.cache_mib") << 20
+    proxy = CvmfsProxy(ProxyOrder(wanted.servers, wanted.repositories, paths.cvmfs, cache_bytes))
+    proxy.set_limit(preferences.number("network.limit_kib_per_s") * 1024 or None)
+    return GuestFiles(proxy, board, clock)
