@@ -46,7 +46,7 @@ from client.hypervisor.virtualbox.machine import ONLINE, Machine, end_process
 from client.hypervisor.virtualbox.make import Maker, is_whole
 from client.hypervisor.virtualbox.ports import Ports
 from client.hypervisor.virtualbox.power_off import POWER_OFF_LIMIT_S, power_off
-from client.hypervisor.virtualbox.problems import VirtualBoxBroken, VirtualBoxTooOld, WrongState
+from client.hypervisor.virtualbox.problems import VirtualBoxBroken, VirtualBoxSilent, VirtualBoxTooOld, WrongState
 from client.hypervisor.virtualbox.prospect import Prospect
 from client.hypervisor.virtualbox.save import save
 from client.hypervisor.virtualbox.session import SessionHelper
@@ -363,10 +363,12 @@ class VirtualBoxDriver:
         try:
             if not await quick.control(self._helper, machine, word):
                 await machine.change("controlvm", machine.uuid, word)
-        except WrongState as error:
+        except (WrongState, VirtualBoxSilent) as error:
             state = (await machine.ask()).state
             if state is after and word != "reset":
                 return
+            if isinstance(error, VirtualBoxSilent):
+                raise
             raise InvalidVmState(machine.vm_id, word, state) from error
         machine.assume(after)
 

@@ -5,10 +5,11 @@ from typing import Final
 
 from client.errors import BadInput
 from client.hypervisor.driver import INBOX_BLOCK_BYTES
-from client.hypervisor.errors import InvalidVmState, MediumMissing
+from client.hypervisor.errors import HypervisorError, InvalidVmState, MediumMissing
 from client.hypervisor.virtualbox import media, shape
 from client.hypervisor.virtualbox.books import Books
 from client.hypervisor.virtualbox.machine import ONLINE, Machine, Verb
+from client.hypervisor.virtualbox.parse import parse_info
 
 _MIB: Final = 1 << 20
 _INBOXES: Final = "inboxes"
@@ -36,8 +37,7 @@ class VirtualBoxExchange:
             if path is not None:
                 _check(vm_id, path, exchange_mib)
                 shown = str(self._show(machine, path))
-            naming = shape.Naming(machine.uuid, "", "", "", "")
-            await machine.change(*shape.build_insert(naming, shown))
+            await _put(machine, shown)
             await _forget_others(machine, shown)
             record = machine.folder.record()
             machine.folder.write_record(media={**record.media, shape.INBOX: shown})
@@ -54,6 +54,20 @@ class VirtualBoxExchange:
         self._count += 1
         stamp = path.stat().st_mtime_ns
         return media.cd_file(path, folder / f"{stamp}-{self._count}", always_renamed=True)
+
+
+async def _put(machine: Machine, shown: str) -> None:
+    """Have a medium in the drive, or none. What a busy computer does not do in time is looked at, and done again."""
+
+    async def is_done() -> bool:
+        try:
+            said = await machine.manage.read("showvminfo", machine.uuid, "--machinereadable")
+        except HypervisorError:
+            return False
+        return parse_info(said).get(shape.INBOX_KEY) == shown
+
+    naming = shape.Naming(machine.uuid, "", "", "", "")
+    await machine.insist(*shape.build_insert(naming, shown), is_done=is_done)
 
 
 async def _forget_others(machine: Machine, shown: str) -> None:

@@ -22,7 +22,7 @@ class VirtualBoxLive:
             # First written down: should this client be killed now, the next start sees to it.
             machine.folder.write_record(network=connected)
             if await machine.state() in ONLINE:
-                await machine.change("controlvm", machine.uuid, "setlinkstate1", _on(connected))
+                await machine.insist("controlvm", machine.uuid, "setlinkstate1", _on(connected))
             else:
                 await before_start(machine)
 
@@ -47,14 +47,14 @@ async def before_start(machine: Machine) -> None:
     """Have the cable as it was last asked for before the guest executes; its process may have been killed since."""
     connected = machine.folder.record().network
     if connected is not None:
-        await machine.change("modifyvm", machine.uuid, "--cableconnected1", _on(connected))
+        await machine.insist("modifyvm", machine.uuid, "--cableconnected1", _on(connected))
 
 
 async def after_start(machine: Machine) -> None:
     """Give a VM that runs what VirtualBox does not change in a saved one."""
     for word, value in machine.folder.record().pending.items():
         try:
-            await machine.change("controlvm", machine.uuid, word, value)
+            await machine.insist("controlvm", machine.uuid, word, value)
         except WrongState:
             # It has ended already; the next start is as good.
             return
@@ -65,11 +65,11 @@ async def _change(machine: Machine, word: str, value: int) -> None:
     pending = {name: one for name, one in machine.folder.record().pending.items() if name != word}
     state = await machine.state()
     if state in ONLINE:
-        await machine.change("controlvm", machine.uuid, word, str(value))
+        await machine.insist("controlvm", machine.uuid, word, str(value))
     elif state is VmState.SAVED:
         pending[word] = str(value)
     else:
-        await machine.change("modifyvm", machine.uuid, f"--{word}", str(value))
+        await machine.insist("modifyvm", machine.uuid, f"--{word}", str(value))
     machine.folder.write_record(pending=pending)
 
 

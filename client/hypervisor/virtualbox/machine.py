@@ -6,7 +6,7 @@ and once a minute for whatever leaves no sign.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -21,7 +21,7 @@ from client.hypervisor.virtualbox.folder import RUNNING, STOPPED, VmFolder
 from client.hypervisor.virtualbox.installation import Manage
 from client.hypervisor.virtualbox.link import Link
 from client.hypervisor.virtualbox.parse import BUSY, parse_info, state_of
-from client.hypervisor.virtualbox.problems import ObjectNotFound, SessionLocked, VmInaccessible
+from client.hypervisor.virtualbox.problems import ObjectNotFound, SessionLocked, VirtualBoxSilent, VmInaccessible
 from client.hypervisor.virtualbox.relays import Relays
 from client.process import Identity
 from client.snapshot import VmState
@@ -34,10 +34,14 @@ ANSWER_LIMIT_S: Final = 3.0
 #: VirtualBox needs a moment to see that a VM's process has ended; until then the VM counts as locked.
 LOCK_LIMIT_S: Final = 10.0
 _LOCK_PAUSE_S: Final = 0.1
+#: For the tries of a change that may be made twice.
+INSIST_LIMITS_S: Final = (30.0, 60.0)
 _GONE_LIMIT_S: Final = 15.0
 _KILL_LIMIT_S: Final = 5.0
 #: The client starts to count processes here.
 ONLINE: Final = (VmState.STARTING, VmState.RUNNING, VmState.PAUSED, VmState.SAVING)
+#: While a verb is under way that leads through one of these, VirtualBox says how it goes.
+_ASKED_ALONG: Final = (VmState.RUNNING, VmState.PAUSED, VmState.SAVING)
 #: A guest that prints without end fills no disk: the file is emptied beyond this.
 _MOST_CONSOLE_BYTES: Final = 4 << 20
 _ENDED: Final = "its process ended unexpectedly"
@@ -136,8 +140,10 @@ class Machine:
         """Its state now."""
         if not self.folder.path.is_dir():
             return VmInfo(self.vm_id, VmState.ABSENT)
-        if self.verb is VmState.STARTING:
-            return self._info(VmState.STARTING)
+        if self.verb is not None and self.verb not in _ASKED_ALONG:
+            # VirtualBox has it locked, and says only that.
+            seen = self._seen
+            return self._info(self.verb, seen.cause if seen and seen.state is self.verb else "")
         if self.folder.spec() is None:
             return self._info(VmState.FAILED, "its folder is not complete")
         seen = await self._look_in_time()
@@ -205,6 +211,26 @@ class Machine:
                 if self._clock.monotonic() >= end or self.running() is not None:
                     raise
             await asyncio.sleep(_LOCK_PAUSE_S)
+
+    async def insist(self, *words: str, is_done: Callable[[], Awaitable[bool]] | None = None) -> None:
+        """A change that may be made twice: once more, with more time, if VirtualBox does not say that it is done.
+
+        Args:
+            is_done: sees whether it is done nevertheless; asked before the second try and after it.
+
+        Raises:
+            HypervisorError: as `VBoxManage.change`.
+        """
+        for limit_s in INSIST_LIMITS_S:
+            try:
+                await self.change(*words, timeout_s=limit_s)
+            except VirtualBoxSilent:
+                if is_done is not None and await is_done():
+                    return
+                if limit_s == INSIST_LIMITS_S[-1]:
+                    raise
+            else:
+                return
 
     async def ended(self) -> None:
         """See its process gone, by force if it does not go, and let go of what belongs to a running VM."""

@@ -6,7 +6,7 @@ which the appliance's kernel has and which has places enough. Nothing else is pl
 USB, audio, clipboard, drag and drop or remote display.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,6 +36,8 @@ _CD_PLACES: Final = {
     MediumRole.SOFTWARE: ("1", "0"),
     INBOX: ("1", "1"),
 }
+#: What `showvminfo --machinereadable` calls the medium in the inbox's drive.
+INBOX_KEY: Final = "-".join((CD_CONTROLLER, *_CD_PLACES[INBOX]))
 _DISK_PLACES: Final = {MediumRole.SCRATCH: ("0", "0"), OUTBOX: ("1", "0")}
 
 
@@ -174,6 +176,19 @@ def plan_drives(media: Mapping[str, str], boots_from_disk: bool) -> tuple[Drive,
             use = _APART if role == OUTBOX else LAYERED
             drives.append(Drive(DISK_CONTROLLER, *_DISK_PLACES[role], "hdd", medium, use))
     return tuple(drives)
+
+
+def media_in(drives: Iterable[tuple[str, str, str, str]]) -> dict[str, str]:
+    """What `plan_drives` was given, from where the media are.
+
+    Args:
+        drives: controller, port, device, file; an empty file: nothing is in it.
+    """
+    places = {(CD_CONTROLLER, *place): role for role, place in _CD_PLACES.items()}
+    places |= {(DISK_CONTROLLER, *place): role for role, place in _DISK_PLACES.items()}
+    places[BOOT_CONTROLLER, "0", "0"] = MediumRole.SYSTEM
+    found = {places.get((name, port, device)): file for name, port, device, file in drives}
+    return {str(role): file or EMPTY for role, file in found.items() if role is not None}
 
 
 def changed_drives(before: tuple[Drive, ...], after: tuple[Drive, ...]) -> tuple[Drive, ...]:

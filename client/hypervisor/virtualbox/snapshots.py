@@ -11,7 +11,7 @@ import contextlib
 import json
 import re
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -89,7 +89,8 @@ class VirtualBoxSnapshots:
             connected = machine.folder.record().network
             connected = spec.network if connected is None else connected
             machine.folder.write_record(network=connected)
-            await machine.change("snapshot", machine.uuid, "restore", point.uuid, timeout_s=SNAPSHOT_LIMIT_S)
+            with _shown(machine, state):
+                await machine.change("snapshot", machine.uuid, "restore", point.uuid, timeout_s=SNAPSHOT_LIMIT_S)
             machine.assume(VmState.SAVED if point.has_memory else VmState.DEFINED)
             await self._fit(machine, point, spec)
             machine.folder.write_record(network=connected)
@@ -135,13 +136,24 @@ class VirtualBoxSnapshots:
 
 async def _long(machine: Machine, *words: str, state: VmState) -> None:
     try:
-        await machine.change(*words, timeout_s=SNAPSHOT_LIMIT_S)
+        with _shown(machine, state):
+            await machine.change(*words, timeout_s=SNAPSHOT_LIMIT_S)
     except (VirtualBoxDiskFull, VirtualBoxFailed, StateNotSaved) as error:
         await machine.ask()
         if words[2] == "take" or isinstance(error, VirtualBoxDiskFull):
             raise named_save_error(machine, error) from error
         raise
     machine.assume(state)
+
+
+@contextlib.contextmanager
+def _shown(machine: Machine, state: VmState) -> Iterator[None]:
+    """Have the VM's state shown as it was while VirtualBox works on a point, which it calls a state of its own."""
+    machine.verb = state
+    try:
+        yield
+    finally:
+        machine.verb = None
 
 
 def _latest(machine: Machine, name: str) -> KeptSnapshot | None:

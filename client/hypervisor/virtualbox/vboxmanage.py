@@ -1,7 +1,8 @@
 """VBoxManage, called in one queue, with limits, and never believed by its exit code alone.
 
-The queue is for the quick calls: a tenth of a second each. What writes or reads a VM's memory may take minutes, so it
-goes beside the queue; VirtualBox itself lets only one of them at a VM, and so does whoever calls here.
+The queue is for the quick calls: a tenth of a second each. What writes or reads a VM's memory may take minutes: it
+begins when it is its turn, and goes on beside the queue. VirtualBox itself lets only one of them at a VM, and so does
+whoever calls here.
 """
 
 import asyncio
@@ -15,12 +16,14 @@ from client.hypervisor.virtualbox.problems import (
     SessionLocked,
     VirtualBoxBroken,
     VirtualBoxSilent,
+    WrongState,
 )
 from client.hypervisor.virtualbox.verdict import classify, without_warning
 
 #: What VirtualBox says while another of its processes is just opening, closing or ending something. A VM that it
-#: cannot read (`VmInaccessible`) stays so, and is not asked for again.
-_PASSING: Final = (SessionLocked, ServiceDead)
+#: cannot read (`VmInaccessible`) stays so, and is not asked for again. A query needs no state: the wrong one it is only
+#: for one that comes in between while the VM ends.
+_PASSING: Final = (SessionLocked, ServiceDead, WrongState)
 #: A query is asked again after these pauses, seconds. Nothing else is ever tried twice.
 RETRY_PAUSES_S: Final = (0.1, 0.4, 1.0)
 #: A call that takes longer than this, seconds, goes on beside those that wait behind it: VBoxManage 7.2 stands still
@@ -76,12 +79,10 @@ class VBoxManage:
         return await self._in_turn(words, timeout_s)
 
     async def _in_turn(self, words: tuple[str, ...], timeout_s: float) -> str:
-        if is_long(words):
-            return await self._call(words, timeout_s)
         async with self._turn:
             call = asyncio.create_task(self._call(words, timeout_s))
             try:
-                await asyncio.wait((call,), timeout=TURN_S)
+                await asyncio.wait((call,), timeout=0.0 if is_long(words) else TURN_S)
             except asyncio.CancelledError:
                 await _end(call)
                 raise

@@ -228,7 +228,9 @@ class FakeVirtualBox:
         box = self._box(uuid)
         if not box.settings.exists():
             return 'name="<inaccessible>"\n'
-        return f'name="{box.settings.stem}"\nCfgFile="{box.settings}"\nUUID="{box.uuid}"\nVMState="{box.state}"\n'
+        drives = "".join(f'"{"-".join(place)}"="{medium}"\n' for place, medium in box.drives.items())
+        head = f'name="{box.settings.stem}"\nCfgFile="{box.settings}"\nUUID="{box.uuid}"\n'
+        return f'{head}VMState="{box.state}"\n{drives}'
 
     def _list(self, what: str, *words: str) -> str:
         if what == "vms":

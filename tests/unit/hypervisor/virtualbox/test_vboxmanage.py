@@ -51,6 +51,16 @@ async def test_queries_are_asked_again_while_it_is_locked(tmp_path: Path) -> Non
     assert len(there.calls) == 3
 
 
+async def test_a_query_that_comes_while_a_vm_ends_is_asked_again(tmp_path: Path) -> None:
+    # VirtualBox 7.2.22, `showvminfo` at the end of `savestate`.
+    ending = (
+        "VBoxManage: error: The machine 'one' was unlocked unexpectedly while attempting to share its session\n"
+        "VBoxManage: error: Details: code VBOX_E_INVALID_SESSION_STATE (0x80bb000b), component MachineWrap\n"
+    )
+    there = StandIn(tmp_path, {"exit": 1, "stderr": ending}, {"stdout": "saved"})
+    assert await VBoxManage(there.program).read("showvminfo", "one") == "saved"
+
+
 async def test_but_not_for_ever(tmp_path: Path) -> None:
     there = StandIn(tmp_path, LOCKED)
     with pytest.raises(SessionLocked) as caught:
