@@ -95,11 +95,11 @@ def _opener(url: str) -> "OpenerDirector":
     opener.add_handler(ProxyHandler())
     opener.add_handler(HTTPHandler())
     if scheme == "https":
-        opener.add_handler(HTTPSHandler(context=_authorities()))
+        opener.add_handler(HTTPSHandler(context=authorities()))
     return opener
 
 
-def _authorities() -> ssl.SSLContext:
+def authorities() -> ssl.SSLContext:
     """The computer's own certificate authorities; those of the package certifi where Python knows of none.
 
     Source: Python's documentation of ssl.get_default_verify_paths; installers for macOS come without any.

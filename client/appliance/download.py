@@ -10,39 +10,18 @@ from typing import Final
 
 from client import filenames, web
 from client.appliance.errors import ApplianceAltered, ApplianceTruncated, DownloadFailed
+from client.appliance.fault import cause_of, need_space
 from client.errors import DiskFull
+
+__all__ = ["Cancelled", "cause_of", "download", "fetch_small", "need_space"]
 
 #: a server that sends nothing for so long is given up
 STALL_S: Final = 30.0
 CHUNK_BYTES: Final = 256 * 1024
-#: left free on the volunteer's disk
-SPARE_BYTES: Final = 64 * 2**20
-
-
-def cause_of(error: BaseException) -> str:
-    """What a volunteer can read of a failed request: the system's own word for it, not the library's."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OSError) and seen.strerror:
-            return seen.strerror
-        inner = seen.args[0] if seen.args and isinstance(seen.args[0], BaseException) else getattr(seen, "reason", None)
-        seen = inner if isinstance(inner, BaseException) else seen.__cause__ or seen.__context__
-    return "no answer in time" if "Timeout" in type(error).__name__ else "the connection broke"
 
 
 class Cancelled(Exception):
     """The fetch was called off; what was fetched so far is removed."""
-
-
-def need_space(folder: Path, size_bytes: int) -> None:
-    """Refuse to begin what will not fit.
-
-    Raises:
-        DiskFull
-    """
-    free = shutil.disk_usage(folder).free
-    if free < size_bytes + SPARE_BYTES:
-        raise DiskFull(str(folder), size_bytes + SPARE_BYTES, free)
 
 
 def download(

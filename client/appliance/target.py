@@ -85,6 +85,11 @@ def piece_count(size_bytes: int, piece_bytes: int) -> int:
     return -(-size_bytes // piece_bytes)
 
 
+def is_url(text: str) -> bool:
+    """Whether it is an address that may be asked: http or https, a host, no name and password, nothing odd."""
+    return len(text) <= _MAX_URL and bool(_URL.fullmatch(text)) and _has_host(text)
+
+
 def _read(said: object, where: str, *, with_patches: bool) -> Target:
     table = _mapping(said, where)
     size = _whole(table.get("size_bytes"), 1, MAX_TARGET_BYTES, where, "size_bytes")
@@ -144,7 +149,7 @@ def _name(said: object, where: str) -> str:
 
 
 def _url(said: object, where: str) -> str:
-    if isinstance(said, str) and len(said) <= _MAX_URL and _URL.fullmatch(said) and _has_host(said):
+    if isinstance(said, str) and is_url(said):
         return said
     raise BadManifest(where, "urls holds what is no plain http or https address")
 
