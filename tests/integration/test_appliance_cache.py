@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from client.appliance import download
+from client.appliance import fault
 from client.appliance.cache import ApplianceCache
 from client.appliance.errors import (
     ApplianceAltered,
@@ -214,7 +214,7 @@ async def test_a_disk_without_room_is_said_before_anything_is_fetched(server: Se
 async def test_a_disk_that_fills_up_while_fetching(
     server: Server, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "SPARE_BYTES", -(1 << 40))
+    monkeypatch.setattr(fault, "SPARE_BYTES", -(1 << 40))
     cache = ApplianceCache(small_disk, direct=True)
     with pytest.raises(DiskFull):
         await cache.fetch(server.url, SHA256, nothing)

@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +195,26 @@ async def test_a_client_that_dies_leaves_no_worker(tmp_path: Path) -> None:
         client.wait(10)
         client.stdout.close()
         assert await asyncio.to_thread(lambda: not psutil.wait_procs([worker], 20)[1])
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=384k", "tmpfs", folder], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_disk_that_fills_up_under_way_keeps_the_pieces(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fault, "SPARE_BYTES", -(2**40))
+    with serving(CONTENT) as server:
+        trial = Trial(small_disk, target_of(CONTENT, [server.url]))
+        with pytest.raises(DiskFull) as caught:
+            trial.run()
+        assert 0 < caught.value.needed_bytes <= SIZE
+        assert not trial.to.exists()
+        subprocess.run(["mount", "-o", "remount,size=2m", small_disk], check=True)
+        assert trial.run()["bytes_fetched"] <= SIZE - 3 * PIECE
