@@ -8,7 +8,9 @@ from pathlib import Path
 from client import __version__
 from client.appliance.agent import build_agent
 from client.appliance.context import ContextSettings, build_context_medium
-from tests.bench.harness import Row, at_most, bench, plain
+from client.appliance.contextual.seed import build_seed
+from client.appliance.contextual.template import load_template
+from tests.bench.harness import TOP, Row, at_most, bench, plain
 
 TIMES = 11
 SETTINGS = ContextSettings("work-1", "a@b", "password", "10.0.2.100", 5222, "b", "jm@b", 1.0, ca_pem="x" * 1200)
@@ -25,6 +27,18 @@ def medium() -> Iterator[Row]:
     yield at_most("context medium: make it", making, "ms", 100)
     yield plain("context medium: pack the agent (once a run)", packing, "ms")
     yield plain("context medium: size", [size / 1024], "KiB")
+
+
+@bench("context medium of a template")
+def template_medium() -> Iterator[Row]:
+    source = TOP / "resources" / "templates" / "cernvm4.toml"
+    given = {"password": "a password", "script": "echo hello\n" * 1000, "proxy": "http://10.0.2.2:3128;DIRECT"}
+    with tempfile.TemporaryDirectory(prefix="vc-bench-") as name:
+        path = Path(name) / "seed.iso"
+        making = _timed(lambda: build_seed(path, load_template(source), given, "vm-1"), TIMES)
+        size = path.stat().st_size
+    yield at_most("template medium: read, fill, render, write", making, "ms", 100)
+    yield plain("template medium: size", [size / 1024], "KiB")
 
 
 def _timed(deed: object, times: int) -> list[float]:

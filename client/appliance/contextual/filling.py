@@ -91,6 +91,7 @@ class Filling:
                 path, f"speaks of a field that is not there: {found[0]!r}{hint}. A plain ${{ is written $${{"
             )
             return None
+        self.used.add(field.name)
         if field.kind is Kind.SCRIPT and not lines:
             self._faults.add(path, f"takes one line, and the field {field.name} is a script")
             return None

@@ -11,7 +11,6 @@ from client.appliance.contextual.language import File, Guest, System
 
 FOLDER: Final = "/var/lib/volunteer-cloud"
 START: Final = f"{FOLDER}/start"
-SCRIPT: Final = f"{FOLDER}/script"
 
 _PUT: Final = """put() {
  mkdir -p "$(dirname "$1")" && ( umask 077; printf %s "$4" | base64 -d > "$1" ) && chmod "$2" "$1"
@@ -20,36 +19,36 @@ _PUT: Final = """put() {
 """
 
 
-def start_program(guest: Guest) -> str:
+def start_program(guest: Guest, folder: str = FOLDER) -> str:
     """A program for /bin/sh; empty when there is nothing to be done. In CernVM it lays the files too."""
     is_cernvm = guest.system is System.CERNVM
     parts = [_laid(file) for file in guest.files if is_cernvm]
     if is_cernvm and guest.time_zone:
         parts.append(f"ln -sf {shlex.quote(f'/usr/share/zoneinfo/{guest.time_zone}')} /etc/localtime\n")
     if guest.script:
-        script = File(SCRIPT, "0700", "", guest.script.text)
-        parts.append(_laid(script))
+        script = f"{folder}/script"
+        parts.append(_laid(File(script, "0700", "", guest.script.text)))
         parts += [f"{name}={shlex.quote(said)}\nexport {name}\n" for name, said in guest.script.variables.items()]
-        parts.append(f"exec {SCRIPT}\n")
+        parts.append(f"exec {shlex.quote(script)}\n")
     if not parts:
         return ""
     return f"#!/bin/sh\n{_PUT}{''.join(parts)}"
 
 
-def outer_script(program: str, instance_id: str) -> str:
+def outer_script(program: str, instance_id: str, folder: str = FOLDER) -> str:
     """What amiconfig runs: it unpacks and runs `program`, at most once for an instance, whoever else runs it too.
 
     amiconfig drops blank lines and hands a shell all that follows the first line; some versions of it stop at the
     first line that begins with `exit`. So that line is the last one, and nothing of a person's is here in the clear.
     """
-    ran = shlex.quote(f"{FOLDER}/ran-{instance_id}")
+    ran, start = shlex.quote(f"{folder}/ran-{instance_id}"), shlex.quote(f"{folder}/start")
     return (
         "#!/bin/sh.after\n"
         "umask 077\n"
-        f"mkdir -p {FOLDER}\n"
+        f"mkdir -p {shlex.quote(folder)}\n"
         f"mkdir {ran} 2>/dev/null || test ! -d {ran} || exit 0\n"
-        f"echo {packed(program)} | base64 -d > {START}\n"
-        f"( umask 022; /bin/sh {START} )\n"
+        f"echo {packed(program)} | base64 -d > {start}\n"
+        f"( umask 022; /bin/sh {start} )\n"
         "exit 0\n"
     )
 
