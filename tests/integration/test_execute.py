@@ -31,9 +31,13 @@ def root() -> Iterator[Path]:
         yield folder
 
 
+#: of what a test says, what belongs to the runner; the rest describes the job
+_SETTINGS = ("time_limit_s", "output_limit_bytes", "network", "cvmfs_proxy")
+
+
 class Bench:
     def __init__(self, root: Path, script: str, **more: object) -> None:
-        limits = {name: more.pop(name) for name in ("time_limit_s", "output_limit_bytes") if name in more}
+        limits = {name: more.pop(name) for name in _SETTINGS if name in more}
         self.runner = LocalRunner(
             RunnerSettings(root, UID if AS_ROOT else None, software_dir=Path("/usr"), **limits)  # type: ignore[arg-type]
         )
@@ -83,6 +87,15 @@ async def test_little_of_the_agents_environment_is_passed_on(root: Path, monkeyp
     await bench.execute()
     names = {line.partition("=")[0] for line in bench.out().splitlines()}
     assert names - {"_", "SHLVL", "OLDPWD"} == {"PATH", "HOME", "LANG", "SOFTWARE_DIR", "VC_PROGRESS_FD", "PWD"}
+
+
+@pytest.mark.parametrize("network", [True, False])
+async def test_a_job_with_network_is_told_of_the_proxy(root: Path, network: bool) -> None:
+    bench = Bench(
+        root, "#!/bin/sh\necho ${CVMFS_HTTP_PROXY-none}\n", network=network, cvmfs_proxy="http://10.0.2.102:3128"
+    )
+    await bench.execute()
+    assert bench.out().split() == ["http://10.0.2.102:3128" if network else "none"]
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root can become another user")

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pycdlib
@@ -28,6 +29,12 @@ def settings() -> ContextSettings:
         wall_clock=1795187548.0,
         transfer={"127.0.0.1:19094": "10.0.2.101:9094"},
     )
+
+
+def test_a_guest_is_told_of_the_proxy_if_there_is_one() -> None:
+    assert "cvmfs" not in settings().to_json()
+    told = replace(settings(), cvmfs_proxy="http://10.0.2.102:3128").to_json()
+    assert told["cvmfs"] == {"proxy": "http://10.0.2.102:3128"}
 
 
 def read(path: Path, **place: str) -> bytes:

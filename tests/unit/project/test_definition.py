@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from client.appliance.cvmfs.rules import AllowList
 from client.errors import BadInput
-from client.project.definition import Needs, load_project, parse_project
+from client.project.definition import Cvmfs, Needs, load_project, parse_project
 from client.project.enrolment import parse_token
 from client.project.errors import EnrolmentRefused
 
@@ -59,6 +60,45 @@ def test_all_faults_are_told_at_once() -> None:
     with pytest.raises(BadInput) as caught:
         parse_project({}, "p.toml")
     assert caught.value.what.count(";") >= 7
+
+
+def test_servers_and_repositories_of_cvmfs() -> None:
+    servers = ["http://s1.example.org:8000", "https://s2.example.org/", "http://[2001:db8::1]:81", "http://127.0.0.1"]
+    project = parse_project({**GOOD, "cvmfs": {"servers": [*servers, servers[0]], "repositories": ["a.b"]}}, "p.toml")
+    assert project.cvmfs == Cvmfs(tuple(servers), ("a.b",))
+    assert AllowList(project.cvmfs.servers, project.cvmfs.repositories).find(f"{servers[0]}/cvmfs/a.b/x") is not None
+    assert parse_project(GOOD, "p.toml").cvmfs == Cvmfs()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"servers": ["http://a"]},
+        {"repositories": ["a.b"]},
+        {"servers": "http://a", "repositories": ["a.b"]},
+        {"servers": ["http://a"] * 65, "repositories": ["a.b"]},
+        {"servers": ["http://a"], "repositories": [1]},
+        {"servers": ["http://a"], "repositories": [".."]},
+        {"servers": ["http://a"], "repositories": ["a/b"]},
+        {"servers": ["http://a"], "repositories": ["a..b"]},
+        *({"servers": [server], "repositories": ["a.b"]} for server in ("a", "http://", "ftp://a", "http://a/b")),
+        *({"servers": [server], "repositories": ["a.b"]} for server in ("http://u@a", "http://a:0", "http://a:65536")),
+    ],
+)
+def test_what_is_none_of_cvmfs(said: object) -> None:
+    with pytest.raises(BadInput, match="cvmfs"):
+        parse_project({**GOOD, "cvmfs": said}, "p.toml")
+
+
+@given(st.text() | st.from_regex(r"https?://[a-z0-9.:\[\]-]{1,30}", fullmatch=True), st.text())
+def test_what_is_taken_the_proxy_takes_too(server: str, repository: str) -> None:
+    for one, other in ((server, "a.b"), ("http://a", repository)):
+        try:
+            cvmfs = parse_project({**GOOD, "cvmfs": {"servers": [one], "repositories": [other]}}, "p.toml").cvmfs
+        except BadInput:
+            continue
+        if "[" not in one:  # of the addresses of version 6 the form alone is looked at here
+            AllowList(cvmfs.servers, cvmfs.repositories)
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
