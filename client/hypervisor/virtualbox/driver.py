@@ -37,7 +37,7 @@ from client.hypervisor.errors import (
 )
 from client.hypervisor.files import check_media
 from client.hypervisor.spec_file import is_valid_route_name, is_valid_vm_id, without_targets
-from client.hypervisor.virtualbox import console, full_disk, live, quick
+from client.hypervisor.virtualbox import console, full_disk, live, points, quick
 from client.hypervisor.virtualbox.exchange import VirtualBoxExchange
 from client.hypervisor.virtualbox.folder import BASES, LEDGER_FILE, Ledger, VmFolder, vm_names
 from client.hypervisor.virtualbox.installation import Installation
@@ -111,6 +111,7 @@ class VirtualBoxDriver:
         installation = await self._prospect.installation()
         machine = self._machine(spec.vm_id, installation)
         async with machine.lock:
+            await points.settle(machine, self._adapt)
             before = machine.folder.spec()
             if before == spec and is_whole(machine) and not machine.folder.record().changing:
                 return
@@ -138,6 +139,7 @@ class VirtualBoxDriver:
                 return
             if state is VmState.FAILED and (machine.running() or machine.find_process(is_certain=True)):
                 await power_off(machine)
+            await points.settle(machine, self._adapt)
             spec = machine.folder.spec()
             if spec is None:
                 raise InvalidVmState(vm_id, "start", VmState.FAILED)

@@ -4,11 +4,15 @@ Source: VirtualBox's settings files since 4.0: `Machine` with uuid, name, stateF
 `HardDisk`; `AttachedDevice` with `Image`; `Snapshot` with uuid, name, stateFile, nested from the oldest to the newest.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 from xml.etree import ElementTree
 
 #: Larger ones are none of ours.
 _MOST_CHARS = 4 << 20
+#: Instead of a medium that the settings do not name.
+UNKNOWN: Final = "?"
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Settings:
         extra: extra data by key.
         disks: files of all disks, bases and layers; some relative to the settings file's folder.
         attached: how many disks are in its drives now.
+        drives: controller, port, device, file of each drive now; of a layer the file of its base; "": nothing in it.
     """
 
     uuid: str
@@ -43,6 +48,7 @@ class Settings:
     extra: tuple[tuple[str, str], ...] = ()
     disks: tuple[str, ...] = ()
     attached: int = 0
+    drives: tuple[tuple[str, str, str, str], ...] = ()
 
     def mark(self, key: str) -> str:
         """A value of the extra data; empty when it is not there."""
@@ -88,6 +94,7 @@ def parse_settings(text: str) -> Settings:
         ),
         disks=tuple(one.get("location", "") for one in machine.iter() if _word(one) == "HardDisk"),
         attached=_attached(machine),
+        drives=tuple(_drives(machine)),
     )
 
 
@@ -96,6 +103,33 @@ def _attached(element: ElementTree.Element) -> int:
     if _word(element) == "AttachedDevice":
         return int(element.get("type") == "HardDisk" and any(_word(one) == "Image" for one in element))
     return sum(_attached(one) for one in element if _word(one) != "Snapshot")
+
+
+def _drives(machine: ElementTree.Element) -> Iterator[tuple[str, str, str, str]]:
+    files = dict(_files(machine))
+    for controller in _now(machine, "StorageController"):
+        for drive in _now(controller, "AttachedDevice"):
+            image = next((one.get("uuid", "") for one in drive if _word(one) == "Image"), None)
+            file = "" if image is None else files.get(image, UNKNOWN)
+            yield controller.get("name", ""), drive.get("port", ""), drive.get("device", ""), file
+
+
+def _files(element: ElementTree.Element, base: str = "") -> Iterator[tuple[str, str]]:
+    """UUID and file of all media; layers stand inside their bases."""
+    for one in element:
+        at = base or one.get("location", "")
+        if _word(one) in ("HardDisk", "Image") and at:
+            yield one.get("uuid", ""), at
+        yield from _files(one, at if _word(one) == "HardDisk" else "")
+
+
+def _now(element: ElementTree.Element, word: str) -> Iterator[ElementTree.Element]:
+    """Elements of that name, but those of snapshots."""
+    for one in element:
+        if _word(one) == word:
+            yield one
+        elif _word(one) != "Snapshot":
+            yield from _now(one, word)
 
 
 def _word(element: ElementTree.Element) -> str:

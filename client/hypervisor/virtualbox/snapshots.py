@@ -4,30 +4,27 @@ VirtualBox keeps a tree; ours are names. A point whose branch is needed by two o
 hidden name instead, and is deleted later, when that has become possible.
 
 A point brings its settings along. What a VM may reach, and what it is made of, is for its present spec to say, so after
-a restore it is made to fit that again; of a point that was another machine the memory is of no use then.
+a restore it is made to fit that again (`points`); of a point that was another machine the memory is of no use then.
 """
 
 import contextlib
-import json
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import Final
 
 from client import log
-from client.errors import BadInput
-from client.hypervisor.driver import VmSpec
+from client.errors import BadInput, ClientError
 from client.hypervisor.errors import HypervisorError, InvalidVmState, NoSuchSnapshot
-from client.hypervisor.spec_file import build_spec_text, parse_spec, without_targets
-from client.hypervisor.virtualbox import live
-from client.hypervisor.virtualbox.folder import Ledger
+from client.hypervisor.virtualbox import points
 from client.hypervisor.virtualbox.machine import ONLINE, Machine, Verb
+from client.hypervisor.virtualbox.points import Adapt
 from client.hypervisor.virtualbox.problems import (
     MediumInUse,
     StateNotSaved,
     VirtualBoxDiskFull,
     VirtualBoxFailed,
+    VirtualBoxSilent,
     WrongState,
 )
 from client.hypervisor.virtualbox.save import named_save_error
@@ -38,10 +35,6 @@ SNAPSHOT_LIMIT_S: Final = 300.0
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 #: No name of ours begins so.
 _HIDDEN: Final = "."
-#: In the VM's folder: a point's UUID -> what the VM was then.
-_WERE: Final = "points.json"
-#: Makes a VM that is as the first spec says what the second one says.
-Adapt = Callable[[Machine, VmSpec, VmSpec], Awaitable[None]]
 
 _log = log.logger("hypervisor")
 
@@ -66,8 +59,15 @@ class VirtualBoxSnapshots:
             if state not in (VmState.DEFINED, VmState.SAVED, VmState.FAILED, *ONLINE):
                 raise InvalidVmState(vm_id, "take a snapshot of", state)
             before = [one for one in _kept(machine) if one.name == name]
-            await _long(machine, "snapshot", machine.uuid, "take", name, state=state)
-            _note(machine, name)
+            points.begin_taking(machine, name)
+            try:
+                await _long(machine, "snapshot", machine.uuid, "take", name, state=state)
+            except ClientError as error:
+                if not isinstance(error, VirtualBoxSilent):
+                    points.taken(machine, None)
+                raise
+            made = _latest(machine, name)
+            points.taken(machine, made.uuid if made else None)
             for one in before:
                 try:
                     await self._forget(machine, one, state)
@@ -82,19 +82,21 @@ class VirtualBoxSnapshots:
             point = _latest(machine, name)
             if point is None:
                 raise NoSuchSnapshot(vm_id, name)
+            # Another return that was broken off: only then is the spec what the VM is to be.
+            await points.settle(machine, self._adapt)
             state, spec = await machine.state(), machine.folder.spec()
             if state in ONLINE or spec is None:
                 raise InvalidVmState(vm_id, "restore a snapshot of", state)
-            # Each start puts the cable as it is written down, should this client be killed now.
-            connected = machine.folder.record().network
-            connected = spec.network if connected is None else connected
-            machine.folder.write_record(network=connected)
-            with _shown(machine, state):
-                await machine.change("snapshot", machine.uuid, "restore", point.uuid, timeout_s=SNAPSHOT_LIMIT_S)
+            points.begin_return(machine, point.uuid, spec)
+            try:
+                with _shown(machine, state):
+                    await machine.change("snapshot", machine.uuid, "restore", point.uuid, timeout_s=SNAPSHOT_LIMIT_S)
+            except HypervisorError as error:
+                if not isinstance(error, VirtualBoxSilent):
+                    points.returned_not(machine)
+                raise
             machine.assume(VmState.SAVED if point.has_memory else VmState.DEFINED)
-            await self._fit(machine, point, spec)
-            machine.folder.write_record(network=connected)
-            await live.before_start(machine)
+            await points.settle(machine, self._adapt)
 
     async def delete(self, vm_id: str, name: str) -> None:
         """Forget a point; see `Snapshots.delete`."""
@@ -114,20 +116,10 @@ class VirtualBoxSnapshots:
             points = sorted(_kept(machine), key=lambda one: one.taken_at)
             return tuple(dict.fromkeys(one.name for one in points if not one.name.startswith(_HIDDEN)))
 
-    async def _fit(self, machine: Machine, point: KeptSnapshot, spec: VmSpec) -> None:
-        """Make the VM what its spec says, if it was another one at the point."""
-        former, media = _was(machine, point)
-        if former is None or without_targets(replace(former, network=spec.network)) == without_targets(spec):
-            return
-        # Now this is what it is, should this client be killed before it is the other again.
-        machine.folder.write_record(media=media)
-        machine.folder.write_spec(former)
-        await self._adapt(machine, former, spec)
-
     async def _forget(self, machine: Machine, point: KeptSnapshot, state: VmState) -> None:
         try:
             await _long(machine, "snapshot", machine.uuid, "delete", point.uuid, state=state)
-            _were(machine).put(point.uuid, None)
+            points.forget(machine, point.uuid)
         except (MediumInUse, VirtualBoxFailed, WrongState):
             if not point.name.startswith(_HIDDEN):
                 hidden = f"{_HIDDEN}{uuid.uuid4().hex[:8]}"
@@ -160,26 +152,6 @@ def _latest(machine: Machine, name: str) -> KeptSnapshot | None:
     """The point of that name; the latest, if a former one could not be deleted."""
     points = [one for one in _kept(machine) if one.name == name]
     return max(enumerate(points), key=lambda pair: (pair[1].taken_at, pair[0]))[1] if points else None
-
-
-def _were(machine: Machine) -> Ledger:
-    return Ledger(machine.folder.path / _WERE)
-
-
-def _note(machine: Machine, name: str) -> None:
-    """Write down what the VM is at the point just taken."""
-    point, spec = _latest(machine, name), machine.folder.spec()
-    if point is not None and spec is not None:
-        was = {"spec": build_spec_text(spec), "media": machine.folder.record().media}
-        _were(machine).put(point.uuid, json.dumps(was))
-
-
-def _was(machine: Machine, point: KeptSnapshot) -> tuple[VmSpec | None, dict[str, str]]:
-    """What the VM was at a point, and the files in its drives; None when that is not known."""
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        was = json.loads(_were(machine).all()[point.uuid])
-        return parse_spec(was["spec"]), {str(role): str(file) for role, file in was["media"].items()}
-    return None, {}
 
 
 def _kept(machine: Machine) -> tuple[KeptSnapshot, ...]:

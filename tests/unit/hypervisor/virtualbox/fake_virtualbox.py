@@ -33,13 +33,37 @@ class Box:
         extra = "".join(f"<ExtraDataItem name={quoteattr(k)} value={quoteattr(v)}/>" for k, v in self.extra.items())
         memory = ' stateFile="y"'
         points = "".join(f'<Snapshot uuid="{{{u}}}" name={quoteattr(n)}{memory * m}/>' for u, n, m in self.snapshots)
-        disks = sum(place[0] != "CDs" for place in self.drives)
-        drives = '<AttachedDevice type="HardDisk"><Image/></AttachedDevice>' * disks
+        drives = self._registry() + "".join(self._controller(name) for name in ("CDs", "Disks", "Boot"))
         self.settings.parent.mkdir(parents=True, exist_ok=True)
         self.settings.write_text(
             f'<VirtualBox xmlns="http://www.virtualbox.org/"><Machine uuid="{{{self.uuid}}}" '
             f'name="{self.settings.stem}"{state}{aborted}><ExtraData>{extra}</ExtraData>{drives}{points}</Machine></VirtualBox>'
         )
+
+    def _registry(self) -> str:
+        cds = [medium for place, medium in self.drives.items() if place[0] == "CDs" and medium != "emptydrive"]
+        images = "".join(f"<Image uuid={_key(medium)} location={quoteattr(medium)}/>" for medium in cds)
+        bases = [medium for place, medium in self.drives.items() if place[0] != "CDs"]
+        disks = "".join(
+            f"<HardDisk uuid='{{base}}' location={quoteattr(base)}><HardDisk uuid={_key(base)}/></HardDisk>"
+            for base in bases
+        )
+        return f"<MediaRegistry><HardDisks>{disks}</HardDisks><DVDImages>{images}</DVDImages></MediaRegistry>"
+
+    def _controller(self, name: str) -> str:
+        kind = "DVD" if name == "CDs" else "HardDisk"
+        drives = "".join(
+            f'<AttachedDevice type="{kind}" port="{place[1]}" device="{place[2]}">'
+            + (f"<Image uuid={_key(medium)}/>" if medium != "emptydrive" else "")
+            + "</AttachedDevice>"
+            for place, medium in self.drives.items()
+            if place[0] == name
+        )
+        return f'<StorageController name="{name}">{drives}</StorageController>' if drives else ""
+
+
+def _key(medium: str) -> str:
+    return quoteattr(f"{{{uuid5(NAMESPACE_URL, medium)}}}")
 
 
 class FakeVirtualBox:
