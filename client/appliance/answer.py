@@ -167,14 +167,22 @@ class Opener:
         Raises:
             Fault
         """
-        url = ask.url
+        return self._checked(ask, self.respond(ask.url, ask.headers, wanted))
+
+    def respond(self, url: str, headers: Mapping[str, str], wanted: Wanted) -> requests.Response:
+        """What stands at the end of redirects, whatever its status. Its body has not been read.
+
+        Raises:
+            Fault
+        """
+        at = url
         for _ in range(MOST_REDIRECTS + 1):
-            response = self._get(url, ask.headers, wanted)
+            response = self._get(at, headers, wanted)
             if response.status_code not in _REDIRECTS:
-                return self._checked(ask, response)
+                return response
             response.close()
-            url = _next(url, response.headers.get("Location", ""))
-        raise _hopeless(ask.url, "the server sends us from one address to the next without end")
+            at = _next(at, response.headers.get("Location", ""))
+        raise _hopeless(url, "the server sends us from one address to the next without end")
 
     def _checked(self, ask: Ask, response: requests.Response) -> Answer:
         try:

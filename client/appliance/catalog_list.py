@@ -7,6 +7,7 @@ the same: what is wrong in it costs the appliance that it stands at, and is told
     <project>/<appliance>/<version>/<file>.from-<16>.xdelta  custom: {"patch": {"from", "to"}, "pieces": ...}
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -109,14 +110,13 @@ def make_target(name: str, one: Listed, bases: Sequence[str], patches: tuple[Pat
 
 
 def _usable(project: str, listed: Mapping[str, Listed], problems: list[str]) -> Iterator[tuple[str, Listed]]:
-    seen: set[str] = set()
+    alike = Counter(name.lower() for name in listed)
     for name, one in listed.items():
         if not is_path(name) or not name.startswith(f"{project}/"):
             problems.append(f"{name[:100]!r} is no name of a file of {project}")
-        elif name.lower() in seen:
+        elif alike[name.lower()] > 1:
             problems.append(f"{name[:100]!r} is there twice but for the case of its letters")
         else:
-            seen.add(name.lower())
             yield name, one
 
 

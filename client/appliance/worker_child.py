@@ -21,6 +21,7 @@ from client.messages import code_of
 KINDS: Final = {
     "download": "client.appliance.fetch:fetch",
     "patch": "client.appliance.delta:update",
+    "refresh": "client.appliance.trust:refresh",
     "cvmfs-proxy": "client.appliance.cvmfs.serve:serve",
 }
 _INTERVAL_S: Final = 0.2

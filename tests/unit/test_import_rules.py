@@ -13,6 +13,8 @@ ONLY_IN = {
     "slixmpp": ("client/copilot/transport.py", "client/copilot/stanza.py"),
     "virtualbox": ("client/hypervisor/virtualbox/session.py",),
     "vboxapi": ("client/hypervisor/virtualbox/session.py",),
+    "tuf": ("client/appliance/trust", "client/appliance/publish/"),
+    "securesystemslib": ("client/appliance/publish/",),
     "psutil": ("client/process.py", "client/throttle/sampler.py", "client/host/"),
 }
 #: first match wins; higher may import lower, siblings of level 3 never each other
