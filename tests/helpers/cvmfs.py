@@ -118,7 +118,9 @@ class Repository:
             path = Path(folder) / "catalog"
             with contextlib.closing(sqlite3.connect(path)) as db:
                 db.executescript(_TABLES)
-                facts = {"revision": 1, "schema": 2.5, "schema_revision": 7, "root_prefix": top, "TTL": 240}
+                facts: dict[str, object] = {"revision": 1, "schema": 2.5, "schema_revision": 7, "TTL": 240}
+                if top:
+                    facts["root_prefix"] = top
                 db.executemany(
                     "INSERT INTO properties VALUES (?, ?)", [(key, str(value)) for key, value in facts.items()]
                 )
@@ -354,8 +356,8 @@ class Reader:
     def _walk(self, digest: str, found: dict[str, bytes]) -> None:
         with contextlib.closing(sqlite3.connect(":memory:")) as db:
             db.deserialize(self._object(digest, "C"))
-            top = db.execute("SELECT value FROM properties WHERE key = 'root_prefix'").fetchone()[0]
-            pending = [top]
+            prefix = db.execute("SELECT value FROM properties WHERE key = 'root_prefix'").fetchone()
+            pending = [prefix[0] if prefix else ""]
             while pending:
                 folder = pending.pop()
                 rows = db.execute(
@@ -364,7 +366,7 @@ class Reader:
                 ).fetchall()
                 for name, flags, blob, size in rows:
                     path = f"{folder}/{name}"
-                    if flags & NESTED_MOUNT or path == top:
+                    if flags & NESTED_MOUNT:
                         continue
                     if flags & DIRECTORY:
                         pending.append(path)
