@@ -169,14 +169,15 @@ class VirtualBoxDriver:
         """Press the reset button; see `Lifecycle.reset`."""
         async with self._verb(vm_id) as machine:
             state = await self._in_state(machine, "reset", _HELD)
-            if machine.folder.record().restored:
+            try:
+                if machine.folder.record().restored:
+                    await self._restart(machine)
+                else:
+                    await self._reset(machine, state)
+            except VirtualBoxSilent as error:
+                # It stands still, which is what a reset is pressed for.
+                _log.warning("%s cannot be reset (%s); giving it a new process", vm_id, error)
                 await self._restart(machine)
-            else:
-                if state is VmState.PAUSED:
-                    # VirtualBox resets only what runs.
-                    await self._control(machine, "resume", VmState.RUNNING)
-                machine.folder.write_record(own_resets=machine.folder.record().own_resets + 1)
-                await self._control(machine, "reset", VmState.RUNNING)
             if state is VmState.PAUSED:
                 await self._control(machine, "pause", VmState.PAUSED)
 
@@ -346,6 +347,13 @@ class VirtualBoxDriver:
 
     async def _adapt(self, machine: Machine, before: VmSpec, spec: VmSpec) -> None:
         await self._maker(await self._prospect.installation()).make(machine, before, spec)
+
+    async def _reset(self, machine: Machine, state: VmState) -> None:
+        if state is VmState.PAUSED:
+            # VirtualBox resets only what runs.
+            await self._control(machine, "resume", VmState.RUNNING)
+        machine.folder.write_record(own_resets=machine.folder.record().own_resets + 1)
+        await self._control(machine, "reset", VmState.RUNNING)
 
     async def _restart(self, machine: Machine) -> None:
         """A reset by another process: after it the BIOS of one that was restored can wait for ever."""

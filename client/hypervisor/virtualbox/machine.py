@@ -40,11 +40,14 @@ _GONE_LIMIT_S: Final = 15.0
 _KILL_LIMIT_S: Final = 5.0
 #: The client starts to count processes here.
 ONLINE: Final = (VmState.STARTING, VmState.RUNNING, VmState.PAUSED, VmState.SAVING)
+#: VirtualBox 7.2 may stand still for ever where it suspends or resumes a VM: when a CD is changed, for one.
+STILL_LIMIT_S: Final = 60.0
 #: While a verb is under way that leads through one of these, VirtualBox says how it goes.
 _ASKED_ALONG: Final = (VmState.RUNNING, VmState.PAUSED, VmState.SAVING)
 #: A guest that prints without end fills no disk: the file is emptied beyond this.
 _MOST_CONSOLE_BYTES: Final = 4 << 20
 _ENDED: Final = "its process ended unexpectedly"
+_STILL: Final = "VirtualBox stands still inside it"
 _GURU: Final = "VirtualBox stopped it after an error inside it"
 
 _log = log.logger("hypervisor")
@@ -97,6 +100,7 @@ class Machine:
         self._log: vm_log.LogTail | None = None
         self._seen: Seen | None = None
         self._looking: asyncio.Task[Seen] | None = None
+        self._moved: tuple[tuple[int, int], float] | None = None
 
     @property
     def vm_id(self) -> str:
@@ -267,7 +271,16 @@ class Machine:
             process.wake(who)
 
     def _signs(self) -> Signs:
-        return (self.running(), self.folder.settings_sign(), self.log.look())
+        log = self.log.look()
+        return (self.running(), self.folder.settings_sign(), log, self._stands_still(log))
+
+    def _stands_still(self, log: tuple[int, int]) -> bool:
+        """Whether its process has been on the way from one state to another for so long that it will not arrive."""
+        now = self._clock.monotonic()
+        if self._moved is None or self._moved[0] != log:
+            self._moved = (log, now)
+        is_late = now - self._moved[1] >= STILL_LIMIT_S
+        return is_late and self.log.last in vm_log.BETWEEN and self.verb is None
 
     def _holds(self, seen: Seen, signs: Signs) -> bool:
         is_young = self._clock.monotonic() - seen.asked_at < ASK_INTERVAL_S
@@ -300,6 +313,8 @@ class Machine:
         if word == "poweroff" and self.folder.record().phase == RUNNING and self.log.breaks_off:
             # It went down with VBoxSVC, whose successor knows nothing of it.
             return self._judged(VmState.FAILED, signs, _ENDED)
+        if state in ONLINE and signs[-1]:
+            return self._judged(VmState.FAILED, signs, _STILL)
         cause = "" if state is not VmState.FAILED else (_ENDED if word == "aborted" else _GURU)
         if word == "inaccessible" or not word:
             cause = "VirtualBox cannot read its settings"

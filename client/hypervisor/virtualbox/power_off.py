@@ -5,7 +5,8 @@ from typing import Final
 from client import log
 from client.errors import ClientError
 from client.hypervisor.virtualbox.folder import RUNNING
-from client.hypervisor.virtualbox.machine import Machine
+from client.hypervisor.virtualbox.machine import Machine, end_process
+from client.hypervisor.virtualbox.problems import VirtualBoxSilent
 from client.snapshot import VmState
 
 #: For the verb as a whole, whoever else has the VM or stands in VirtualBox's queue; then its process is ended.
@@ -30,7 +31,9 @@ async def power_off(machine: Machine) -> None:
         await machine.change("controlvm", machine.uuid, "poweroff", timeout_s=_CALL_LIMIT_S)
     except ClientError as error:
         # Not running, or VirtualBox cannot, or is gone: its process is ended below.
-        _log.debug("%s: %s", machine.vm_id, error)
+        _log.info("%s: %s", machine.vm_id, error)
+        if isinstance(error, VirtualBoxSilent):
+            await end_process(machine.folder)
         await machine.ended()
         await machine.ask()
         return

@@ -29,6 +29,8 @@ _HARDWARE: Final = re.compile(_AT + rb"HM: (?:HMR3Init: (?:VT-x|AMD-V)|Enabled|U
 _ABANDONED: Final = re.compile(_AT + rb"VBoxSVC became unavailable")
 #: The VM's last states when its process ends it, saved or not.
 _ENDS: Final = frozenset({"POWERING_OFF", "POWERING_OFF_LS", "OFF", "OFF_LS", "DESTROYING", "TERMINATED"})
+#: States that a VM leaves by itself within moments; `_LS` is while a snapshot is taken of it.
+BETWEEN: Final = frozenset({"SUSPENDING", "SUSPENDING_LS", "RESUMING", "RESETTING", "RESETTING_LS"})
 _RESETTING: Final = b"RESETTING"
 
 

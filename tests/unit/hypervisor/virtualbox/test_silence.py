@@ -9,9 +9,11 @@ import pytest
 from client.hypervisor.driver import Exchange, LiveControl, VmSpec
 from client.hypervisor.virtualbox.driver import VirtualBoxDriver
 from client.hypervisor.virtualbox.installation import Installation
+from client.hypervisor.virtualbox.machine import STILL_LIMIT_S
 from client.hypervisor.virtualbox.problems import VirtualBoxSilent
 from client.hypervisor.virtualbox.shape import CD_CONTROLLER, Abilities
 from client.snapshot import VmState
+from tests.helpers.clock import FakeClock
 from tests.unit.hypervisor.virtualbox.fake_virtualbox import FakeVirtualBox
 
 INBOX = (CD_CONTROLLER, "1", "1")
@@ -43,8 +45,14 @@ def hush(box: FakeVirtualBox, monkeypatch: pytest.MonkeyPatch) -> Hush:
 
 
 @pytest.fixture
-async def driver(tmp_path: Path, box: FakeVirtualBox, spec: VmSpec) -> VirtualBoxDriver:
-    driver = VirtualBoxDriver(tmp_path / "vms", installation=Installation(box, "7.2.22", Abilities()))
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def driver(tmp_path: Path, box: FakeVirtualBox, spec: VmSpec, clock: FakeClock) -> VirtualBoxDriver:
+    installation = Installation(box, "7.2.22", Abilities())
+    driver = VirtualBoxDriver(tmp_path / "vms", clock=clock, installation=installation)
     await driver.define(replace(spec, exchange_mib=1))
     await driver.start("one")
     return driver
@@ -106,4 +114,49 @@ async def test_a_pause_that_was_done_is_one(driver: VirtualBoxDriver, hush: Hush
         await driver.resume("one")
     assert (await driver.info("one")).state is VmState.PAUSED
     await driver.resume("one")
+    assert (await driver.info("one")).state is VmState.RUNNING
+
+
+async def test_one_that_cannot_be_reset_gets_a_new_process(
+    driver: VirtualBoxDriver, box: FakeVirtualBox, hush: Hush
+) -> None:
+    (before,) = box.alive
+    hush("reset", 1, False)
+    await driver.reset("one")
+    assert before not in box.alive and (await driver.info("one")).state is VmState.RUNNING
+
+
+async def test_one_that_cannot_be_powered_off_is_ended(
+    driver: VirtualBoxDriver, box: FakeVirtualBox, hush: Hush
+) -> None:
+    hush("poweroff", 1, False)
+    await driver.power_off("one")
+    assert not box.alive and (await driver.info("one")).state is VmState.DEFINED
+
+
+async def test_one_that_stands_still_on_its_way_has_failed_and_starts_anew(
+    driver: VirtualBoxDriver, box: FakeVirtualBox, clock: FakeClock, hush: Hush
+) -> None:
+    box.note(box.only(), "Changing the VM state from 'SUSPENDED' to 'RESUMING'")
+    assert (await driver.info("one")).state is VmState.RUNNING
+    clock.advance(STILL_LIMIT_S + 1)
+    info = await driver.info("one")
+    assert info.state is VmState.FAILED and info.cause
+    hush("poweroff", 1, False)
+    (before,) = box.alive
+    await driver.start("one")
+    assert before not in box.alive and (await driver.info("one")).state is VmState.RUNNING
+    clock.advance(STILL_LIMIT_S + 1)
+    assert (await driver.info("one")).state is VmState.RUNNING
+
+
+async def test_one_that_only_takes_its_time_has_not_failed(
+    driver: VirtualBoxDriver, box: FakeVirtualBox, clock: FakeClock
+) -> None:
+    box.note(box.only(), "Changing the VM state from 'RUNNING' to 'SUSPENDING'")
+    await driver.info("one")
+    clock.advance(STILL_LIMIT_S - 1)
+    assert (await driver.info("one")).state is VmState.RUNNING
+    box.note(box.only(), "Changing the VM state from 'SUSPENDING' to 'SUSPENDED'")
+    clock.advance(STILL_LIMIT_S + 1)
     assert (await driver.info("one")).state is VmState.RUNNING
