@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Final
 
+from client.errors import BadInput
 from client.log import logger, remove, to_file
 from client.paths import write_atomic
 from client.service import site_files
@@ -34,6 +35,8 @@ MAIN: Final = Path(__file__).resolve().parents[2] / "main.py"
 _READY_S: Final = 30.0
 #: What an earlier run that was killed left behind is gone by then.
 _PORTS_S: Final = 5.0
+#: between two renewals of signatures that are good for weeks
+_RENEW_S: Final = 86400.0
 _LOG_TAIL_CHARS: Final = 1500
 
 
@@ -90,6 +93,7 @@ class Site:
         async with asyncio.TaskGroup() as tasks:
             for child in self.children.values():
                 tasks.create_task(child.keep())
+            tasks.create_task(self._keep_catalogue())
 
     async def down(self) -> None:
         """Stop everything; idempotent."""
@@ -118,6 +122,11 @@ class Site:
     def _write_files(self, plan: SitePlan) -> None:
         for child in ("job-manager", "storage-manager"):
             self.folder.ready(child).unlink(missing_ok=True)
+        # What signs is heavy, and `site status` is asked often.
+        from client.service import site_catalog
+
+        if self._appliance is not None and site_catalog.is_publishable(self._appliance):
+            site_catalog.publish_appliance(self.folder.catalogue, self._appliance, plan, self._terms)
         site_files.write_children(self.folder, plan, self._terms, self._appliance)
         site_files.write_project(self.folder, plan, self._terms, self._appliance)
 
@@ -127,6 +136,13 @@ class Site:
         if not await child.until_ready(_READY_S):
             raise ChildNotReady(child.spec.name, _tail(child.spec.output))
         self._say(f"{child.spec.name} serves after {time.monotonic() - began:.1f} s.")
+
+    async def _keep_catalogue(self) -> None:
+        """Renew the signatures of the site's catalogue, if it has one, while the site runs."""
+        while True:
+            await asyncio.sleep(_RENEW_S)
+            if (self.folder.catalogue / "public").is_dir():
+                await asyncio.to_thread(_renew_catalogue, self.folder.catalogue)
 
     def _specs(self, plan: SitePlan) -> list[ChildSpec]:
         folder = self.folder
@@ -165,6 +181,15 @@ class Site:
         pids = {name: child.pid for name, child in self.children.items()}
         said = {"pid": os.getpid(), "ready": ready, "children": pids}
         write_atomic(self.folder.status, json.dumps(said).encode())
+
+
+def _renew_catalogue(folder: Path) -> None:
+    from client.service import site_catalog
+
+    try:
+        site_catalog.renew(folder)
+    except (BadInput, OSError) as error:
+        log.error("The site's catalogue could not be renewed: %s", error)
 
 
 async def _until(done: Callable[[], bool], timeout_s: float) -> bool:

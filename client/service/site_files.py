@@ -169,6 +169,7 @@ def _write_key_manager(folder: SiteFolder, plan: SitePlan, terms: SiteTerms, app
         "enrolment_secret": plan.enrolment_secret,
         "lifetime_s": terms.token_s,
         "appliance": appliance.absolute() if appliance else None,
+        "catalogue": folder.catalogue / "public",
     }
     _write(folder.config("key-manager"), {"key": key, "process": {"log": folder.log("key-manager")}})
 

@@ -7,6 +7,7 @@
   queue.sqlite         the jobs
   chirp/               root of the file server: one folder per job's output and per input
   storage/             results/, refused/, intake/
+  catalogue/           the appliance as a signed catalogue, with its keys
   tls/                 the site's own certificate authority, and the XMPP server's certificate
   run/                 configurations of the children, prosody's data, "ready" files
   log/                 one file per child
@@ -61,6 +62,11 @@ class SiteFolder:
     def results(self) -> Path:
         """Accepted results, one folder per job."""
         return self.storage / "results"
+
+    @property
+    def catalogue(self) -> Path:
+        """The appliance as a signed catalogue."""
+        return self.base / "catalogue"
 
     @property
     def tls(self) -> Path:

@@ -14,9 +14,8 @@ from typing import Any
 from tuf.api.metadata import Metadata, MetaFile, Signed, Targets
 
 from client.appliance.catalog import Catalog, read_catalog
-from client.appliance.publish.accept import accept
+from client.appliance.publish.accept import accept, take_over
 from client.appliance.publish.catalogue import Catalogue
-from client.appliance.publish.command import take_over
 from client.appliance.publish.images import Image, read_image
 from client.appliance.publish.keyring import KeyRing
 from client.appliance.publish.layout import CatalogueFolder, ProjectFolder

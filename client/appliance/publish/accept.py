@@ -13,7 +13,7 @@ from client.appliance.catalog_facts import is_id
 from client.appliance.catalog_list import MAX_LISTED, TEMPLATES
 from client.appliance.publish.catalogue import Catalogue
 from client.appliance.publish.layout import role_file
-from client.appliance.publish.project import PUBLISHER, read_targets
+from client.appliance.publish.project import PUBLISHER, Project, read_targets
 from client.appliance.publish.repository import TARGETS, read
 from client.appliance.publish.settings import Publisher, publisher_from
 from client.appliance.publish.store import hand_over
@@ -67,6 +67,20 @@ def accept(
         raise BadInput(str(outbox), what, "have them sent; or say --elsewhere if the project's mirrors have them")
     catalogue.publish({**changed, sent.id: sent.listed})
     return [*said, f"{sent.id}: version {sent.listed.signed.version} of its list is published."]
+
+
+def take_over(catalogue: Catalogue, project: Project) -> list[str]:
+    """Publish what a project of this machine has signed; nobody needs to compare its keys.
+
+    Returns:
+        Sentences about what was done.
+    """
+    id = project.publisher.id
+    told = next((one for one in catalogue.projects() if one["id"] == id), None)
+    delegations = catalogue.repository.lists[TARGETS].signed.delegations
+    role = ((delegations.roles if delegations else None) or {}).get(id)
+    is_same = told == project.publisher.told() and role is not None and sorted(role.keyids) == project.key_ids
+    return accept(catalogue, project.folder.outbox, () if is_same else project.key_ids, own=True)
 
 
 class _Sent:

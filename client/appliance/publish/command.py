@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from client.appliance.publish import renewal, settings
-from client.appliance.publish.accept import accept
+from client.appliance.publish.accept import accept, take_over
 from client.appliance.publish.arguments import (
     Verb,
     add_all,
@@ -136,16 +136,6 @@ def _status(given: argparse.Namespace) -> int:
     found = read_status(_catalogue(given))
     _say([json.dumps(found.to_json(), indent=1)] if given.json else tell(found))
     return 1 if found.needs_work else 0
-
-
-def take_over(catalogue: Catalogue, project: Project) -> list[str]:
-    """Publish what a project of this machine has signed; nobody needs to compare its keys."""
-    known = {one["id"]: one for one in catalogue.projects()}
-    delegations = catalogue.repository.lists["targets"].signed.delegations
-    role = ((delegations.roles if delegations else None) or {}).get(project.publisher.id)
-    is_same = known.get(project.publisher.id) == project.publisher.told()
-    trust = () if is_same and role and sorted(role.keyids) == project.key_ids else tuple(project.key_ids)
-    return accept(catalogue, project.folder.outbox, trust, own=True)
 
 
 def patch_maker() -> MakePatch | None:

@@ -1,5 +1,6 @@
 """A publishing project's side: its keys, its signed list, its files. It needs nothing of the catalogue's."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from client.appliance.publish.keyring import AskPassphrase, KeyRing
 from client.appliance.publish.layout import ProjectFolder, publish_file, role_file, target_file
 from client.appliance.publish.repository import Clock, read, utc_now
 from client.appliance.publish.settings import Publisher
-from client.appliance.publish.store import forget_others, take_bytes, take_in
+from client.appliance.publish.store import forget_others, hash_file, take_bytes, take_in
 from client.errors import BadInput
 
 #: field of the signed list with what the catalogue is to know: who the project is, its keys, how many must sign
@@ -104,6 +105,8 @@ class Project:
         """
         facts = image.facts
         place = f"{self.publisher.id}/{facts.name}/{facts.version}"
+        if self._has(image, place):
+            return [f"{facts.name} {facts.version} is listed already, with the same bytes."]
         old = self._version_before(facts.name, facts.version)
         added = self._take(image, place)
         had = {name: one for name, one in self._targets.items() if name.startswith(f"{place}/") and not _patch(one)}
@@ -111,10 +114,6 @@ class Project:
         if had and not same and not replace:
             what = f"{facts.name} {facts.version} is listed with other bytes"
             raise BadInput(place, what, "give it a new version, or say --replace")
-        if same and {name: one.custom for name, one in had.items()} == {
-            name: one.custom for name, one in added.items()
-        }:
-            return [f"{facts.name} {facts.version} is listed already, with the same bytes."]
         said = [f"{facts.name} {facts.version}: {sum(one.length for one in added.values()) / 1e6:,.1f} MB."]
         if make_patch is not None:
             patches = self._patches(place, added, had or old, make_patch)
@@ -193,6 +192,18 @@ class Project:
     @_targets.setter
     def _targets(self, targets: dict[str, TargetFile]) -> None:
         self.listed.signed.targets = targets
+
+    def _has(self, image: Image, place: str) -> bool:
+        """Whether an image is listed as it is. Its manifest has the hashes of its files."""
+        listed = self._targets.get(f"{place}/{filenames.MANIFEST}")
+        if listed is None or listed.hashes["sha256"] != hashlib.sha256(image.manifest).hexdigest():
+            return False
+        facts, sources = image.facts, self._targets.get(f"{place}/{SOURCES}")
+        if image.sources is not None:
+            facts = with_sources(facts, f"{place}/{SOURCES}")
+            if sources is None or sources.hashes["sha256"] != hash_file(image.sources).sha256:
+                return False
+        return bool(listed.custom == {"appliance": facts.to_json()})
 
     def _take(self, image: Image, place: str) -> dict[str, TargetFile]:
         facts, folder, added = image.facts, self.targets_folder, []

@@ -1,10 +1,11 @@
-"""`main.py key-manager`: gives guests their short-lived accounts, and serves the appliance's files.
+"""`main.py key-manager`: gives guests their short-lived accounts; serves the appliance and its catalogue.
 
 No account is stored: the user name says until when it is good, and the password is the name's HMAC under the site's
 secret, which only this process and the XMPP server know.
 
 TOML of `--config`:
-[key]      host, port, domain, site_secret, enrolment_secret, lifetime_s, appliance (folder; may be missing)
+[key]      host, port, domain, site_secret, enrolment_secret, lifetime_s,
+           appliance, catalogue (folders; may be missing)
 [process]  log
 """
 
@@ -34,18 +35,27 @@ _MANIFEST: Final = "manifest.json"
 _MAX_BODY_BYTES: Final = 4096
 _MAX_MANIFEST_BYTES: Final = 1024 * 1024
 _VM_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+#: what a signed catalogue shows, and nothing beside it
+_CATALOGUE_PATH: Final = re.compile(r"(metadata|targets)(/[A-Za-z0-9][A-Za-z0-9._+-]{0,250}){1,5}")
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
 @dataclass(frozen=True)
 class KeySettings:
-    """Settings of a key manager. lifetime_s: of a guest's account, in seconds. appliance: folder, or None."""
+    """Settings of a key manager.
+
+    Attributes:
+        lifetime_s: of a guest's account, in seconds.
+        appliance: folder, or None.
+        catalogue: the public folder of a signed catalogue, or None.
+    """
 
     domain: str
     site_secret: str = field(repr=False)
     enrolment_secret: str = field(repr=False)
     lifetime_s: int = LIFETIME_S
     appliance: Path | None = None
+    catalogue: Path | None = None
 
 
 def guest_name(now: float, lifetime_s: int) -> str:
@@ -59,7 +69,7 @@ def guest_password(site_secret: str, name: str) -> str:
 
 
 def build_application(settings: KeySettings) -> web.Application:
-    """The HTTP service: POST /guest-token, GET /appliance/<file>."""
+    """The HTTP service: POST /guest-token, GET /appliance/<file>, GET /catalogue/<path>."""
 
     async def guest_token(request: web.Request) -> web.Response:
         expected = f"Bearer {settings.enrolment_secret}".encode()
@@ -83,9 +93,18 @@ def build_application(settings: KeySettings) -> web.Application:
             raise web.HTTPNotFound(text="there is no such file in the appliance")
         return web.FileResponse(path, headers={"Content-Type": "application/octet-stream"})
 
+    async def catalogue_file(request: web.Request) -> web.FileResponse:
+        path = await asyncio.to_thread(_catalogue_path, settings.catalogue, request.match_info["path"])
+        if path is None:
+            raise web.HTTPNotFound(text="there is no such file in the catalogue")
+        # All names but this one belong to one content for ever.
+        age = "no-cache" if path.name == "timestamp.json" else "max-age=86400"
+        return web.FileResponse(path, headers={"Content-Type": "application/octet-stream", "Cache-Control": age})
+
     application = web.Application(client_max_size=_MAX_BODY_BYTES)
     application.router.add_post("/guest-token", guest_token)
     application.router.add_get("/appliance/{name}", appliance_file)
+    application.router.add_get("/catalogue/{path:.+}", catalogue_file)
     return application
 
 
@@ -113,6 +132,14 @@ def _appliance_path(folder: Path | None, name: str) -> Path | None:
         return None
     path = folder / name
     return path if path.is_file() else None
+
+
+def _catalogue_path(folder: Path | None, path: str) -> Path | None:
+    """The file of a catalogue's public folder. Blocks."""
+    if folder is None or not _CATALOGUE_PATH.fullmatch(path):
+        return None
+    found = folder / path
+    return found if found.is_file() else None
 
 
 def _listed(folder: Path) -> set[str]:
@@ -145,6 +172,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         enrolment_secret=config.text("key", "enrolment_secret"),
         lifetime_s=config.whole("key", "lifetime_s", LIFETIME_S),
         appliance=config.maybe_file("key", "appliance"),
+        catalogue=config.maybe_file("key", "catalogue"),
     )
     runner = web.AppRunner(build_application(settings), access_log=None, shutdown_timeout=2.0)
     await runner.setup()
