@@ -10,6 +10,7 @@ import pytest
 
 TOP = Path(__file__).resolve().parents[2]
 LIMIT_S = 180
+_DETECTION = ("/lane/usr/lib/cloud-init/ds-identify", "--force")
 _CONFIG = """
 datasource_list: [ConfigDrive, NoCloud, None]
 network: {config: disabled}
@@ -127,6 +128,25 @@ class Machine:
         environment = [word for name, value in told.items() for word in ("--setenv", name, value)]
         command = ["bwrap", *rootless, *shared, *laid, *made, *environment, *words]
         return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+
+    def sources(self, medium: Path) -> str:
+        """The sources that cloud-init would look at in a VM whose CD drive holds the medium: its own detection."""
+        tools = self.root / "tools"
+        tools.mkdir(exist_ok=True)
+        told = {"DEVNAME": "/dev/sr0", **blkid(medium)}
+        answers = {
+            "blkid": "".join(f"{name}={said}\\n" for name, said in told.items()),
+            "systemd-detect-virt": "kvm\\n",
+        }
+        for name, answer in answers.items():
+            (tools / name).write_text(f"#!/bin/sh\nprintf '{answer}'\n", encoding="utf-8")
+            (tools / name).chmod(0o755)
+        shutil.rmtree(self.root / "var/lib/cloud")
+        (self.root / "var/lib/cloud/seed").mkdir(parents=True)
+        (self.root / "etc/cloud/cloud.cfg.d/99-test.cfg").unlink(missing_ok=True)
+        done = self.run("/usr/bin/env", "PATH=/tools:/usr/sbin:/usr/bin", "/bin/sh", *_DETECTION)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return self.text("/run/cloud-init/cloud.cfg")
 
     def text(self, path: str) -> str:
         """A file's text."""

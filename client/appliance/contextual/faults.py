@@ -1,12 +1,14 @@
 """All that is wrong with a template at once, each with its line; and tables that are read strictly."""
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 MOST_FAULTS: Final = 50
-_TABLE: Final = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
+#: of one table; looking for the nearest name costs time for each
+MOST_KEYS: Final = 200
 _KEY: Final = re.compile(r"\s*([A-Za-z0-9_.\"'-]+)\s*=")
 _QUOTES: Final = ('"""', "'''")
 
@@ -24,7 +26,9 @@ class Faults:
         while above and not line:
             line = self._lines.get(above, 0)
             above = re.sub(r"(^|\.)[^.]*$|\[\d+\]$", "", above)
-        self._said.append((line, f"line {line}: {path} {said}" if line else f"{path} {said}"))
+        # A key may hold anything, and what is said here is shown on terminals.
+        shown = "".join(sign if sign.isprintable() else "\ufffd" for sign in path[:120])
+        self._said.append((line, f"line {line}: {shown} {said}" if line else f"{shown} {said}"))
 
     def __bool__(self) -> bool:
         return bool(self._said)
@@ -107,7 +111,10 @@ class Table:
     def items(self) -> Mapping[str, Any]:
         """All keys with what stands there, unchecked."""
         self._asked |= set(self._said)
-        return self._said
+        if len(self._said) <= MOST_KEYS:
+            return self._said
+        self.faults.add(self.path, f"has more than {MOST_KEYS} keys")
+        return {}
 
     def tables(self, key: str) -> tuple["Table", ...]:
         """A list of tables ([[key]])."""
@@ -123,9 +130,8 @@ class Table:
 
     def done(self) -> None:
         """Refuse what was not asked for."""
-        for key in self._said:
-            if key not in self._asked:
-                self.refuse(key, f"is not known here{nearest(key, self._asked)}")
+        for key in itertools.islice((key for key in self._said if key not in self._asked), MOST_FAULTS):
+            self.refuse(key, f"is not known here{nearest(key, self._asked)}")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -143,9 +149,9 @@ def lines_of(text: str) -> dict[str, int]:
         if quotes:
             quotes = "" if quotes in line else quotes
             continue
-        if head := _TABLE.match(line):
-            table = _plain(head[2])
-            if head[1] == "[[":
+        if (head := line.strip()).startswith("["):
+            table = _plain(head.lstrip("[").partition("]")[0])
+            if head.startswith("[["):
                 times[table] = times.get(table, -1) + 1
                 table = f"{table}[{times[table]}]"
             found.setdefault(table, number)

@@ -9,6 +9,8 @@ from client.appliance.contextual.language import Field, Kind, Value
 from client.appliance.contextual.slots import Check
 from client.appliance.contextual.values import Values
 
+#: characters of all filled-in values together, wherever they stand
+MOST_TEXT: Final = 1 << 21
 FIELD_NAME: Final = r"[a-z][a-z0-9_]{0,39}"
 _PLACE: Final = re.compile(r"\$(\$)?\{([^{}]{0,80})\}?")
 _ALONE: Final = re.compile(rf"\$\{{({FIELD_NAME})\}}")
@@ -28,6 +30,7 @@ class Filling:
         self.used: set[str] = set()
         self.rehearses = values is None
         self._held = values.held if values else {}
+        self._left = MOST_TEXT
         self._faults = faults
 
     def alone(self, raw: str) -> Field | None:
@@ -73,10 +76,14 @@ class Filling:
                 return ""
             if not self.rehearses and (fault := values(said) if values and said else ""):
                 self._refuse(path, found[2], fault)
-            return quote(said)
+            self._left -= len(said)
+            return quote(said) if self._left > 0 else ""
 
         text = _PLACE.sub(put, raw)
         if (self.rehearses and text != raw.replace("$${", "${")) or not known:
+            return ""
+        if self._left <= 0:
+            self._faults.add(path, "makes the whole too long: the fields stand in it too often")
             return ""
         if text and (fault := check(text)):
             self._refuse(path, self._only(raw), fault)

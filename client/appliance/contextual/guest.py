@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import json
-import math
 import re
 import shlex
 from collections.abc import Mapping
@@ -11,14 +10,13 @@ from typing import Any, Final
 
 from client.appliance.contextual import slots
 from client.appliance.contextual.crypt import salt_from, sha512_crypt
+from client.appliance.contextual.extra import extra_keys
 from client.appliance.contextual.faults import Faults, Table, nearest
 from client.appliance.contextual.filling import Filling, Quote
 from client.appliance.contextual.keys import (
     BLOCK_KEYS,
     BLOCK_SWITCHES,
     CERNVM_KEYS,
-    COMMANDS,
-    OWN_CLOUD_KEYS,
     OWN_SECTIONS,
 )
 from client.appliance.contextual.language import File, Guest, Kind, Script, System, Template, User
@@ -28,9 +26,8 @@ from client.appliance.errors import BadContextValues
 
 _SECTION: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _KEY: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,59}")
-_DEEPEST: Final = 12
 #: how a value is written into a file
-_QUOTES: Final[dict[str, Quote]] = {"plain": str, "shell": shlex.quote, "json": json.dumps}
+_QUOTES: Final[dict[str, Quote]] = {"careful": str, "plain": str, "shell": shlex.quote, "json": json.dumps}
 
 
 def fill(template: Template, values: Values, key: bytes) -> Guest:
@@ -75,7 +72,7 @@ class Builder:
             cernvm=self._keys(top.table("cernvm"), CERNVM_KEYS),
             plugins=self._plugins(top.table("amiconfig")),
             block=self._block(top.table("ucernvm")),
-            extra=self._extra(top.table("cloud-init")),
+            extra=extra_keys(top.table("cloud-init"), self._filling),
         )
         guest.done()
         top.done()
@@ -158,16 +155,19 @@ class Builder:
         return sha512_crypt(password, salt_from(grain))
 
     def _file(self, table: Table) -> File:
-        style = table.word_of("values", _QUOTES, "plain")
+        style = table.word_of("values", _QUOTES, "careful")
         raw = table.raw("content", "")
-        if isinstance(raw, str) and raw.startswith("#!") and style == "plain" and "${" in raw.replace("$${", ""):
+        is_alone = isinstance(raw, str) and self._filling.alone(raw.removesuffix("\n")) is not None
+        if style in {"careful", "plain"} and is_program(raw) and not is_alone:
             table.refuse("content", 'is a program with ${fields} in it: write values = "shell" (or "json") beside it')
-        quote = _QUOTES[style]
+        values = slots.harmless if style == "careful" and not is_alone else None
         file = File(
             path=self._one(table, "path", slots.path),
             mode=self._one(table, "mode", slots.mode) or "0644",
             owner=self._one(table, "owner", slots.owner),
-            content=self._filling.text(table.at("content"), raw, slots.content, quote=quote, lines=True),
+            content=self._filling.text(
+                table.at("content"), raw, slots.content, values=values, quote=_QUOTES[style], lines=is_alone
+            ),
         )
         for key in ("path", "content"):
             if not table.has(key):
@@ -209,8 +209,7 @@ class Builder:
         return filled
 
     def _ini(self, table: Table, key: str, raw: object) -> str:
-        raw = ("on" if raw else "off") if isinstance(raw, bool) else str(raw) if isinstance(raw, int) else raw
-        return self._filling.text(table.at(key), raw, slots.ini_value, values=slots.shell_safe)
+        return self._filling.text(table.at(key), _spelled(raw), slots.ini_value, values=slots.shell_safe)
 
     def _plugins(self, top: Table) -> dict[str, dict[str, str]]:
         filled = {}
@@ -240,55 +239,18 @@ class Builder:
                 table.refuse(key, f"is no key that uCernVM's boot loader knows{nearest(key, BLOCK_KEYS)}")
             elif key in BLOCK_SWITCHES:
                 filled[key] = self._flag(table, key)
-            elif text := self._filling.text(
-                table.at(key), str(raw) if isinstance(raw, int) else raw, slots.block_value
-            ):
+            elif text := self._filling.text(table.at(key), _spelled(raw), slots.block_value):
                 filled[key] = text
         return filled
 
-    def _extra(self, table: Table) -> dict[str, Any]:
-        filled = {}
-        for key, raw in table.items().items():
-            if key in OWN_CLOUD_KEYS:
-                table.refuse(key, "is said by [guest], [[user]] or [[file]]: write it there")
-            elif not _KEY.fullmatch(key):
-                table.refuse(key, "is no key of cloud-init")
-            else:
-                filled[key] = self._tree(table.at(key), raw, 0, key in COMMANDS)
-        return filled
 
-    def _tree(self, path: str, raw: Any, depth: int, is_command: bool) -> Any:
-        """A value of cloud-init's with its fields filled in. is_command: below `runcmd` and the like."""
-        if depth > _DEEPEST:
-            self._faults.add(path, "is nested too deeply")
-        elif isinstance(raw, dict):
-            return {
-                self._named(path, key): self._tree(f"{path}.{key}", one, depth + 1, False) for key, one in raw.items()
-            }
-        elif isinstance(raw, list):
-            return [self._tree(path, one, depth + 1, is_command) for one in raw]
-        elif isinstance(raw, str):
-            return self._leaf(path, raw, is_command, depth)
-        elif isinstance(raw, bool | int) or (isinstance(raw, float) and math.isfinite(raw)):
-            return raw
-        else:
-            self._faults.add(path, "must be text, a number, true or false, a list or a table")
-        return None
+def is_program(raw: object) -> bool:
+    """Whether a file's content is a program that has fields in it."""
+    return isinstance(raw, str) and raw.startswith("#!") and "${" in raw.replace("$${", "")
 
-    def _leaf(self, path: str, raw: str, is_command: bool, depth: int) -> Any:
-        field = self._filling.alone(raw)
-        if field is not None and field.kind in {Kind.SWITCH, Kind.NUMBER}:
-            return self._filling.value(field)
-        if is_command and depth >= 2:
-            return self._filling.text(path, raw, slots.content, lines=True)
-        if is_command and "${" in raw.replace("$${", ""):
-            self._faults.add(
-                path, 'is a command with ${fields} in it: write it as a list of words, like ["echo", "${name}"]'
-            )
-            return ""
-        return self._filling.text(path, raw, slots.content, values=slots.harmless_words)
 
-    def _named(self, path: str, key: str) -> str:
-        if len(key) > 200 or fault_of_line(key):
-            self._faults.add(path, "has a key that is no plain short text")
-        return key
+def _spelled(raw: object) -> object:
+    """A switch or number as text; all else as it is, to be refused where text belongs."""
+    if isinstance(raw, bool):
+        return "on" if raw else "off"
+    return str(raw) if isinstance(raw, int) and abs(raw) < 1 << 53 else raw

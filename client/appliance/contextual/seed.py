@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from client.appliance.contextual.guest import fill
-from client.appliance.contextual.language import Template, Value
+from client.appliance.contextual.language import System, Template, Value
 from client.appliance.contextual.tree import Medium, medium_files
 from client.appliance.contextual.values import check_values, masked
 from client.appliance.medium import write_medium
@@ -59,14 +59,18 @@ def build_seed(
     if not _NAME.fullmatch(instance_id):
         what = "it must have letters, digits, '.', '_' and '-' only, 64 at most"
         raise BadInput("the instance id", what, "choose another one")
+    _check_medium(template, medium)
     path.parent.mkdir(parents=True, exist_ok=True)
     values = check_values(template, given)
     key, last = _key(path)
     guest = fill(template, values, key)
+    if not last:
+        # Before the medium: a guest that has read it must not get another id after a crash.
+        _keep(path, key, "")
     whole = f"{instance_id}-{_digest(medium_files(guest, '', medium), key)}"
     write_medium(path, medium_files(guest, whole, medium), medium)
     if whole != last:
-        write_atomic(_beside(path), json.dumps({"key": key.hex(), "instance_id": whole}).encode())
+        _keep(path, key, whole)
     return Seed(path, whole, whole != last)
 
 
@@ -84,10 +88,21 @@ def shown_files(
     Raises:
         BadContextValues: something that was filled in cannot be used.
     """
+    _check_medium(template, medium)
     values = check_values(template, given)
     key = bytes(32)
     fill(template, values, key)
     return medium_files(fill(template, masked(template, values), key), "INSTANCE-ID", medium)
+
+
+def _check_medium(template: Template, medium: Medium) -> None:
+    if medium is Medium.HEPIX and template.system is not System.CERNVM:
+        what = f'the template "{template.name}" is for cloud-init, which finds nothing on such a medium'
+        raise BadInput("the medium hepix", what, "choose config-drive or nocloud")
+
+
+def _keep(path: Path, key: bytes, instance_id: str) -> None:
+    write_atomic(_beside(path), json.dumps({"key": key.hex(), "instance_id": instance_id}).encode())
 
 
 def _beside(path: Path) -> Path:

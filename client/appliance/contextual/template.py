@@ -9,13 +9,15 @@ from client.appliance.contextual.faults import Faults, Table, lines_of
 from client.appliance.contextual.filling import FIELD_NAME, Filling
 from client.appliance.contextual.guest import Builder
 from client.appliance.contextual.language import Field, Kind, System, Template, Value
-from client.appliance.contextual.values import fault_of_line, take
+from client.appliance.contextual.values import fault_of_line, fault_of_lines, take
 from client.appliance.errors import BadTemplate
 
 MOST_BYTES: Final = 256 * 1024
 #: the form of the language; a template may say `format = 1`
 FORMAT: Final = 1
 _LONGEST: Final = {Kind.TEXT: 200, Kind.SECRET: 200, Kind.SCRIPT: 65536, Kind.SSH_KEY: 16384, Kind.CHOICE: 200}
+#: a key of forty parts: the reader of TOML takes minutes for one of ten thousands
+_DOTTED: Final = re.compile(r"""(?<![A-Za-z0-9_-])(?:(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){40}""")
 _NUMBERS: Final = 2**31 - 1
 #: names that would change how the shell or programs of a script work
 _NOT_NAMES: Final = frozenset({"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy", "histchars"})
@@ -46,6 +48,8 @@ def parse_template(data: bytes, where: str) -> Template:
     if head.number("format", FORMAT) != FORMAT:
         head.refuse("format", f"must be {FORMAT}: this program knows no newer form of the language")
     name, text = _line(head, "name", 80), head.text("text", 2000, "")
+    if fault := fault_of_lines(text, 2000):
+        head.refuse("text", fault)
     system = System(head.word_of("system", list(System)))
     head.done()
     fields = tuple(_field(one, said, lines) for one in _fields(top))
@@ -67,6 +71,9 @@ def _toml(data: bytes, where: str) -> tuple[dict[str, Any], dict[str, int]]:
         raise BadTemplate(where, (f"it is larger than {MOST_BYTES // 1024} KiB",))
     try:
         text = data.decode()
+        if found := _DOTTED.search(text):
+            line = text.count("\n", 0, found.start()) + 1
+            raise BadTemplate(where, (f"line {line}: it has a name of more than 40 parts",))
         return tomllib.loads(text), lines_of(text)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1

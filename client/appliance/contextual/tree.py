@@ -15,7 +15,7 @@ class Medium(StrEnum):
     CONFIG_DRIVE = "config-2"
     #: the same files under the label that cloud-init's NoCloud looks for
     NOCLOUD = "cidata"
-    #: context.sh, for CernVM 2 and sites with HEPiX's scripts; cloud-init finds nothing there
+    #: context.sh, for CernVM 2 and sites with HEPiX's scripts; cloud-init finds no user-data there
     HEPIX = "CONTEXT"
 
 

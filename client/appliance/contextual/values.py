@@ -24,6 +24,8 @@ SSH_KINDS: Final = (
 )
 #: categories of Unicode that no single line holds: control characters, surrogates, separators of lines and paragraphs
 _NOT_IN_A_LINE: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
+#: overrides of the direction of writing, which show a text as another
+_TURNING: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _SWITCH: Final = {
     "on": True,
     "yes": True,
@@ -96,7 +98,7 @@ def fault_of_line(text: str, most: int = 4096) -> str:
     """What keeps a text from standing on one line."""
     if len(text) > most:
         return f"must have at most {most} characters"
-    strange = next((sign for sign in text if unicodedata.category(sign) in _NOT_IN_A_LINE), "")
+    strange = next((sign for sign in text if unicodedata.category(sign) in _NOT_IN_A_LINE or sign in _TURNING), "")
     if strange:
         return f"must be on one line, and has {_named(strange)} in it"
     return ""

@@ -38,6 +38,7 @@ host_name = "one"
 [[file]]
 path = "/etc/from context/a"
 mode = "0640"
+values = "plain"
 content = "<${a}>"
 [script]
 text = '''
@@ -108,6 +109,15 @@ def test_cloud_init_does_what_the_template_says_once(
 _CRYPT = "import crypt, sys; print(crypt.crypt(sys.argv[1], sys.argv[2]))"
 
 
+@pytest.mark.parametrize(
+    ("medium", "source"), [(Medium.CONFIG_DRIVE, "[ ConfigDrive,"), (Medium.NOCLOUD, "[ NoCloud,")]
+)
+def test_cloud_inits_detection_knows_the_medium(tmp_path: Path, machine: Machine, medium: Medium, source: str) -> None:
+    template = load_template(TOP / "resources/templates/linux.toml")
+    seed = build_seed(tmp_path / "seed.iso", template, {"key": KEY}, "vm-1", medium)
+    assert f"datasource_list: {source}" in machine.sources(seed.path)
+
+
 def test_cloud_init_finds_nothing_wrong_with_the_shipped_templates(tmp_path: Path, machine: Machine) -> None:
     values = {
         "linux": {"key": KEY, "password": "geheim"},
@@ -144,16 +154,14 @@ def test_cloud_init_takes_the_medium_of_cernvm_without_a_word(tmp_path: Path, ma
 @MANY
 @given(hostile)
 def test_cloud_init_reads_what_was_meant(cloud_init_reader: subprocess.Popen[str], value: str) -> None:
-    body = (
-        '[cloud-init]\nruncmd = [["echo", "${t}"]]\nfinal_message = "plain"\n[[file]]\npath = "/a"\ncontent = "<${t}>"'
-    )
+    body = '[cloud-init]\nruncmd = [["echo", "${t}"]]\nfinal_message = "plain"\n[[file]]\npath = "/a"\ncontent = "${t}"'
     try:
         guest = guest_of(body, {"t": f"x{value}"})
     except BadContextValues:
         return
     parts = parts_of(cloud_init_reader, base64.b64encode(cloud_config(guest)).decode())
     text = f"x{value}".replace("\r\n", "\n")
-    content = base64.b64encode(f"<{text}>".encode()).decode()
+    content = base64.b64encode(text.encode()).decode()
     file = {"path": "/a", "permissions": "0644", "encoding": "b64", "content": content}
     held = {"runcmd": [["echo", text]], "final_message": "plain", "write_files": [file]}
     assert parts == [("text/cloud-config", held)]

@@ -77,7 +77,8 @@ def config_of(data: bytes) -> dict[str, object]:
 
 @given(lines, lines)
 def test_cloud_init_gets_the_values_and_nothing_else(a: str, b: str) -> None:
-    body = '[[file]]\npath = "/etc/motd"\ncontent = "<${a}|${b}>"\n[cloud-init]\nruncmd = [["echo", "${a}", "-${b}"]]'
+    body = '[[file]]\npath = "/etc/motd"\nvalues = "plain"\ncontent = "<${a}|${b}>"\n'
+    body += '[cloud-init]\nruncmd = [["echo", "${a}", "-${b}"]]'
     held = config_of(cloud_config(guest_of(body, {"a": a or "x", "b": b or "y"})))
     content = base64.b64decode(held["write_files"][0]["content"]).decode()  # type: ignore[index]
     assert content == f"<{a or 'x'}|{b or 'y'}>"
@@ -340,6 +341,27 @@ def test_the_script_stands_before_the_sections() -> None:
 # Files with values
 
 
+@given(hostile)
+def test_a_file_that_says_nothing_of_values_takes_harmless_ones_or_one_alone(a: str) -> None:
+    body = '[[file]]\npath = "/etc/profile.d/x.sh"\ncontent = "{}"'
+    try:
+        mixed = guest_of(body.format("X=${a}"), {"a": a or "x"}).files[0].content
+    except BadContextValues as error:
+        assert error.faults
+    else:
+        assert mixed == f"X={a or 'x'}"
+        assert run_program(f'{mixed}\nprintf %s "$X"') == (a or "x")
+    if a.isprintable() and a:
+        assert guest_of(body.format("${a}\\n"), {"a": a}).files[0].content == f"{a}\n"
+
+
+@pytest.mark.parametrize("words", ['["sh", "-c", "echo ${a}"]', '["su", "-lc", "${a}"]'])
+def test_a_value_is_no_part_of_a_program_in_a_command(words: str) -> None:
+    with pytest.raises(BadTemplate, match="behind that"):
+        guest_of(f"[cloud-init]\nruncmd = [{words}]")
+    guest_of('[cloud-init]\nruncmd = [["sh", "-c", \'echo "$1"\', "sh", "${a}"]]', {"a": "x"})
+
+
 @given(lines)
 def test_values_in_a_program_are_quoted_for_its_language(a: str) -> None:
     body = '[[file]]\npath = "/x"\nvalues = "{}"\ncontent = """#!/bin/sh\nprintf %s ${{a}}"""'
@@ -439,3 +461,9 @@ def test_lists_take_several_words_from_one_field() -> None:
     assert guest.packages == ("git", "vim", "less")
     with pytest.raises(BadContextValues, match="name of a package"):
         guest_of('[guest]\npackages = ["${a}"]', {"a": "vim, --force"})
+
+
+def test_values_that_stand_somewhere_ten_thousand_times_are_refused() -> None:
+    body = '[[file]]\npath = "/a"\nvalues = "plain"\ncontent = "' + "${a}" * 20000 + '"'
+    with pytest.raises(BadContextValues, match="too long"):
+        guest_of(body, {"a": "x" * 200})

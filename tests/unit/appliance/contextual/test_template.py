@@ -1,4 +1,5 @@
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,42 @@ def test_a_missing_and_a_huge_file_are_refused(tmp_path: Path) -> None:
     for name in ("huge.toml", "missing.toml", "."):
         with pytest.raises(BadTemplate):
             load_template(tmp_path / name)
+
+
+def test_a_key_that_would_steer_a_terminal_is_said_without_that() -> None:
+    data = b'[template]\nname = "x"\nsystem = "cloud-init"\n[guest]\n"\\u001b[2J\\u202e" = 1\n'
+    assert faults_of(data)[0].isprintable()
+
+
+_HEAD = b'[template]\nname = "x"\nsystem = "other"\n'
+_ROOM = MOST_BYTES - 1000
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[" + b" " * _ROOM,
+        b"[guest]\n" + b"".join(b"k%d=1\n" % n for n in range(20000)),
+        b"[cernvm]\n" + b"".join(b"k%d=1\n" % n for n in range(20000)),
+        b"".join(b"[field.f%d]\n" % n for n in range(10000)),
+        b"[cernvm]\nedition = 0x" + b"f" * 200000,
+        b"[cloud-init]\na = 0x" + b"f" * 200000,
+        b"[cloud-init]\n" + b".".join([b"a"] * 120000) + b" = 1",
+        b"[cloud-init]\na = {" + b" . ".join([b"'a'"] * 30000) + b" = 1}",
+        b"#" + b"a" * 240000,
+        b"#" + b"'a' " * 60000,
+        b"#" + b"a . " * 60000,
+        b"[cloud-init]\na = '" + b"${" * 100000 + b"'",
+        b"[cloud-init]\na = [" + b"'${b}'," * 30000 + b"]",
+        b"".join(b"[[user]]\n" for _ in range(20000)),
+        b"x='" + b"=" * _ROOM + b"'",
+    ],
+    ids=range(15),
+)
+def test_a_template_that_wants_to_keep_the_program_busy_is_refused_soon(data: bytes) -> None:
+    began = time.process_time()
+    assert len(faults_of(_HEAD + data)) <= 51
+    assert time.process_time() - began < 10
 
 
 @given(st.binary(max_size=300))
