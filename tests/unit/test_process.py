@@ -155,3 +155,16 @@ async def test_outliving_a_killed_parent(tmp_path: Path, dies: bool) -> None:
     else:
         assert not await process.wait_gone(who, 0.5)
         assert await process.terminate(who)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+async def test_an_end_is_told_and_no_handle_stays() -> None:
+    handles = len(tuple(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        child = await process.start((PYTHON, "-c", "import time; time.sleep(60)"))
+        waiting = asyncio.create_task(process.wait_gone(child.identity, 30))
+        await asyncio.sleep(0)
+        os.kill(child.identity.pid, signal.SIGKILL)
+        assert await waiting
+        assert await child.wait(5) == -signal.SIGKILL
+    assert len(tuple(Path("/proc/self/fd").iterdir())) == handles
