@@ -104,9 +104,9 @@ async def _our_round(site: Site, driver: VirtualBoxDriver, times: Times) -> None
     await take("pause", lambda: driver.pause(VM_ID))
     await take("resume", lambda: driver.resume(VM_ID))
     await take("save", lambda: driver.save(VM_ID))
-    # One that was restored is reset by a new start, for VirtualBox may not do it.
-    await driver.discard_saved(VM_ID)
     await driver.start(VM_ID)
+    # It is done by a new start, for VirtualBox may not do it.
+    await take("reset of a restored VM", lambda: driver.reset(VM_ID))
     await take("reset", lambda: driver.reset(VM_ID))
     await take("power off", lambda: driver.power_off(VM_ID))
     await take("snapshot take", lambda: points.take(VM_ID, "point"))
@@ -136,8 +136,8 @@ async def _bare_round(site: Site, driver: VirtualBoxDriver, times: Times) -> int
     await take("pause", lambda: vm.control("pause"))
     await take("resume", lambda: vm.control("resume"))
     await take("save", lambda: vm.end("savestate"))
-    vm.discard()
     vm.start()
+    await take("reset of a restored VM", vm.restart)
     await take("reset", lambda: vm.control("reset"))
     await take("power off", lambda: vm.end("poweroff"))
     await take("snapshot take", lambda: vm.snapshot("take"))

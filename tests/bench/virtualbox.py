@@ -28,6 +28,8 @@ from tests.virtualbox.lane import Lane
 #: exit code of the set-up for "cannot be had here and now"
 _CANNOT = 75
 _POLL_S = 0.001
+_LOCK_PAUSE_S = 0.1
+_END_LIMIT_S = 60.0
 #: settings that go together in one call of a program which sets one thing at a time
 _TOGETHER = ("--boot", "--bios", "--uart1", "--uart2", "--nic1")
 _WITH_ITS_NEIGHBOUR = {"--uartmode1": "--uart1", "--uartmode2": "--uart2", "--nictype1": "--nic1"}
@@ -155,21 +157,36 @@ class Bare:
         self._who = next((process.identity(one.pid) for one in self._site.lane.processes("VBoxHeadless")), None)
 
     def start(self) -> None:
-        self.link.unlink(missing_ok=True)
-        self._manage("startvm", self.identity, "--type", "headless")
+        assert "successfully started" in self._start()
 
-    def discard(self) -> None:
-        self._manage("discardstate", self.identity)
+    def _start(self) -> str:
+        self.link.unlink(missing_ok=True)
+        return self._manage("startvm", self.identity, "--type", "headless", check=False)
 
     def control(self, word: str) -> None:
         self._manage("controlvm", self.identity, word)
 
     def end(self, word: str) -> None:
-        """A verb after which the VM's process ends: done when it has gone, as with the driver."""
+        """A verb after which the VM's process ends: done when it has gone, as with the driver.
+
+        It is done when it is seen to be: VirtualBox 7.2.22 was seen to say E_ACCESSDENIED of a `savestate`, whose
+        process ends while VirtualBox still writes the VM's settings.
+        """
         assert self._who is not None
-        self._manage("controlvm", self.identity, word)
+        said = self._manage("controlvm", self.identity, word, check=False)
+        end = time.monotonic() + _END_LIMIT_S
         while process.alive(self._who.pid, self._who.started_at):
+            assert time.monotonic() < end, f"{word} does not end: {said}"
             time.sleep(_POLL_S)
+
+    def restart(self) -> None:
+        """What a reset of a restored VM has to be: the plug pulled, and a start."""
+        self.end("poweroff")
+        end = time.monotonic() + _END_LIMIT_S
+        while "successfully started" not in self._start():
+            # VirtualBox has the VM locked for a moment after its process has gone.
+            assert time.monotonic() < end, "it does not start again"
+            time.sleep(_LOCK_PAUSE_S)
 
     def snapshot(self, verb: str) -> None:
         self._manage("snapshot", self.identity, verb, "point")

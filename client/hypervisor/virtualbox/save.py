@@ -1,5 +1,6 @@
 """Writing a VM's state to disk: it is either saved, or as it was before."""
 
+import asyncio
 from typing import Final
 
 from client.errors import ClientError, DiskFull
@@ -14,6 +15,8 @@ from client.snapshot import VmState
 SAVE_LIMIT_S: Final = 300.0
 _FULL: Final = "VERR_DISK_FULL"
 _LOG_LINES: Final = 60
+_LOOK_PAUSE_S: Final = 0.5
+_LOOKS: Final = 40
 
 
 async def save(machine: Machine, helper: SessionHelper) -> None:
@@ -31,7 +34,7 @@ async def save(machine: Machine, helper: SessionHelper) -> None:
             await machine.change("controlvm", machine.uuid, "savestate", timeout_s=SAVE_LIMIT_S)
     except HypervisorError as error:
         machine.verb = None
-        after = (await machine.ask()).state
+        after = await _settled(machine)
         if after is not VmState.SAVED:
             await _go_on(machine, before, after)
             raise named_save_error(machine, error) from error
@@ -58,6 +61,16 @@ def disk_full(machine: Machine) -> DiskFull:
 def _needed_bytes(machine: Machine) -> int:
     spec = machine.folder.spec()
     return spec.memory_mib << 20 if spec else 0
+
+
+async def _settled(machine: Machine) -> VmState:
+    """Its state, once VirtualBox no longer says that it is being saved: the word may come before the deed is done."""
+    for _ in range(_LOOKS):
+        state = (await machine.ask()).state
+        if state is not VmState.SAVING:
+            break
+        await asyncio.sleep(_LOOK_PAUSE_S)
+    return state
 
 
 async def _go_on(machine: Machine, before: VmState, after: VmState) -> None:

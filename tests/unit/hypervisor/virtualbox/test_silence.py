@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from client.hypervisor.driver import Exchange, LiveControl, VmSpec
+from client.hypervisor.virtualbox import save
 from client.hypervisor.virtualbox.driver import VirtualBoxDriver
 from client.hypervisor.virtualbox.installation import Installation
 from client.hypervisor.virtualbox.machine import STILL_LIMIT_S
-from client.hypervisor.virtualbox.problems import VirtualBoxSilent
+from client.hypervisor.virtualbox.problems import VirtualBoxDenied, VirtualBoxSilent
 from client.hypervisor.virtualbox.shape import CD_CONTROLLER, Abilities
 from client.snapshot import VmState
 from tests.helpers.clock import FakeClock
@@ -160,3 +161,24 @@ async def test_one_that_only_takes_its_time_has_not_failed(
     box.note(box.only(), "Changing the VM state from 'SUSPENDING' to 'SUSPENDED'")
     clock.advance(STILL_LIMIT_S + 1)
     assert (await driver.info("one")).state is VmState.RUNNING
+
+
+async def test_a_save_that_is_said_to_have_failed_is_waited_for(
+    driver: VirtualBoxDriver, box: FakeVirtualBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(save, "_LOOK_PAUSE_S", 0.0)
+    do, looks = box.read, 0
+
+    async def change(*words: str, timeout_s: float = 60.0) -> str:
+        monkeypatch.setattr(box, "read", read)
+        raise VirtualBoxDenied("code E_ACCESSDENIED, in its settings")
+
+    async def read(*words: str, timeout_s: float = 20.0) -> str:
+        nonlocal looks
+        looks += 1
+        box.only().state = "saving" if looks < 4 else "saved"
+        return await do(*words)
+
+    monkeypatch.setattr(box, "change", change)
+    await driver.save("one")
+    assert looks >= 4 and (await driver.info("one")).state is VmState.SAVED
