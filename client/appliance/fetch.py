@@ -100,7 +100,7 @@ class Download:
         """Fetch it; see `fetch`."""
         for folder in (self._order.part.parent, self._order.to.parent):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with contextlib.closing(self._opener), _alone(self._order.part):
+        with contextlib.closing(self._opener), alone(self._order.part):
             if not is_whole(self._order.to, self._target):
                 with contextlib.closing(PartFile(self._order.part, self._target)) as part:
                     self._fill(part)
@@ -244,10 +244,19 @@ def _other_bytes(url: str, altered: ApplianceAltered) -> Fault:
     return Fault("it has other bytes", refusal=refusal, may_be_chance=True)
 
 
+def lock_of(part: Path) -> Path:
+    """The file that is locked while somebody writes to `part`; it stays as long as that does."""
+    return part.with_name(part.name + ".lock")
+
+
 @contextlib.contextmanager
-def _alone(part: Path) -> Iterator[None]:
-    """Nobody else writes to the file meanwhile: a worker of a client that was killed lives on for a moment."""
-    lock = FileLock(part.with_name(part.name + ".lock"))
+def alone(part: Path) -> Iterator[None]:
+    """Nobody else writes to the file meanwhile: a worker of a client that was killed lives on for a moment.
+
+    Raises:
+        DownloadFailed: somebody does, and goes on.
+    """
+    lock = FileLock(lock_of(part))
     try:
         lock.acquire(timeout=_LOCK_WAIT_S)
     except Timeout as busy:

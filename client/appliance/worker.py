@@ -1,12 +1,13 @@
 """Work that needs much memory or long waits, each piece in a process of its own (`main.py worker KIND`).
 
-The order goes to the process as a line of JSON, later lines steer it; it answers with lines of progress and, last, a
-result or an error. It ends when its input ends, so none is left behind by a client that was killed.
+The order goes to the process as a line of JSON, later lines steer it; it answers with lines of progress and of the
+log and, last, a result or an error. It ends when its input ends, so none is left behind by a client that was killed.
 """
 
 import asyncio
 import contextlib
 import json
+import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -17,7 +18,7 @@ import client
 from client import process
 from client.appliance.errors import WorkerFailed
 from client.errors import ClientError
-from client.log import logger
+from client.log import AREAS, logger
 
 #: a result may be a whole catalogue, with the hashes of all pieces of all files
 MOST_LINE_BYTES: Final = 64 * 2**20
@@ -95,6 +96,8 @@ async def run_worker(
         async for said in _answers(dialogue):
             if "progress" in said:
                 on_progress(said["progress"])
+            elif "log" in said:
+                _log(said["log"])
             else:
                 last = said
     finally:
@@ -130,6 +133,13 @@ async def _answers(dialogue: process.Dialogue) -> AsyncIterator[dict[str, Any]]:
 async def _steer(dialogue: process.Dialogue, steer: Steering) -> None:
     while True:
         await dialogue.say(_line(await steer.changes()))
+
+
+def _log(said: Mapping[str, Any]) -> None:
+    """What it would write into the log, if it had one."""
+    level = logging.getLevelNamesMapping().get(str(said.get("level")).upper(), logging.INFO)
+    area = said.get("area")
+    logger(area if area in AREAS else "appliance").log(level, "%s", said.get("text"))
 
 
 def _outcome(kind: str, last: Mapping[str, Any], exit_code: int, last_words: str) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any, Final, TextIO
 
 from client.appliance.worker import GRACE_S, error_to
 from client.errors import ClientError, DiskFull
+from client.log import to_listener
 from client.messages import code_of
 
 #: kind of work -> where its function is: (order, face) -> result
@@ -22,6 +23,10 @@ KINDS: Final = {
     "download": "client.appliance.fetch:fetch",
     "patch": "client.appliance.delta:update",
     "refresh": "client.appliance.trust:refresh",
+    "look": "client.appliance.store_work:look",
+    "manifest": "client.appliance.store_work:manifest",
+    "files": "client.appliance.store_work:files",
+    "verify": "client.appliance.store_work:verify",
     "cvmfs-proxy": "client.appliance.cvmfs.serve:serve",
 }
 _INTERVAL_S: Final = 0.2
@@ -48,6 +53,7 @@ class Face:
         self._stopped = False
         self._told_at = -_INTERVAL_S
         self._news = False
+        self._telling = threading.Lock()
         self._changed = threading.Condition()
 
     def progress(self, *, force: bool = False, **facts: Any) -> None:
@@ -78,9 +84,10 @@ class Face:
         self.check()
 
     def tell(self, said: Mapping[str, Any]) -> None:
-        """Write one line."""
-        self._out.write(json.dumps(said) + "\n")
-        self._out.flush()
+        """Write one line; from any thread."""
+        with self._telling:
+            self._out.write(json.dumps(said) + "\n")
+            self._out.flush()
 
     def hear(self, said: Mapping[str, Any]) -> None:
         """Take one steering line; unknown words are for later versions."""
@@ -103,6 +110,7 @@ def main(argv: list[str]) -> int:
     # What a library prints must not be taken for an answer.
     sys.stdout = sys.stderr
     face = Face(out)
+    to_listener(lambda at, level, area, text: face.tell({"log": {"level": level, "area": area, "text": text}}))
     words = _heard(sys.stdin.fileno())
     order = json.loads(next(words, b"null"))
     if not isinstance(order, dict):

@@ -46,6 +46,14 @@ def chatter(order: Mapping[str, Any], face: Any) -> Mapping[str, Any]:
     return {"big": "x" * order["size"]}
 
 
+def writes_log(order: Mapping[str, Any], face: Any) -> Mapping[str, Any]:
+    from client.log import logger
+
+    logger("project").warning("%s came", "news")
+    logger("appliance").info("it is done")
+    return {}
+
+
 def deaf(order: Mapping[str, Any], face: Any) -> Mapping[str, Any]:
     """Never looks whether it is still wanted."""
     import threading
@@ -59,6 +67,6 @@ if __name__ == "__main__":
     sys.path.insert(0, str(TOP))
     from client.appliance import worker_child
 
-    for kind in ("echo", "steered", "refuse", "chatter", "deaf"):
+    for kind in ("echo", "steered", "refuse", "chatter", "writes_log", "deaf"):
         worker_child.KINDS[kind] = f"tests.helpers.worker_kinds:{kind}"
     sys.exit(worker_child.main(sys.argv[1:]))

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from client import process
+from client import log, process
 from client.appliance import worker
 from client.appliance.errors import DownloadFailed, WorkerFailed
 from client.appliance.worker import Steering, error_from, error_to, run_worker, worker_command
@@ -81,6 +81,16 @@ async def test_one_that_dies_is_an_error_with_its_last_words(how: str, said: str
     with pytest.raises(WorkerFailed) as caught:
         await work("refuse", {"how": how})
     assert caught.value.details() == {"kind": "refuse", "said": said}
+
+
+async def test_what_it_logs_is_in_the_client_s_log() -> None:
+    said: list[tuple[str, str, str]] = []
+    handler = log.to_listener(lambda at, level, area, text: said.append((level, area, text)))
+    try:
+        await work("writes_log", {})
+    finally:
+        log.remove(handler)
+    assert said == [("warning", "project", "news came"), ("info", "appliance", "it is done")]
 
 
 async def test_progress_is_bounded_and_results_may_be_large() -> None:
