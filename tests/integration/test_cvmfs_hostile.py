@@ -52,8 +52,15 @@ class Table:
         lines = [f"{method} {self.server.base}{path} HTTP/1.1", "Host: x", "Connection: close", *more]
         return await self.ask("\r\n".join([*lines, "", ""]))
 
-    def kept(self) -> list[Path]:
+    def files(self) -> list[Path]:
         return [path for path in self.folder.rglob("*") if path.is_file() and "short-lived" not in path.parts]
+
+    async def kept(self) -> list[Path]:
+        """What it keeps, once it has put away what it does not."""
+        async with asyncio.timeout(10):
+            while any("parts" in path.parts for path in self.files()):
+                await asyncio.sleep(0.01)
+        return self.files()
 
 
 @pytest.fixture
@@ -179,12 +186,12 @@ async def test_a_hostile_server_gets_nothing_into_the_cache(table: Table, fault:
     answer = await table.get()
     assert not is_whole(answer)
     assert b"169.254" not in answer
-    assert table.kept() == []
+    assert await table.kept() == []
     table.server.faults[PATH] = lambda handler: handler.answer(DATA)
     answer = await table.get()
     assert is_whole(answer)
     assert answer.partition(b"\r\n\r\n")[2] == DATA
-    assert [path.read_bytes() for path in table.kept()] == [DATA]
+    assert [path.read_bytes() for path in await table.kept()] == [DATA]
 
 
 async def test_a_hostile_manifest_is_bounded(table: Table) -> None:

@@ -7,17 +7,17 @@ from typing import Final
 import aiohttp
 
 from client.appliance.cvmfs.part import MOST_IN_MEMORY, NoRoom, Part
-from client.appliance.cvmfs.rules import ObjectName, Wanted
+from client.appliance.cvmfs.rules import ObjectName, Server, Wanted
 from client.appliance.cvmfs.store import ObjectStore
 from client.appliance.cvmfs.upstream import Away, Unwilling, Upstream
 
 BLOCK_BYTES: Final = 256 * 1024
-#: what is fetched at a time; others wait for their turn
-MOST_FETCHES: Final = 12
+#: what is fetched from one server at a time; others wait for their turn, and a slow server holds up no other
+MOST_FETCHES: Final = 8
 #: so long after one that was too much for disk and memory, long objects are passed through
 DIRECT_S: Final = 60.0
-#: a server that sends more than this under one name sends without end
-ENDLESS_BYTES: Final = 4 * 2**30
+#: where a server does not say how long an object is, it is taken for no longer; servers of CVMFS say it
+UNSAID_BYTES: Final = MOST_IN_MEMORY
 
 
 class Broken(Exception):
@@ -30,6 +30,7 @@ class Fetch:
     Attributes:
         status: of the server's answer; 0 until there is one, or if there is none.
         length: as the server announced it, in bytes; None: not known.
+        most_bytes: it is not taken if it is longer; 0 before there is an answer.
         error: what went wrong, empty for nothing.
         done: no more comes.
         is_good: all came, and it is the object that its name says.
@@ -42,6 +43,7 @@ class Fetch:
         self.name = name
         self.status = 0
         self.length: int | None = None
+        self.most_bytes = 0
         self.error = ""
         self.done = False
         self.is_good = False
@@ -114,7 +116,7 @@ class Fetches:
         self._store = store
         self._running: dict[ObjectName, Fetch] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._turns = asyncio.Semaphore(MOST_FETCHES)
+        self._turns: dict[Server, asyncio.Semaphore] = {}
         self._direct_until = 0.0
 
     def join(self, wanted: Wanted, name: ObjectName) -> tuple[Fetch, bool]:
@@ -137,7 +139,7 @@ class Fetches:
 
     async def _run(self, fetch: Fetch) -> None:
         try:
-            async with self._turns:
+            async with self._turns.setdefault(fetch.wanted.server, asyncio.Semaphore(MOST_FETCHES)):
                 await self._fetch(fetch)
         except (Away, Broken) as error:
             fetch.error = str(error)
@@ -145,13 +147,15 @@ class Fetches:
             fetch.error = "held"
         except NoRoom:
             fetch.error = "neither disk nor memory has room for it"
-            self._direct_until = asyncio.get_running_loop().time() + DIRECT_S
+            self._put_off()
         finally:
             fetch.error = fetch.error or ("" if fetch.is_good else "it was called off")
             fetch.done = True
             self._running.pop(fetch.name, None)
-            fetch.tell()
-            await fetch.let_go()
+            try:
+                await fetch.let_go()
+            finally:
+                fetch.tell()
 
     async def _fetch(self, fetch: Fetch) -> None:
         async with self._upstream.open(fetch.wanted) as response:
@@ -162,6 +166,7 @@ class Fetches:
             fetch.is_refused = not self._takes(fetch)
             if fetch.is_refused:
                 return
+            await asyncio.to_thread(self._store.make_room, self._expected())
             part = fetch.part = await asyncio.to_thread(self._store.begin, fetch.name)
             fetch.tell()
             await self._receive(fetch, part, response)
@@ -173,17 +178,26 @@ class Fetches:
         fetch.is_good = True
 
     def _takes(self, fetch: Fetch) -> bool:
-        has_room = asyncio.get_running_loop().time() >= self._direct_until
-        length = fetch.length if fetch.length is not None else ENDLESS_BYTES
-        is_small = length <= MOST_IN_MEMORY
-        fits = fetch.length is None or self._store.fits(length)
-        return fits and (has_room or is_small) and fetch.name.new_check() is not None
+        """Whether an answer is for keeping: not too much with all that is on its way, and of a kind that is checked."""
+        fetch.most_bytes = fetch.length if fetch.length is not None else min(UNSAID_BYTES, self._store.largest_bytes)
+        had_room = asyncio.get_running_loop().time() >= self._direct_until
+        is_small = fetch.length is not None and fetch.length <= MOST_IN_MEMORY
+        if not (had_room or is_small) or fetch.name.new_check() is None:
+            return False
+        return self._expected() <= self._store.largest_bytes and self._store.has_space(fetch.most_bytes)
+
+    def _expected(self) -> int:
+        return sum(fetch.most_bytes for fetch in self._running.values() if not fetch.is_refused)
+
+    def _put_off(self) -> None:
+        self._direct_until = asyncio.get_running_loop().time() + DIRECT_S
 
     async def _receive(self, fetch: Fetch, part: Part, response: aiohttp.ClientResponse) -> None:
         async for piece in self._upstream.body(response):
             await asyncio.to_thread(part.write, piece)
             fetch.tell()
-            if part.size > ENDLESS_BYTES or (fetch.length is not None and part.size > fetch.length):
-                raise Broken("it sends without end")
-            if fetch.length is None and not self._store.fits(part.size):
-                raise Broken("it sends more than the cache may hold, and did not say so")
+            if part.size > fetch.most_bytes:
+                if fetch.length is None:
+                    # Should it be in earnest, the next try is passed through.
+                    self._put_off()
+                raise Broken("it sends more than it said")

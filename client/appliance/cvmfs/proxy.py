@@ -134,12 +134,17 @@ class Proxy:
     async def _checked_pieces(self, stored: Stored) -> AsyncIterator[bytes]:
         """A long object; its last piece is held back until all of it is known to be right."""
         check = stored.name.new_check()
+
+        def take(offset: int) -> bytes:
+            piece = stored.read(offset, BLOCK_BYTES)
+            if check is not None:
+                check.take(piece)
+            return piece
+
         offset, held = 0, b""
-        while piece := await asyncio.to_thread(stored.read, offset, BLOCK_BYTES):
+        while piece := await asyncio.to_thread(take, offset):
             if held:
                 yield held
-            if check is not None:
-                await asyncio.to_thread(check.take, piece)
             offset, held = offset + len(piece), piece
         if check is None or not check.fits():
             await asyncio.to_thread(self._store.remove, stored.name)

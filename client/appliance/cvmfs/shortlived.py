@@ -11,6 +11,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from client.paths import write_atomic
 #: how long after the last word of the server its last answer is good for
 STALE_LIMIT_S: Final = 24 * 3600.0
 MOST_BYTES: Final = 256 * 1024
+_SETTLED_S: Final = 2.0
 #: a guest that makes names up fills no disk
 MOST_ENTRIES: Final = 256
 
@@ -78,7 +80,7 @@ class ShortLived:
         """What a server has under a name.
 
         Args:
-            afresh: ask the server in any case.
+            afresh: have the server send it in any case; a guest that found it damaged asks for that.
 
         Raises:
             Away, Unwilling: it cannot be asked, and there is no answer of it that may still be used.
@@ -88,7 +90,7 @@ class ShortLived:
             self._entries.move_to_end(wanted.url)
             return known
         try:
-            return await self._ask_once(wanted, known)
+            return await self._ask_once(wanted, known, {} if afresh else _conditions(known))
         except (Away, Unwilling):
             if known is None or self._age_s(known) > STALE_LIMIT_S:
                 raise
@@ -109,10 +111,10 @@ class ShortLived:
         # A clock that was set back makes everything too old rather than too young.
         return age_s if age_s >= 0 else float("inf")
 
-    async def _ask_once(self, wanted: Wanted, known: Entry | None) -> Entry | Denied:
+    async def _ask_once(self, wanted: Wanted, known: Entry | None, conditions: Mapping[str, str]) -> Entry | Denied:
         task = self._asking.get(wanted.url)
         if task is None:
-            task = self._asking[wanted.url] = asyncio.create_task(self._ask(wanted, known))
+            task = self._asking[wanted.url] = asyncio.create_task(self._ask(wanted, known, conditions))
             task.add_done_callback(lambda done: self._asked(wanted.url, done))
         return await asyncio.shield(task)
 
@@ -121,10 +123,10 @@ class ShortLived:
         if not task.cancelled():
             task.exception()  # looked at, should all who waited have gone
 
-    async def _ask(self, wanted: Wanted, known: Entry | None) -> Entry | Denied:
-        async with self._upstream.open(wanted, _conditions(known)) as response:
+    async def _ask(self, wanted: Wanted, known: Entry | None, conditions: Mapping[str, str]) -> Entry | Denied:
+        async with self._upstream.open(wanted, conditions) as response:
             now = self._clock.now().timestamp()
-            if response.status == 304 and known is not None:
+            if response.status == 304 and known is not None and conditions:
                 entry = replace(known, checked_at=now)
             elif response.status == 200:
                 entry = Entry(await self._body(response), now, *_facts(response.headers))
@@ -172,7 +174,20 @@ def _facts(headers: Mapping[str, str]) -> tuple[str, str, str]:
     """Validators and media type; none that could not be repeated."""
     names = ("ETag", "Last-Modified", "Content-Type")
     etag, modified, kind = (headers.get(name, "")[:200] for name in names)
+    if not _is_past(modified, headers.get("Date", "")):
+        modified = ""
     return etag, modified, kind if kind.isascii() and kind.isprintable() and kind else Entry.media_type
+
+
+def _is_past(modified: str, date: str) -> bool:
+    """Whether a file was left alone long enough for its date, in whole seconds, to tell it from a later one.
+
+    Source: RFC 9110, 8.8.2.2.
+    """
+    try:
+        return (parsedate_to_datetime(date) - parsedate_to_datetime(modified)).total_seconds() >= _SETTLED_S
+    except (TypeError, ValueError):
+        return False
 
 
 def _file_name(url: str) -> str:

@@ -26,8 +26,10 @@ NOTED_EVERY_S: Final = 600.0
 _SLACK: Final = 0.1
 #: what a small file takes on disk beyond its bytes, roughly: half a block
 _OVERHEAD_BYTES: Final = 2048
-#: no object may take more of the cache than this share
+#: what is on its way together may take no more of the cache than this share
 _LARGEST_SHARE: Final = 0.5
+#: so much of the disk stays free for everything else
+SPARE_BYTES: Final = 256 * 2**20
 
 
 class ObjectStore:
@@ -55,9 +57,20 @@ class ObjectStore:
         if self.used_bytes > self.limit_bytes:
             self._evict(0)
 
-    def fits(self, size_bytes: int) -> bool:
-        """Whether an object so long is kept at all."""
-        return size_bytes <= self.limit_bytes * _LARGEST_SHARE
+    @property
+    def largest_bytes(self) -> int:
+        """How long an object may be, and all that are being fetched together."""
+        return int(self.limit_bytes * _LARGEST_SHARE)
+
+    def has_space(self, size_bytes: int) -> bool:
+        """Whether the disk has room for so much, and some to spare."""
+        return shutil.disk_usage(self._objects).free - size_bytes >= SPARE_BYTES
+
+    def make_room(self, size_bytes: int) -> None:
+        """Let what is on its way have its place within the limit."""
+        with self._lock:
+            if self.used_bytes + size_bytes > self.limit_bytes:
+                self._evict(size_bytes)
 
     def path(self, name: ObjectName) -> Path:
         """Where an object is, if it is there."""
@@ -83,7 +96,7 @@ class ObjectStore:
     def keep(self, part: Part, name: ObjectName) -> bool:
         """Give a whole and checked part its name. Returns whether it is in the cache now."""
         cost = part.size + _OVERHEAD_BYTES
-        if not self.fits(cost):
+        if cost > self.largest_bytes:
             return False
         path = self.path(name)
         with self._lock:

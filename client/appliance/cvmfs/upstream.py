@@ -18,7 +18,7 @@ STALL_S: Final = 20.0
 #: over so many seconds of waiting for it, a server has to send at least this much a second
 PATIENCE_S: Final = 30.0
 LEAST_BYTES_S: Final = 1024
-#: connections to the servers at a time, as many as a web browser's to one
+#: connections to one server at a time: for all objects on their way, and some for what changes
 MOST_CONNECTIONS: Final = 12
 _BLOCK_BYTES: Final = 128 * 1024
 _BURST_S: Final = 0.25
@@ -113,7 +113,11 @@ class Upstream:
         self._stall_s = stall_s
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                resolver=CheckedResolver(allowed), limit=MOST_CONNECTIONS, ttl_dns_cache=60, ssl=_authorities()
+                resolver=CheckedResolver(allowed),
+                limit=0,
+                limit_per_host=MOST_CONNECTIONS,
+                ttl_dns_cache=60,
+                ssl=_authorities(),
             ),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_LIMIT_S, sock_read=stall_s),
             cookie_jar=aiohttp.DummyCookieJar(),

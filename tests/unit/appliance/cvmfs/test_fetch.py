@@ -2,18 +2,20 @@
 
 import asyncio
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
 
 from client.appliance.cvmfs import fetch as module
-from client.appliance.cvmfs.fetch import Broken, Fetches
+from client.appliance.cvmfs.fetch import MOST_FETCHES, Broken, Fetches
 from client.appliance.cvmfs.part import Part
 from client.appliance.cvmfs.rules import AllowList, ObjectName, Wanted
-from client.appliance.cvmfs.store import ObjectStore
+from client.appliance.cvmfs.store import SPARE_BYTES, ObjectStore
 from tests.unit.appliance.cvmfs.fake_upstream import Answer, FakeUpstream
 
 LIST = AllowList(["http://s1.example.org"], ["r.example.org"])
+OTHER = AllowList(["http://s2.example.org"], ["r.example.org"])
 DATA = bytes(range(256)) * 40
 PIECES = tuple(DATA[at : at + 1000] for at in range(0, len(DATA), 1000))
 
@@ -84,6 +86,7 @@ async def test_a_fetch_goes_on_without_its_readers(tmp_path: Path) -> None:
     table.upstream.gate.set()
     await fetch.until_done()
     assert fetch.is_kept
+    await table.fetches.close()
 
 
 WRONG = {
@@ -110,7 +113,7 @@ async def test_a_wrong_object_is_neither_given_whole_nor_kept(tmp_path: Path, an
     assert len(given) < max(1, sum(map(len, answer.pieces)))
     await fetch.leave()
     assert table.files() == []
-    table.upstream.answers = [Answer(pieces=PIECES)]
+    table.upstream.answers = [Answer(pieces=PIECES, length=len(DATA))]
     assert await table.read() == DATA
 
 
@@ -128,6 +131,71 @@ async def test_a_long_object_is_left_to_be_passed_through(tmp_path: Path) -> Non
     await fetch.until_answered()
     assert fetch.is_refused
     await fetch.leave()
+
+
+async def test_one_that_is_longer_than_servers_do_not_say_is_passed_through_from_then_on(tmp_path: Path) -> None:
+    table = Table(tmp_path, Answer(pieces=(bytes(400_000), bytes(400_000))))
+    with pytest.raises(Broken):
+        await table.read()
+    fetch, _ = table.fetches.join(*wanted())
+    await fetch.until_answered()
+    assert fetch.is_refused
+    await fetch.leave()
+
+
+async def test_what_is_on_its_way_counts_together(tmp_path: Path) -> None:
+    table = Table(tmp_path, Answer(pieces=(bytes(1),), length=300_000))
+    table.upstream.gate.clear()
+    first, _ = table.fetches.join(*wanted(b"1"))
+    second, _ = table.fetches.join(*wanted(b"2"))
+    await first.until_answered()
+    await second.until_answered()
+    assert (first.is_refused, second.is_refused) == (False, True)
+    await table.fetches.close()
+    for fetch in (first, second):
+        await fetch.leave()
+
+
+async def test_what_is_on_its_way_has_its_place_within_the_limit(tmp_path: Path) -> None:
+    table = Table(tmp_path)
+    for number in range(9):
+        data = bytes([number]) * 100_000
+        table.upstream.answers = [Answer(pieces=(data,), length=len(data))]
+        assert await table.read(data) == data
+    table.upstream.answers = [Answer(pieces=(bytes(1),), length=450_000)]
+    table.upstream.gate.clear()
+    fetch, _ = table.fetches.join(*wanted(b"long"))
+    await fetch.until_answered()
+    assert table.store.used_bytes + 450_000 <= table.store.limit_bytes
+    await table.fetches.close()
+    await fetch.leave()
+
+
+async def test_a_disk_that_is_nearly_full_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Table(tmp_path, Answer(pieces=PIECES, length=len(DATA)))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12, SPARE_BYTES + 100))
+    fetch, _ = table.fetches.join(*wanted())
+    await fetch.until_answered()
+    assert fetch.is_refused
+    await fetch.leave()
+    assert table.files() == []
+
+
+async def test_a_slow_server_holds_up_no_other(tmp_path: Path) -> None:
+    table = Table(tmp_path, Answer(pieces=PIECES[:1]))
+    table.upstream.gate.clear()
+    names = [wanted(bytes([number])) for number in range(MOST_FETCHES + 1)]
+    fetches = [table.fetches.join(*one)[0] for one in names]
+    for fetch in fetches[:-1]:
+        await fetch.until_answered()
+    found = OTHER.find(f"http://s2.example.org/cvmfs/r.example.org/{wanted()[0].path}")
+    assert found is not None and found.name is not None
+    other, _ = table.fetches.join(found, found.name)
+    await other.until_answered()
+    assert fetches[-1].part is None
+    await table.fetches.close()
+    for fetch in (*fetches, other):
+        await fetch.leave()
 
 
 class Cramped(Part):

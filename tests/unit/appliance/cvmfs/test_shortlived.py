@@ -35,7 +35,11 @@ async def got(short_lived: ShortLived, path: str = ".cvmfspublished", *, afresh:
     return entry
 
 
-FIRST = Answer(pieces=(b"fir", b"st"), said={"ETag": '"1"', "Last-Modified": "Fri", "Content-Type": "application/x"})
+OLD, YOUNG, NOW = (f"Fri, 20 Nov 2026 {time} GMT" for time in ("11:00:00", "11:59:59", "12:00:00"))
+FIRST = Answer(
+    pieces=(b"fir", b"st"),
+    said={"ETag": '"1"', "Last-Modified": OLD, "Date": NOW, "Content-Type": "application/x"},
+)
 SECOND = Answer(pieces=(b"second",))
 
 
@@ -49,7 +53,7 @@ async def test_it_is_asked_for_once_a_minute(tmp_path: Path) -> None:
     assert (again.body, again.came, short_lived.age_s(again)) == (b"first", False, 59)
     clock.advance(2)
     assert (await got(short_lived)).body == b"second"
-    assert upstream.asked[1][1] == {"If-None-Match": '"1"', "If-Modified-Since": "Fri"}
+    assert upstream.asked[1][1] == {"If-None-Match": '"1"', "If-Modified-Since": OLD}
 
 
 async def test_unchanged_costs_no_body(tmp_path: Path) -> None:
@@ -64,9 +68,32 @@ async def test_unchanged_costs_no_body(tmp_path: Path) -> None:
 
 
 async def test_a_guest_may_insist(tmp_path: Path) -> None:
-    short_lived, _ = opened(tmp_path, FakeClock(), FIRST, SECOND)
+    short_lived, upstream = opened(tmp_path, FakeClock(), FIRST, SECOND)
     await got(short_lived)
     assert (await got(short_lived, afresh=True)).body == b"second"
+    assert upstream.asked[1][1] == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        ({"Last-Modified": OLD, "Date": NOW}, {"If-Modified-Since": OLD}),
+        ({"Last-Modified": YOUNG, "Date": NOW}, {}),
+        ({"Last-Modified": NOW, "Date": OLD}, {}),
+        ({"Last-Modified": OLD}, {}),
+        ({"Last-Modified": "once", "Date": "now"}, {}),
+        ({"ETag": "2"}, {"If-None-Match": "2"}),
+    ],
+)
+async def test_a_date_counts_only_if_it_can_tell_two_files_apart(
+    tmp_path: Path, said: dict[str, str], asked: dict[str, str]
+) -> None:
+    clock = FakeClock()
+    short_lived, upstream = opened(tmp_path, clock, Answer(pieces=(b"x",), said=said))
+    await got(short_lived)
+    clock.advance(61)
+    await got(short_lived)
+    assert upstream.asked[1][1] == asked
 
 
 async def test_while_the_server_is_away_the_old_one_serves_for_a_day(tmp_path: Path) -> None:
