@@ -24,6 +24,15 @@ WENT_ON = "Changing the VM state from 'RESUMING' to 'RUNNING'\n"
 GUEST = "VMMDev: Guest Log: I/O cache VERR_DISK_FULL DrvVD_DISKFULL\n"
 
 
+def test_the_log_of_7_2(tmp_path: Path) -> None:
+    captured = (DATA / "7.2" / "log-held.txt").read_text()
+    log = tmp_path / "VBox.log"
+    log.write_text(captured)
+    assert holds(LogTail(log))
+    log.write_text(captured + "00:00:09.000000 Changing the VM state from 'RESUMING' to 'RUNNING'\n")
+    assert not holds(LogTail(log))
+
+
 @pytest.mark.parametrize(
     ("said", "is_held"),
     [
