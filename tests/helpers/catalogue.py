@@ -27,7 +27,7 @@ from client.appliance.worker_child import Face
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def write_image(folder: Path, name: str, version: str, content: bytes, **more: Any) -> Path:
+def write_image(folder: Path, name: str, version: str, content: bytes, /, **more: Any) -> Path:
     """A plain image with its file of facts; returns the latter."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.qcow2").write_bytes(content)
