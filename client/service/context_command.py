@@ -21,6 +21,7 @@ from client.appliance.contextual.language import Field, Kind, Template
 from client.appliance.contextual.seed import build_seed, shown_files
 from client.appliance.contextual.template import load_template
 from client.appliance.contextual.tree import Medium
+from client.appliance.errors import BadContextValues, BadTemplate
 from client.errors import BadInput
 
 TEMPLATES: Final = Path(__file__).resolve().parents[2] / "resources" / "templates"
@@ -33,7 +34,15 @@ _MOST_BYTES: Final = 1 << 20
 
 def main(argv: list[str]) -> int:
     """The role `context`."""
-    given = _parser().parse_args(argv)
+    try:
+        return _run(_parser().parse_args(argv))
+    except (BadTemplate, BadContextValues) as error:
+        if len(error.faults) > 1:
+            error.what = "\n  ".join([f"{len(error.faults)} places are wrong:", *error.faults])
+        raise
+
+
+def _run(given: argparse.Namespace) -> int:
     if given.list or not given.template:
         for path in sorted(TEMPLATES.glob("*.toml")):
             print(f"{path.stem:14} {load_template(path).name}")

@@ -4,6 +4,7 @@ import configparser
 import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Sequence
 
 _TRUE = {"YES", "ON", "TRUE"}
@@ -31,14 +32,17 @@ def loader_variables(user_data: bytes, shell: Sequence[str] = ("/bin/sh",)) -> d
     text = loader_text(user_data)
     names = sorted(set(re.findall(r"^(_UCONTEXT_\w+)=", text, re.MULTILINE)))
     told = "".join(f"printf '%s\\0' \"${name}\"\n" for name in names)
-    done = subprocess.run(
-        [*shell, "-u"],
-        input=f"cd /\n. /dev/stdin <<'CONTEXT-END'\n{text}CONTEXT-END\n{told}".encode("latin-1"),
-        env={"PATH": "/nowhere"},
-        capture_output=True,
-        timeout=60,
-        check=True,
-    )
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(text.encode("latin-1"))
+        file.flush()
+        done = subprocess.run(
+            [*shell, "-u"],
+            input=f"cd /\n. {file.name}\n{told}".encode("latin-1"),
+            env={"PATH": "/nowhere"},
+            capture_output=True,
+            timeout=60,
+            check=True,
+        )
     assert done.stderr == b"", "a part of a value was run"
     return dict(zip(names, done.stdout.decode("latin-1").split("\0")[:-1], strict=True))
 

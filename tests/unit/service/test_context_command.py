@@ -6,6 +6,7 @@ import pytest
 
 from client.appliance.errors import BadContextValues, BadTemplate
 from client.errors import BadInput
+from client.messages import sentence
 from client.service import context_command
 from client.service.context_command import main
 from tests.helpers.context_values import KEY
@@ -70,6 +71,12 @@ def test_a_template_of_ones_own_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text("[template]\n", encoding="utf-8")
     with pytest.raises(BadTemplate):
         main([str(tmp_path / "mine.toml")])
+
+
+def test_many_faults_stand_on_lines_of_their_own() -> None:
+    with pytest.raises(BadContextValues) as caught:
+        main(["cernvm4", "--show", "--set", "password=x", "--set", "nme=1"])
+    assert sentence(caught.value).text.count("\n  ") == 2
 
 
 @pytest.mark.parametrize(
