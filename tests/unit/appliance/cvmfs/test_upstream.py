@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from client.appliance.cvmfs.rules import AllowList
-from client.appliance.cvmfs.upstream import Allowance, CheckedResolver
+from client.appliance.cvmfs.upstream import Allowance, Away, CheckedResolver, Upstream
 from tests.helpers.fastloop import FastLoop
 
 LIST = AllowList(["http://s1.example.org", "http://localhost:81"], ["r.example.org"])
@@ -76,3 +76,47 @@ def test_a_limit_is_lifted_while_somebody_waits() -> None:
 
 def test_a_limit_that_changes_holds_at_once() -> None:
     assert spend(100, [10_000], then=9800) == pytest.approx(3, abs=0.5)
+
+
+class Trickle:
+    """A body that sends so many bytes every two seconds."""
+
+    def __init__(self, size: int) -> None:
+        self.content = self
+        self._size = size
+        self._left = 60
+
+    async def read(self, _: int) -> bytes:
+        await asyncio.sleep(2)
+        self._left -= 1
+        return bytes(self._size) if self._left else b""
+
+
+def take_all(size: int) -> tuple[int, float]:
+    """What comes of such a body, and the seconds that it was waited for."""
+
+    async def take() -> tuple[int, float]:
+        loop = asyncio.get_running_loop()
+        upstream = Upstream(LIST, Allowance(loop.time))
+        began, came = loop.time(), 0
+        try:
+            async for piece in upstream.body(Trickle(size)):  # type: ignore[arg-type]
+                came += len(piece)
+        except Away:
+            pass
+        finally:
+            await upstream.close()
+        return came, loop.time() - began
+
+    with asyncio.Runner(loop_factory=FastLoop) as runner:
+        return runner.run(take())
+
+
+def test_a_server_that_trickles_is_given_up() -> None:
+    came, waited_s = take_all(100)
+    assert came < 59 * 100
+    assert 30 < waited_s < 34
+
+
+def test_a_slow_server_is_not() -> None:
+    assert take_all(3000)[0] == 59 * 3000
