@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from client.appliance import xdelta
 from client.appliance.publish import renewal, settings
 from client.appliance.publish.accept import accept, take_over
 from client.appliance.publish.arguments import (
@@ -58,8 +59,8 @@ def _add(given: argparse.Namespace) -> int:
     for other in (given.project_file, given.picture):
         if other is not None:
             project.put(other)
+    make_patch = None if given.no_patches or not given.image else patch_maker()
     for path in given.image:
-        make_patch = None if given.no_patches else patch_maker()
         _say(project.add(read_image(path, given.facts), replace=given.replace, make_patch=make_patch))
     if _is_project(given.folder):
         _say([f"Send the folder {project.folder.outbox} to the catalogue. Its keys: {', '.join(project.key_ids)}."])
@@ -140,6 +141,9 @@ def _status(given: argparse.Namespace) -> int:
 
 def patch_maker() -> MakePatch | None:
     """What makes patches; None where its program is not installed."""
+    if xdelta.is_there():
+        return xdelta.make_patch
+    _say([f"{xdelta.PROGRAM} is not installed: no patches are made, so clients fetch whole files at each new version."])
     return None
 
 

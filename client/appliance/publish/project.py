@@ -14,15 +14,16 @@ from client.appliance.catalog_list import PROJECT_FILE, TEMPLATES, Listed, Proje
 from client.appliance.publish import settings
 from client.appliance.publish.images import SOURCES, Image, with_sources
 from client.appliance.publish.keyring import AskPassphrase, KeyRing
-from client.appliance.publish.layout import ProjectFolder, publish_file, role_file, target_file
+from client.appliance.publish.layout import ProjectFolder, link_or_copy, publish_file, role_file, target_file
 from client.appliance.publish.repository import Clock, read, utc_now
 from client.appliance.publish.settings import Publisher
 from client.appliance.publish.store import forget_others, hash_file, take_bytes, take_in
-from client.errors import BadInput
+from client.errors import BadInput, CommandFailed, ToolMissing
+from client.log import logger
 
 #: field of the signed list with what the catalogue is to know: who the project is, its keys, how many must sign
 PUBLISHER: Final = "publisher"
-#: makes (old, new, patch) files; raises ClientError if it cannot
+#: makes (old, new, patch) files; raises CommandFailed or ToolMissing if it cannot
 MakePatch = Callable[[Path, Path, Path], None]
 _WORTH: Final = 0.6
 
@@ -206,12 +207,22 @@ class Project:
         return bool(listed.custom == {"appliance": facts.to_json()})
 
     def _take(self, image: Image, place: str) -> dict[str, TargetFile]:
-        facts, folder, added = image.facts, self.targets_folder, []
+        facts, folder = image.facts, self.targets_folder
+        added: list[TargetFile] = []
         if image.sources is not None:
             name = f"{place}/{SOURCES}"
             added.append(take_in(image.sources, name, folder))
             facts = with_sources(facts, name)
-        added += [take_in(path, f"{place}/{name}", folder) for name, path in sorted(image.files.items())]
+        known = {
+            one.hashes["sha256"]: target_file(folder, one.path, one.hashes["sha256"]) for one in self._targets.values()
+        }
+        for name, path in sorted(image.files.items()):
+            added.append(take_in(path, f"{place}/{name}", folder))
+            sha256 = added[-1].hashes["sha256"]
+            same, own = known.get(sha256), target_file(folder, f"{place}/{name}", sha256)
+            # What did not change since another version takes no space twice.
+            if same is not None and same != own and same.is_file():
+                link_or_copy(same, own)
         about = {"appliance": facts.to_json()}
         added.append(take_bytes(image.manifest, f"{place}/{filenames.MANIFEST}", folder, about))
         return {one.path: one for one in added}
@@ -243,6 +254,10 @@ class Project:
                 return None
             ends = {"from": old.hashes["sha256"], "to": new.hashes["sha256"]}
             return take_in(out, name, self.targets_folder, {"patch": ends})
+        except (CommandFailed, ToolMissing) as error:
+            # Clients can do without; a version that is not published at all would be worse.
+            logger("appliance").warning("%s gets no patch: %s", path, error)
+            return None
         finally:
             out.unlink(missing_ok=True)
 

@@ -19,7 +19,7 @@ from client.appliance.publish.settings import Settings, read_settings
 from client.appliance.publish.status import read_status
 from client.appliance.publish.store import hash_file, take_in
 from client.appliance.target import PIECE_BYTES
-from client.errors import BadInput
+from client.errors import BadInput, CommandFailed
 from tests.helpers.catalogue import Shop, write_image
 
 
@@ -147,6 +147,12 @@ def test_old_versions_leave_the_list_and_their_files_stay_for_a_while(shop: Shop
 
 def _place(shop: Shop, name: str) -> tuple[str, str]:
     return name, shop.listed("demo").signed.targets[name].hashes["sha256"]
+
+
+def test_what_did_not_change_takes_no_space_twice(shop: Shop) -> None:
+    shop.add(version="1.1", content=b"image one")
+    files = [path for path in shop.base.rglob("*.qcow2") if "images" not in path.parts]
+    assert len(files) == 4 and len({path.stat().st_ino for path in files}) == 1
 
 
 def test_a_version_can_be_withdrawn(shop: Shop) -> None:
@@ -364,6 +370,14 @@ def test_a_patch_leads_from_the_version_before(shop: Shop) -> None:
 def test_a_patch_that_saves_nothing_is_left_out(shop: Shop) -> None:
     shop.add(version="1.1", content=b"image two", make_patch=lambda old, new, out: out.write_bytes(b"x" * 6) and None)
     assert shop.project("demo").files().appliances[0].files["thin.qcow2"].patches == ()
+
+
+def test_a_patch_that_cannot_be_made_hinders_nothing(shop: Shop) -> None:
+    def fail(old: Path, new: Path, out: Path) -> None:
+        raise CommandFailed(("xdelta3",), 1, "no memory")
+
+    shop.add(version="1.1", content=b"image two", make_patch=fail)
+    assert appliances(shop) == ["demo/thin 1.1", "demo/thin 1.0"]
 
 
 # Keys
