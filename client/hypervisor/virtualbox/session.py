@@ -72,7 +72,7 @@ class SessionHelper:
         self.why_off = _NEW
         self._load = load
         self._pyvbox: Any = None
-        self._progress: Any = None
+        self._saving: tuple[Any, Any] = (None, None)
         self._orders: SimpleQueue[_Order | None] = SimpleQueue()
         self._starting: asyncio.Task[bool] | None = None
 
@@ -203,16 +203,19 @@ class SessionHelper:
             session.unlock_machine()
             return False
         # The session is left locked: it ends with the VM.
-        self._progress = session.machine.save_state()
+        self._saving = session.machine.save_state(), session
         return True
 
     def _look(self) -> tuple[int, int | None]:
         """How far saving is in percent, and its result, which can be asked for only when it is done."""
-        progress = self._progress
+        progress, session = self._saving
         is_done = bool(progress.completed)
         seen = int(progress.percent), int(progress.result_code) if is_done else None
         if is_done:
-            self._progress = None
+            self._saving = (None, None)
+        if seen[1]:
+            # The VM goes on, and whoever removes it later must not find it locked.
+            session.unlock_machine()
         return seen
 
     def _open(self, uuid: str) -> tuple[Any, Any]:

@@ -55,6 +55,7 @@ class Progress:
 
     def __init__(self) -> None:
         self._left = [10, 60, 100]
+        self.result = 0
         self.on_look: Callable[[], None] = lambda: None
 
     @property
@@ -70,7 +71,7 @@ class Progress:
     def result_code(self) -> int:
         if len(self._left) > 1:
             raise AssertionError("operation is still in progress")
-        return 0
+        return self.result
 
 
 class FakePyvbox:
@@ -92,7 +93,9 @@ class FakePyvbox:
         console = SimpleNamespace(
             pause=lambda: self.machine.become("Paused"), resume=lambda: self.machine.become("Running")
         )
-        return SimpleNamespace(console=console, machine=self.machine, unlock_machine=lambda: None)
+        return SimpleNamespace(
+            console=console, machine=self.machine, unlock_machine=lambda: self.machine.asked.append("unlocked")
+        )
 
     @property
     def constants(self) -> Any:

@@ -24,7 +24,7 @@ async def test_where_it_fits_it_serves() -> None:
     assert pyvbox.machine.asked == []
     assert await helper.start()
     assert (await helper.pause("u"), await helper.resume("u")) == (True, True)
-    assert pyvbox.machine.asked == ["shared", "Paused", "shared", "Running"]
+    assert pyvbox.machine.asked == ["shared", "Paused", "unlocked", "shared", "Running", "unlocked"]
     helper.close()
     assert not await helper.pause("u")
 
@@ -112,6 +112,20 @@ async def test_saving_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> No
     pyvbox.machine.refuses = True
     assert not await helper.save("u", seen.append)
     assert len(seen) == 3
+    helper.close()
+
+
+@pytest.mark.parametrize(("result", "is_locked"), [(0, True), (5, False)])
+async def test_a_vm_that_was_not_saved_is_not_left_locked(
+    monkeypatch: pytest.MonkeyPatch, result: int, is_locked: bool
+) -> None:
+    monkeypatch.setattr(session, "_PERCENT_EVERY_S", 0.0)
+    pyvbox = FakePyvbox(OF_6_1)
+    helper = pyvbox.helper()
+    assert await helper.start()
+    pyvbox.machine.progress.result = result
+    assert await helper.save("u", lambda percent: None) is is_locked
+    assert ("unlocked" not in pyvbox.machine.asked) is is_locked
     helper.close()
 
 
