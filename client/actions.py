@@ -110,14 +110,11 @@ class Actions:
             case Step.NOTHING:
                 return
             case Step.FETCH:
-                project = self._parts.project
-                await self._parts.cache.fetch(
-                    project.manifest_url, project.manifest_sha256, self._parts.board.show_transfer
-                )
+                await self._fetch()
             case Step.BOOT:
                 await self._boot()
             case Step.RESTORE:
-                await self._verified()
+                await self._verified(self.record.appliance)
                 await self._lead_as_told()
                 await driver.start(vm_id)
                 self._resumed()
@@ -143,9 +140,25 @@ class Actions:
         await self._parts.driver.set_routes(self._vm_id, await self._routes())
 
     def state_usable(self, clock: Clock) -> bool:
-        """Whether the saved guest can still log in."""
+        """Whether the saved guest can still log in, and its appliance can be had."""
         expires = self.record.token_expires_at
-        return expires is not None and expires - TOKEN_MARGIN > clock.now()
+        is_known = self._parts.cache.knows(self.record.appliance)
+        return is_known and expires is not None and expires - TOKEN_MARGIN > clock.now()
+
+    def appliance_ready(self, state: VmState) -> bool:
+        """Whether the files are there that a VM in this state needs to execute."""
+        if state in {VmState.STARTING, VmState.RUNNING}:
+            # Asking costs a tenth of a turn, and a guest that is up has its files open.
+            return True
+        return self._parts.cache.is_ready(self.record.appliance if state is VmState.SAVED else "")
+
+    async def _fetch(self) -> None:
+        parts = self._parts
+        saved = (await parts.driver.info(self._vm_id)).state is VmState.SAVED
+        # A newer version is nothing to a guest that was saved with another.
+        await parts.cache.fetch(parts.board.show_transfer, self.record.appliance if saved else "")
+        parts.appliances.tell_end_of_life(parts.cache)
+        parts.appliances.soon()
 
     async def _take_hard(self, step: Step) -> None:
         driver, vm_id = self._parts.driver, self._vm_id
@@ -207,15 +220,16 @@ class Actions:
         await parts.driver.set_routes(self._vm_id, spec.routes)
         self._channel.expect_boot()
         self._tracker.boot()
-        self.record = VmRecord(token.expires_at)
+        self.record = VmRecord(token.expires_at, parts.cache.current)
         self.record.save(parts.paths, self._vm_id)
         logger("hypervisor").info("Starting %s with %s %s", self._vm_id, appliance.name, appliance.version)
         await parts.driver.start(self._vm_id)
+        # What it had before may be over.
+        parts.appliances.soon()
 
-    async def _verified(self) -> Appliance:
+    async def _verified(self, id: str = "") -> Appliance:
         """The appliance, hashed just now: a guest sees no byte of it that the project did not publish."""
-        parts = self._parts
-        return await parts.cache.verified(parts.project.manifest_sha256, parts.board.show_transfer)
+        return await self._parts.cache.verified(self._parts.board.show_transfer, id)
 
     def _write_medium(self, settings: ContextSettings) -> None:
         build_context_medium(self._parts.paths.context(self._vm_id), settings.to_json(), _agent())
@@ -260,7 +274,7 @@ class Actions:
         )
 
     def _place(self, name: str) -> Path:
-        return self._parts.cache.place(self._parts.project.manifest_sha256, name)
+        return self._parts.cache.place(name)
 
     def _media(self, appliance: Appliance) -> tuple[Medium, ...]:
         direct = Feature.DIRECT_BOOT in self._parts.features

@@ -21,6 +21,7 @@ from client.snapshot import (
     Problem,
     Reason,
     Severity,
+    StoreView,
     Totals,
     TransferView,
     VmView,
@@ -46,6 +47,10 @@ class Facts:
     allowed: Allowed = field(default_factory=Allowed)
     vms: tuple[VmView, ...] = ()
     totals: Totals = field(default_factory=Totals)
+    store: tuple[StoreView, ...] = ()
+    store_bytes: int = 0
+    store_limit_bytes: int = 0
+    fetching_held: Reason | None = None
 
 
 class Board:
@@ -54,7 +59,7 @@ class Board:
     def __init__(self, clock: Clock) -> None:
         self.facts = Facts()
         self._clock = clock
-        self._transfers: tuple[TransferView, ...] = ()
+        self._transfers: dict[bool, TransferView] = {}
         self._problems: dict[tuple[str, str], Problem] = {}
         self._log: deque[LogLine] = deque(maxlen=LOG_LINES)
         self._subscribers: list[Subscriber] = []
@@ -68,8 +73,8 @@ class Board:
 
     @property
     def transfers(self) -> tuple[TransferView, ...]:
-        """What is being fetched or checked."""
-        return self._transfers
+        """What is being fetched or checked; what a VM waits for comes last."""
+        return tuple(self._transfers[key] for key in sorted(self._transfers))
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Have each snapshot given to `subscriber` in the event loop; returns what ends that (idempotent).
@@ -84,9 +89,12 @@ class Board:
         self._changed.set()
 
     def show_transfer(self, transfer: TransferView | None) -> None:
-        """Show a transfer in place of the one before; None: it is over."""
-        self._transfers = (transfer,) if transfer is not None else ()
-        self.changed()
+        """Show a transfer that a VM waits for, in place of the one before; None: it is over."""
+        self._put_transfer(True, transfer)
+
+    def show_aside(self, transfer: TransferView | None) -> None:
+        """Show a transfer that nothing waits for, likewise."""
+        self._put_transfer(False, transfer)
 
     def raise_problem(self, code: str, about: str, text: str, doing: str, severity: Severity) -> None:
         """Show a problem; one that stands already keeps its time and takes the new words."""
@@ -142,6 +150,13 @@ class Board:
         snapshot = self.snapshot()
         for subscriber in tuple(self._subscribers):
             self._give(subscriber, snapshot)
+
+    def _put_transfer(self, is_waited_for: bool, transfer: TransferView | None) -> None:
+        if transfer is None:
+            self._transfers.pop(is_waited_for, None)
+        else:
+            self._transfers[is_waited_for] = transfer
+        self.changed()
 
     def _give(self, subscriber: Subscriber, snapshot: ClientSnapshot) -> None:
         try:

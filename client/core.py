@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from client.appliance.cache import ApplianceCache
+from client.appliance.transfers import RunWorker
+from client.appliance.worker import run_worker
+from client.appliances import Appliances
 from client.board import Board
 from client.clock import Clock, SystemClock
 from client.commands import Command, DismissProblem, Pause, Quit, Reset
@@ -54,12 +56,14 @@ class Make:
         driver: finds the best hypervisor; raises `NoHypervisor`.
         faster: whether there is a better one than that of the report; None: never.
         token: asks a project for a guest token; blocking.
+        worker: has a process of its own do some work.
     """
 
     driver: Callable[[Paths, Preferences], Awaitable[tuple[Driver, DriverReport]]]
     faster: Callable[[Paths, Preferences, DriverReport], Awaitable[bool]] | None = None
     token: Callable[[Project, str], GuestToken] = fetch_guest_token
     clock: Clock = field(default_factory=SystemClock)
+    worker: RunWorker = run_worker
 
 
 class Core:
@@ -73,6 +77,7 @@ class Core:
         self._clock = make.clock
         self._intent = Intent()
         self._wake = asyncio.Event()
+        self.appliances = Appliances(paths, preferences, make.clock, self.board, make.worker)
         self._journal = Journal(paths.journal)
         self._history = History(paths.history)
         self._blocked = True
@@ -134,6 +139,7 @@ class Core:
         keeper.errands.load()
         parts.driver.on_change(lambda _: self._wake.set())
         link = asyncio.create_task(supervise("guest link", keeper.run_link, self._show_failure))
+        upkeep = asyncio.create_task(supervise("appliances", self.appliances.keep, self._show_failure))
         try:
             self._blocked = False
             self._keeper = keeper
@@ -142,7 +148,8 @@ class Core:
         finally:
             self._keeper = None
             link.cancel()
-            await asyncio.gather(link, return_exceptions=True)
+            upkeep.cancel()
+            await asyncio.gather(link, upkeep, return_exceptions=True)
             await keeper.close()
             if parts.guest_files is not None:
                 await parts.guest_files.close()
@@ -255,7 +262,7 @@ class Core:
     def _build(self, driver: Driver, report: DriverReport, project: Project) -> Parts:
         self.board.facts.project_name, self.board.facts.project_text = project.name, project.text
         self._show_reasons(report)
-        cache = ApplianceCache(self._paths.appliances, direct=Feature.DIRECT_BOOT in report.features)
+        cache = self.appliances.cache_for(project, direct=Feature.DIRECT_BOOT in report.features)
         return Parts(
             paths=self._paths,
             clock=self._clock,
@@ -263,6 +270,7 @@ class Core:
             board=self.board,
             journal=self._journal,
             history=self._history,
+            appliances=self.appliances,
             cache=cache,
             driver=driver,
             features=report.features,

@@ -4,11 +4,15 @@
   lock, control.json, intent.json, journal.jsonl, history.sqlite, preferences.toml, client.jsonl,
       window.ini (the window's place)
   project.toml                    the project attached to
-  appliances/<name>-<version>/    verified files; a download in progress ends in PART_SUFFIX
+  appliances/objects/<2>/<sha256>/<name>   verified files, one copy for all VMs
+  appliances/parts/               what is being fetched, or was found damaged
+  appliances/known/               which appliances are known, and which is chosen
+  appliances/trust/<id>/          what was seen of each catalogue
+  appliances/store.json           when each file was used and checked
   vms/<vm_id>/                    owned by the hypervisor driver
   errands/<vm_id>/                what is to be done in a guest and has been done for nobody who waited; messages
   cvmfs/                          what guests read over the network, owned by the proxy for it
-  context/<vm_id>.iso             contextualization media, mode 0600
+  context/<vm_id>.iso             contextualization media, mode 0600; beside those of templates their keys
 """
 
 from typing import Final
@@ -28,8 +32,15 @@ CONTEXTS: Final = "context"
 CVMFS: Final = "cvmfs"
 ERRANDS: Final = "errands"
 MANIFEST: Final = "manifest.json"
+OBJECTS: Final = "objects"
+PARTS: Final = "parts"
+KNOWN: Final = "known"
+TRUST: Final = "trust"
+STORE: Final = "store.json"
 #: a file that is not whole or not verified yet
 PART_SUFFIX: Final = ".part"
+#: beside a medium made from a template: what its instance id and salts are made from
+CONTEXT_KEY_SUFFIX: Final = ".key"
 
 # Inside errands/<vm_id>/
 INBOX_MEDIUM: Final = "inbox.img"

@@ -167,8 +167,7 @@ class VmKeeper:
         waits = now < self._not_before
         return Observed(
             state=self._info.state,
-            # Asking costs a tenth of a turn, and a guest that is up has its files open.
-            appliance_ready=self._info.state in _UP or self._parts.cache.is_ready(self._parts.project.manifest_sha256),
+            appliance_ready=self._actions.appliance_ready(self._info.state),
             state_usable=self._actions.state_usable(self._parts.clock),
             worth_saving=self._tracker.booted or self._info.state is VmState.PAUSED,
             can_save=Feature.SAVE_STATE in self._parts.features,

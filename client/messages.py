@@ -325,6 +325,25 @@ SENTENCES: Final[dict[str, Sentence]] = {
         "Install the newest version of this program.",
         Severity.ERROR,
     ),
+    "needs-not-met": Sentence(
+        "The appliance {appliance} cannot run on this computer as it is set up: {what}.",
+        "Nothing of it was fetched. Change that, or attach another project.",
+        Severity.ERROR,
+    ),
+    "store-too-small": Sentence(
+        "The appliance {appliance} takes {needed_mb} MB, and all appliances together may take {limit_mb} MB.",
+        "Nothing of it was fetched. Set appliances.cache_mib higher.",
+        Severity.ERROR,
+    ),
+    "image-needed": Sentence("{image} cannot be removed: it is needed by {who}.", "It stays as it is.", Severity.ERROR),
+    "no-such-image": Sentence(
+        "There is no image {image}; there are: {known}.", "main.py images list shows them.", Severity.ERROR
+    ),
+    "appliance-end-of-life": Sentence(
+        "The system in the appliance {appliance} gets no more updates since {date}.",
+        "It goes on working; ask its project for a newer one.",
+        Severity.NOTICE,
+    ),
     "damaged-file": Sentence("{path} was damaged and has been set aside.", "Starting with a new one."),
 }
 

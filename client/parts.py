@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from client.appliance.cache import ApplianceCache
+from client.appliances import Appliances
 from client.board import Board
 from client.clock import Clock
 from client.cvmfs import GuestFiles
@@ -21,6 +22,7 @@ class Parts:
     """Collaborators of the core.
 
     Attributes:
+        cache: what the project wants of `appliances`.
         fetch_token: blocking; asks the project for a guest token.
         guest_files: the proxy for what guests read by CVMFS; None: the project asks for none.
         speed: of guests under the driver, in percent of the computer's own.
@@ -32,6 +34,7 @@ class Parts:
     board: Board
     journal: Journal
     history: History
+    appliances: Appliances
     cache: ApplianceCache
     driver: Driver
     features: frozenset[Feature]

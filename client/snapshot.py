@@ -140,6 +140,7 @@ class TransferView:
         total_bytes: 0 when unknown.
         seconds_left: None when unknown.
         step: `downloading`, `verifying` or `unpacking`.
+        held: why it rests; None when it does not.
     """
 
     name: str
@@ -148,6 +149,32 @@ class TransferView:
     total_bytes: int
     rate_bytes_per_s: float
     seconds_left: float | None
+    held: Reason | None = None
+
+
+@dataclass(frozen=True)
+class StoreView:
+    """One appliance in the store. Times aware UTC, None for never.
+
+    Attributes:
+        image_id: what commands call it.
+        size_bytes: what is here of it.
+        own_bytes: what removing it would free; files that others have too stay.
+        is_whole: whether all that a VM needs of it is here.
+        needed_by: who needs it now, in words ("the virtual machine work-1"); it cannot be removed then.
+        used_at: when a VM was last started with it.
+        checked_at: when all its bytes were last found right.
+    """
+
+    image_id: str
+    name: str
+    version: str
+    size_bytes: int
+    own_bytes: int
+    is_whole: bool
+    needed_by: tuple[str, ...] = ()
+    used_at: datetime | None = None
+    checked_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -251,6 +278,9 @@ class ClientSnapshot:
         problems: newest last.
         log: newest last, at most 200.
         transfers: downloads and checks under way.
+        store: appliances on this computer, by name.
+        store_bytes, store_limit_bytes: what they take together, and may take; 0: not known yet.
+        fetching_held: why nothing is fetched now; None when it may be.
     """
 
     seq: int
@@ -267,6 +297,10 @@ class ClientSnapshot:
     log: tuple[LogLine, ...] = ()
     totals: Totals = field(default_factory=Totals)
     client_version: str = ""
+    store: tuple[StoreView, ...] = ()
+    store_bytes: int = 0
+    store_limit_bytes: int = 0
+    fetching_held: Reason | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The snapshot as plain JSON data: times as ISO 8601 text, enums as their words."""

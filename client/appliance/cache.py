@@ -1,139 +1,337 @@
-"""Appliances on this computer: one folder for each manifest, every file of it verified before it is used.
+"""The appliance that one project, or one own VM, wants: chosen, fetched, verified, mended, renewed, in the store.
 
-<folder>/<first 16 digits of the manifest's sha256>/manifest.json and the appliance's files
+What VMs boot is verified, all of it, just before. A newer version waits until a VM boots afresh.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urljoin
 
-from client import filenames
-from client.appliance.download import Cancelled, download, fetch_small, need_space
-from client.appliance.errors import ApplianceError, BadManifest, DownloadFailed
-from client.appliance.manifest import Appliance, ApplianceFile, parse_manifest
+from client import __version__, filenames
+from client.appliance.choice import Choice, Wish, from_manifest, read_choice
+from client.appliance.errors import ApplianceError, ApplianceMissing, BadManifest
+from client.appliance.fault import need_space
+from client.appliance.known import Standing
+from client.appliance.manifest import Appliance, parse_manifest
+from client.appliance.needs import Offer, check_needs
+from client.appliance.store import Store
+from client.appliance.takeover import take_over
+from client.appliance.target import Target
+from client.appliance.transfers import SHOWN_NAME, ShowTransfer, Transfers
 from client.appliance.verify import verify_file
 from client.log import logger
-from client.paths import write_atomic
 from client.snapshot import TransferView
 
-MANIFEST_LIMIT_BYTES: Final = 1 << 20
-#: read after a verb: "Downloading the appliance"
-SHOWN_NAME: Final = "the appliance"
-
-ShowTransfer = Callable[[TransferView | None], None]
+#: of an address of a catalogue
+METADATA: Final = "metadata/"
+TARGETS: Final = "targets/"
 
 
 class ApplianceCache:
-    """The folder of appliances. What is in it is not trusted until `verified` has hashed it."""
+    """One wish, and the store that fulfils it."""
 
-    def __init__(self, folder: Path, *, direct: bool) -> None:
-        """Args: direct: whether the hypervisor boots kernel files; else the ISO is what is needed."""
-        self._folder = folder
+    def __init__(
+        self,
+        store: Store,
+        transfers: Transfers,
+        wish: Wish,
+        *,
+        label: str,
+        direct: bool,
+        offer: Callable[[], Offer | None] = lambda: None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Build it; nothing is read.
+
+        Args:
+            label: who wishes it, for people: "the project Local site".
+            direct: whether the hypervisor boots kernel files; else the ISO is what is needed.
+            offer: what a VM could have here; None: it is not looked at.
+            now: seconds since 1970.
+        """
+        self._store = store
+        self._transfers = transfers
+        self._wish = wish
+        self._label = label
         self._direct = direct
+        self._offer = offer
+        self._now = now
+        self._appliances: dict[str, Appliance] = {}
+        self._standing: Standing | None = None
+        self._turn = asyncio.Lock()
+        self._renewal: asyncio.Task[bool] | None = None
 
-    def place(self, sha256: str, name: str) -> Path:
-        """Where a file of the appliance with that manifest lies."""
-        return self._folder / sha256[:16] / name
+    @property
+    def current(self) -> str:
+        """Id of the version that VMs boot; empty: none yet."""
+        return self.standing.current
 
-    def is_ready(self, sha256: str) -> bool:
-        """Whether all files that are needed are there with the right length; cheap, asked often."""
+    @property
+    def choice(self) -> Choice | None:
+        """That version; None: none yet."""
+        return self._store.known.choice(self.current)
+
+    def knows(self, id: str) -> bool:
+        """Whether that version can be had again if something of it is missing."""
+        return not id or self._store.known.choice(id) is not None
+
+    def is_ready(self, id: str = "") -> bool:
+        """Whether all files that are needed are there with the right length; cheap, asked often.
+
+        Args:
+            id: of a version that a saved guest needs; empty: the one that VMs boot.
+        """
+        choice = self._store.known.choice(id or self.current)
         try:
-            appliance = self._appliance(sha256)
-            return all(
-                self.place(sha256, file.name).stat().st_size == file.size_bytes for file in self._needed(appliance)
-            )
+            return choice is not None and self._store.has(self._needed(choice))
         except (OSError, ApplianceError):
             return False
 
-    async def fetch(self, url: str, sha256: str, show: ShowTransfer) -> None:
-        """Fetch what is missing or damaged. Cancelling it leaves whole files only.
+    def place(self, name: str) -> Path:
+        """Where a file lies of the version that VMs boot."""
+        choice = self.choice
+        if choice is None:
+            raise ApplianceMissing(name)
+        return self._store.objects.place(choice.files[name].sha256, name)
+
+    async def fetch(self, show: ShowTransfer, id: str = "") -> None:
+        """Have a version whole: look for it, fetch what is missing, mend what is damaged.
 
         Args:
-            url, sha256: of the manifest.
-            show: told how far it is, at most every 0.2 s; None at the end.
+            show: told how far it is; None at the end.
+            id: of a version that a saved guest needs; empty: the newest, which is what VMs boot from then on.
 
         Raises:
-            DownloadFailed, ApplianceTruncated, ApplianceAltered, BadManifest, DiskFull
+            ClientError: with what is wrong; what was fetched so far stays.
         """
-        cancelled = False
-        work = asyncio.create_task(
-            asyncio.to_thread(self._fetch, url, sha256, _in_loop(show), lambda: cancelled),
-        )
-        try:
-            await asyncio.shield(work)
-        except asyncio.CancelledError:
-            cancelled = True
-            await asyncio.gather(work, return_exceptions=True)
-            raise
-        finally:
-            show(None)
+        if self._renewal is not None:
+            self._renewal.cancel()
+        async with self._turn:
+            await asyncio.to_thread(take_over, self._store)
+            choice = self._store.known.choice(id) if id and id != self.current else await self._wanted(show)
+            if choice is None:
+                raise ApplianceMissing(id)
+            await self._have(choice, show)
+            if not id or id == self.current:
+                self._stand(Standing(choice.id, "", self._now()))
 
-    async def verified(self, sha256: str, show: ShowTransfer) -> Appliance:
-        """The appliance, every needed byte of it hashed just now. A damaged file is removed, to be fetched again.
+    async def renew(self, show: ShowTransfer) -> bool:
+        """Look for a newer version and fetch it, to be used at the next fresh boot.
+
+        Returns:
+            Whether there is one. False as well if `fetch` was called meanwhile, which goes first.
+
+        Raises:
+            ClientError: the version that is there goes on being used.
+        """
+        if self._wish.is_fixed or not self.is_ready():
+            return False
+        self._renewal = asyncio.create_task(self._renew(show))
+        try:
+            return await self._renewal
+        except asyncio.CancelledError:
+            mine = asyncio.current_task()
+            if mine is not None and mine.cancelling():
+                raise
+            return False
+
+    async def verified(self, show: ShowTransfer, id: str = "") -> Appliance:
+        """A version, every needed byte of it hashed just now. A damaged file loses its place, to be mended.
+
+        Args:
+            id: of the version that a saved guest needs; empty: what VMs boot, the newest that is whole.
 
         Raises:
             ApplianceMissing, ApplianceTruncated, ApplianceAltered, BadManifest
         """
+        if not id and self.standing.coming and self.is_ready(self.standing.coming):
+            self._stand(Standing(self.standing.coming, "", self.standing.looked_at))
+        choice = self._store.known.choice(id) if id else None
+        choice = choice or self.choice
+        if choice is None:
+            raise ApplianceMissing(id or self._wish.name)
         try:
-            return await asyncio.to_thread(self._verify, sha256, _in_loop(show))
+            return await asyncio.to_thread(self._verify, choice, _in_loop(show))
         finally:
             show(None)
 
-    def _appliance(self, sha256: str) -> Appliance:
-        path = self.place(sha256, filenames.MANIFEST)
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != sha256:
-            raise BadManifest(str(path), "it is not the one that the project names")
-        return parse_manifest(content, str(path))
+    def is_look_due(self, interval_s: float) -> bool:
+        """Whether no catalogue was asked for so long, by a clock that may have jumped."""
+        return not 0 <= self._now() - self.standing.looked_at < interval_s
 
-    def _verify(self, sha256: str, show: Callable[[TransferView], None]) -> Appliance:
-        appliance = self._appliance(sha256)
-        needed = self._needed(appliance)
-        meter = Meter(SHOWN_NAME, "verifying", sum(file.size_bytes for file in needed), show)
-        for file in needed:
-            path = self.place(sha256, file.name)
-            try:
-                verify_file(path, file.size_bytes, file.sha256, meter.add)
-            except ApplianceError:
-                path.unlink(missing_ok=True)
-                raise
-        return appliance
+    @property
+    def standing(self) -> Standing:
+        """How far the wish is fulfilled."""
+        if self._standing is None:
+            fixed = Standing(self._wish.manifest_sha256)
+            self._standing = fixed if fixed.current else self._store.known.standing(self._wish.id)
+            self._pin()
+        return self._standing
 
-    def _fetch(
-        self, url: str, sha256: str, show: Callable[[TransferView], None], is_cancelled: Callable[[], bool]
-    ) -> None:
-        content = fetch_small(url, MANIFEST_LIMIT_BYTES)
-        if hashlib.sha256(content).hexdigest() != sha256:
-            raise BadManifest(url, "it is not the one that the project file names")
-        appliance = parse_manifest(content, url)
-        folder = self.place(sha256, filenames.MANIFEST).parent
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        missing = [file for file in self._needed(appliance) if not self._is_whole(file, sha256)]
-        total = sum(file.size_bytes for file in missing)
-        need_space(folder, total)
-        meter = Meter(SHOWN_NAME, "downloading", total, show)
-        for file in missing:
-            logger("appliance").info("Fetching %s (%.1f MB)", file.name, file.size_bytes / 1e6)
-            target = folder / file.name
-            try:
-                download(urljoin(url, file.name), target, file.size_bytes, file.sha256, meter.add, is_cancelled)
-            except Cancelled as error:
-                raise DownloadFailed(url, "called off") from error
-        write_atomic(folder / filenames.MANIFEST, content)
+    async def _renew(self, show: ShowTransfer) -> bool:
+        async with self._turn:
+            choice = await self._look(show)
+            if choice.id == self.current:
+                self._stand(Standing(choice.id, "", self._now()))
+                return False
+            logger("appliance").info("There is %s %s; fetching it", choice.name, choice.version)
+            await self._have(choice, show)
+            self._stand(replace(self.standing, coming=choice.id, looked_at=self._now()))
+            return True
 
-    def _needed(self, appliance: Appliance) -> tuple[ApplianceFile, ...]:
-        return tuple(appliance.files[name] for name in appliance.needed(self._direct))
+    async def _wanted(self, show: ShowTransfer) -> Choice:
+        """The version that is to be had: the newest that can be known of.
 
-    def _is_whole(self, file: ApplianceFile, sha256: str) -> bool:
+        Raises:
+            ClientError: nothing is known.
+        """
+        known = self.choice or await asyncio.to_thread(self._by_manifest)
+        if self._wish.is_fixed and known is not None:
+            return known
         try:
-            verify_file(self.place(sha256, file.name), file.size_bytes, file.sha256)
-        except ApplianceError:
-            return False
-        return True
+            return await self._look(show)
+        except ApplianceError as error:
+            if known is None:
+                raise
+            logger("appliance").warning("%s; going on with %s %s", error, known.name, known.version)
+            return known
+
+    def _by_manifest(self) -> Choice | None:
+        """The version that the wish names, if its manifest is here already though nothing else is known of it."""
+        wish = self._wish
+        path = self._store.objects.place(wish.manifest_sha256, filenames.MANIFEST)
+        if not wish.manifest_url or not path.is_file():
+            return None
+        try:
+            choice = from_manifest(wish.manifest_url, wish.manifest_sha256, path.read_bytes())
+        except BadManifest:
+            self._store.objects.set_aside(wish.manifest_sha256)
+            return None
+        self._store.known.add(choice)
+        return choice
+
+    async def _look(self, show: ShowTransfer) -> Choice:
+        wish, folder = self._wish, self._store.folder
+        if not wish.catalogue_url:
+            order: dict[str, Any] = {"url": wish.manifest_url, "sha256": wish.manifest_sha256, "folder": str(folder)}
+            said = await self._transfers.work("manifest", order, show)
+        else:
+            catalogue = {
+                "metadata_urls": [urljoin(wish.catalogue_url, METADATA)],
+                "target_urls": [urljoin(wish.catalogue_url, TARGETS)],
+                "folder": str(folder / filenames.TRUST / wish.root_sha256[:16]),
+                "root_sha256": wish.root_sha256,
+            }
+            order = {"catalogue": catalogue, "wish": vars(wish), "folder": str(folder), "client_version": __version__}
+            said = await self._transfers.work("look", order, show)
+        choice = read_choice(said.get("choice"), wish.catalogue_url or wish.manifest_url)
+        self._store.known.add(choice)
+        return choice
+
+    async def _have(self, choice: Choice, show: ShowTransfer) -> None:
+        """Fetch or mend what is missing of a version."""
+        store = self._store
+        if not store.book.entry(choice.id).used:
+            await self._check(choice)
+        with store.holding(choice.targets):
+            if not store.has((choice.manifest,)):
+                await self._get(choice, (choice.manifest,), show)
+            needed = self._needed(choice)
+            missing = [target for target in dict.fromkeys(needed) if not store.has((target,))]
+            await asyncio.to_thread(store.objects.seal, choice.id)
+            if not missing:
+                return
+            store.check_fits(choice, needed)
+            total = sum(target.size_bytes for target in missing)
+            await asyncio.to_thread(store.make_room, total, choice.targets)
+            await asyncio.to_thread(need_space, store.folder, total)
+            logger("appliance").info("Fetching %s %s (%.1f MB)", choice.name, choice.version, total / 1e6)
+            await self._get(choice, missing, show)
+
+    async def _check(self, choice: Choice) -> None:
+        """See that a version can run here, before anything of it is fetched."""
+        offer = await asyncio.to_thread(self._offer)
+        if offer is not None and choice.facts is not None:
+            check_needs(choice.facts, offer)
+
+    async def _get(self, choice: Choice, targets: Sequence[Target], show: ShowTransfer) -> None:
+        order = {"files": [self._order(choice, target) for target in targets]}
+        said = await self._transfers.work("files", order, show, targets)
+        await asyncio.to_thread(self._settle, targets, said)
+
+    def _order(self, choice: Choice, target: Target) -> Mapping[str, Any]:
+        objects = self._store.objects
+        name = next((name for name, one in choice.files.items() if one == target), filenames.MANIFEST)
+        older = {one.from_sha256: objects.place(one.from_sha256, "") for one in target.patches}
+        return {
+            "target": target.to_json(),
+            "to": str(objects.place(target.sha256, name)),
+            "part": str(objects.part(target.sha256)),
+            "aside": str(objects.aside(target.sha256)),
+            "from": {sha256: str(path) for sha256, path in older.items() if path.is_file()},
+        }
+
+    def _settle(self, fetched: Sequence[Target], said: Mapping[str, Any]) -> None:
+        for target in fetched:
+            self._store.objects.seal(target.sha256)
+        self._store.book.checked(target.sha256 for target in fetched)
+        self._store.book.used(target.sha256 for target in fetched)
+        for one in said.get("files", ()):
+            logger("appliance").info("Fetched %.1f MB (%s)", one.get("bytes_fetched", 0) / 1e6, one.get("kind", ""))
+
+    def _stand(self, standing: Standing) -> None:
+        self._standing = standing
+        if not self._wish.is_fixed:
+            self._store.known.stand(self._wish.id, standing)
+        self._pin()
+
+    def _pin(self) -> None:
+        """Have what VMs boot stay, and what they will boot next."""
+        files: set[str] = set()
+        for id in (self.standing.current, self.standing.coming):
+            choice = self._store.known.choice(id)
+            if choice is not None:
+                files.add(choice.id)
+                with contextlib.suppress(OSError, ApplianceError):
+                    files |= {target.sha256 for target in self._needed(choice)}
+        self._store.known.pin("project", self._label, files)
+
+    def _needed(self, choice: Choice) -> tuple[Target, ...]:
+        """The files of a version that a VM needs.
+
+        Raises:
+            OSError, BadManifest: its manifest is not there, or is damaged.
+        """
+        if choice.id not in self._appliances:
+            path = self._store.objects.place(choice.id, filenames.MANIFEST)
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() != choice.id:
+                self._store.objects.set_aside(choice.id)
+                raise BadManifest(str(path), "it was altered on this computer")
+            self._appliances[choice.id] = parse_manifest(content, str(path))
+        return choice.needed(self._appliances[choice.id], self._direct)
+
+    def _verify(self, choice: Choice, show: Callable[[TransferView], None]) -> Appliance:
+        store = self._store
+        needed = self._needed(choice)
+        meter = Meter(SHOWN_NAME, "verifying", sum(target.size_bytes for target in needed), show)
+        with store.holding(needed):
+            for target in needed:
+                path = store.objects.place(target.sha256, target.name.rpartition("/")[2])
+                try:
+                    verify_file(path, target.size_bytes, target.sha256, meter.add)
+                except ApplianceError:
+                    store.objects.set_aside(target.sha256)
+                    raise
+            store.book.checked(target.sha256 for target in needed)
+            store.book.used(target.sha256 for target in needed)
+        return self._appliances[choice.id]
 
 
 class Meter:

@@ -135,7 +135,7 @@ class ClientTooOld(ApplianceError):
 
 @dataclass(eq=False)
 class BadTemplate(ApplianceError):
-    """A contextualization template that cannot be used. faults: everything that is wrong; what: the same as one text."""
+    """A contextualization template that cannot be used. faults: all that is wrong; what: the same as one text."""
 
     code: ClassVar[str] = "bad-template"
     where: str
@@ -157,3 +157,40 @@ class BadContextValues(ApplianceError):
 
     def __post_init__(self) -> None:
         self.what = "; ".join(self.faults)
+
+
+@dataclass(eq=False)
+class NeedsNotMet(ApplianceError):
+    """This computer, or what the preferences let it give, is not what an appliance needs. what: all that is missing."""
+
+    code: ClassVar[str] = "needs-not-met"
+    appliance: str
+    what: str
+
+
+@dataclass(eq=False)
+class StoreTooSmall(ApplianceError):
+    """An appliance takes more than all appliances together may. Sizes in bytes."""
+
+    code: ClassVar[str] = "store-too-small"
+    appliance: str
+    needed_bytes: int
+    limit_bytes: int
+
+
+@dataclass(eq=False)
+class ImageNeeded(ApplianceError):
+    """An appliance cannot be removed now. who: who needs it, in words."""
+
+    code: ClassVar[str] = "image-needed"
+    image: str
+    who: str
+
+
+@dataclass(eq=False)
+class NoSuchImage(ApplianceError):
+    """There is no such appliance in the store. known: what there is."""
+
+    code: ClassVar[str] = "no-such-image"
+    image: str
+    known: str

@@ -89,5 +89,30 @@ TABLE: Final = (
         64,
         1048576,
     ),
+    PreferenceSpec(
+        "appliances.cache_mib",
+        10240,
+        "Room for appliances",
+        "How much all appliances together may take; those used longest ago give way, never one that is needed.",
+        "MiB",
+        64,
+        67108864,
+    ),
+    PreferenceSpec(
+        "appliances.limit_kib_per_s",
+        0,
+        "Download limit",
+        "At most so much is fetched of appliances; 0 means no limit.",
+        "KiB/s",
+        0,
+        10485760,
+    ),
+    PreferenceSpec(
+        "appliances.on_metered",
+        "wait",
+        "Metered networks",
+        "Whether appliances are fetched over a network that is paid by the byte, or wait for another.",
+        choices=("wait", "fetch"),
+    ),
 )
 BY_KEY: Final = {spec.key: spec for spec in TABLE}

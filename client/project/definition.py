@@ -4,7 +4,10 @@
 [xmpp]      host, port, domain, job_manager, ca_pem
 [transfer]  chirp = "host:port"
 [enrolment] url, secret
-[appliance] url (of manifest.json), sha256 (of manifest.json)
+[appliance] url (of manifest.json), sha256 (of manifest.json); or, out of a catalogue:
+[catalogue] url (folder of the catalogue), root_sha256 (of its first root)
+[appliance] name; optional: version (else the newest that this client can run), sha256 (of the one manifest that may be
+            used), project (id in the catalogue)
 [needs]     network, memory_mib, cpus, time_limit_s, output_limit_mib
 [cvmfs]     servers = ["http://host:port"], repositories = ["name"]: what guests may read by the host's proxy; optional
 """
@@ -21,6 +24,7 @@ _HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
 _SERVER = re.compile(r"https?://([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[1-9][0-9]{0,4})?/?", re.ASCII)
 _REPOSITORY = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,13 @@ class Project:
     Attributes:
         chirp: `host:port` of the file server as the job manager names it.
         enrolment_secret: what the key manager wants to see; never put into a guest or a log.
-        manifest_sha256: of the appliance's manifest, lower-case hex.
+        manifest_url: of the appliance's manifest; empty if it is out of a catalogue.
+        manifest_sha256: of the appliance's manifest, lower-case hex; empty: whichever version the catalogue has.
+        catalogue_url: folder, with its slash; empty if there is no catalogue.
+        root_sha256: of the catalogue's first root, lower-case hex.
+        appliance_name: in the catalogue.
+        appliance_version: empty: the newest.
+        appliance_project: id within the catalogue; empty: whichever has the appliance.
     """
 
     name: str
@@ -68,6 +78,11 @@ class Project:
     manifest_sha256: str
     needs: Needs
     cvmfs: Cvmfs = Cvmfs()
+    catalogue_url: str = ""
+    root_sha256: str = ""
+    appliance_name: str = ""
+    appliance_version: str = ""
+    appliance_project: str = ""
 
     def __repr__(self) -> str:
         return f"Project({self.name!r}, {self.domain!r})"
@@ -105,14 +120,32 @@ def parse_project(said: dict[str, Any], where: str) -> Project:
         chirp_port=chirp_port,
         enrolment_url=reader.url("enrolment", "url"),
         enrolment_secret=reader.text("enrolment", "secret", limit=512),
-        manifest_url=reader.url("appliance", "url"),
-        manifest_sha256=reader.digest("appliance", "sha256"),
         needs=_needs(reader),
+        **_appliance(reader),
         cvmfs=_cvmfs(reader),
     )
     if reader.wrong:
         raise BadInput(where, "; ".join(reader.wrong), "ask the project for a corrected file")
     return project
+
+
+def _appliance(reader: "_Reader") -> dict[str, str]:
+    """Where the appliance comes from, as fields of `Project`."""
+    if not reader.has("catalogue"):
+        url, sha256 = reader.url("appliance", "url"), reader.digest("appliance", "sha256")
+        return {"manifest_url": url, "manifest_sha256": sha256}
+    if reader.has("appliance", "url"):
+        reader.wrong.append("[appliance] url does not go with a [catalogue], which has it")
+    url = reader.url("catalogue", "url")
+    return {
+        "manifest_url": "",
+        "manifest_sha256": reader.digest("appliance", "sha256") if reader.has("appliance", "sha256") else "",
+        "catalogue_url": url if url.endswith("/") else f"{url}/",
+        "root_sha256": reader.digest("catalogue", "root_sha256"),
+        "appliance_name": reader.word("appliance", "name"),
+        "appliance_version": reader.word("appliance", "version", ""),
+        "appliance_project": reader.word("appliance", "project", ""),
+    }
 
 
 def _needs(reader: "_Reader") -> Needs:
@@ -182,6 +215,16 @@ class _Reader:
         value = self.text(table, key, limit=2000)
         if value and not value.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
             self.refuse(table, key, "must be an https address (http only on this computer)")
+        return value
+
+    def has(self, table: str, key: str = "") -> bool:
+        section = self._said.get(table)
+        return table in self._said and (not key or (isinstance(section, dict) and key in section))
+
+    def word(self, table: str, key: str, default: str | None = None) -> str:
+        value = self.text(table, key, limit=64, default=default)
+        if value and not _WORD.fullmatch(value):
+            self.refuse(table, key, "must be a plain word")
         return value
 
     def digest(self, table: str, key: str) -> str:

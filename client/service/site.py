@@ -122,13 +122,21 @@ class Site:
     def _write_files(self, plan: SitePlan) -> None:
         for child in ("job-manager", "storage-manager"):
             self.folder.ready(child).unlink(missing_ok=True)
+        site_files.write_children(self.folder, plan, self._terms, self._appliance)
+        site_files.write_project(self.folder, plan, self._terms, self._appliance, self._publish(plan))
+
+    def _publish(self, plan: SitePlan) -> dict[str, dict[str, str]]:
+        """Publish the appliance; the sections of the project file that name it in the catalogue, if it is in one."""
         # What signs is heavy, and `site status` is asked often.
         from client.service import site_catalog
 
-        if self._appliance is not None and site_catalog.is_publishable(self._appliance):
-            site_catalog.publish_appliance(self.folder.catalogue, self._appliance, plan, self._terms)
-        site_files.write_children(self.folder, plan, self._terms, self._appliance)
-        site_files.write_project(self.folder, plan, self._terms, self._appliance)
+        if self._appliance is None or not site_catalog.is_publishable(self._appliance):
+            return {}
+        found = site_catalog.publish_appliance(self.folder.catalogue, self._appliance, plan, self._terms)
+        return {
+            "catalogue": {"url": found.url, "root_sha256": found.root_sha256},
+            "appliance": {"name": found.appliance, "version": found.version},
+        }
 
     async def _start(self, child: SiteChild) -> None:
         began = time.monotonic()

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pwd
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -81,8 +82,17 @@ def write_children(folder: SiteFolder, plan: SitePlan, terms: SiteTerms, applian
     _write_key_manager(folder, plan, terms, appliance)
 
 
-def write_project(folder: SiteFolder, plan: SitePlan, terms: SiteTerms, appliance: Path | None) -> None:
+def write_project(
+    folder: SiteFolder,
+    plan: SitePlan,
+    terms: SiteTerms,
+    appliance: Path | None,
+    published: Mapping[str, dict[str, str]] | None = None,
+) -> None:
     """Write the project file for volunteers' clients.
+
+    Args:
+        published: sections that name the appliance in a catalogue; none: it is named by its manifest's address.
 
     Raises:
         OSError: the disk fails, or the appliance has no manifest.
@@ -113,6 +123,9 @@ def write_project(folder: SiteFolder, plan: SitePlan, terms: SiteTerms, applianc
         except OSError as error:
             raise BadInput(str(appliance), "there is no appliance in it", "build one: make appliance") from error
         sections["appliance"] = {"url": f"{key}/appliance/{filenames.MANIFEST}", "sha256": digest}
+        if published:
+            # One version is built many times; what was built last is what is to run.
+            sections |= {**published, "appliance": {**published["appliance"], "sha256": digest}}
     _write(folder.project, sections)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from client import filenames
 from client.actions import Actions
-from client.appliance.cache import ApplianceCache
+from client.appliances import Appliances
 from client.board import Board
 from client.clock import SystemClock
 from client.guest.channel import LinkChannel
@@ -72,17 +72,21 @@ class Pair:
         self.driver = TimedDriver(self.paths.vms, relay_command(), accelerators=(TCG,))
         self._clock = SystemClock()
         self._bare = base / "bare"
+        preferences = load(self.paths.preferences, ("hypervisor.accelerator=tcg",))
+        board, wanted = Board(self._clock), load_project(project)
+        appliances = Appliances(self.paths, preferences, self._clock, board)
         self.parts = Parts(
             paths=self.paths,
             clock=self._clock,
-            preferences=load(self.paths.preferences, ("hypervisor.accelerator=tcg",)),
-            board=Board(self._clock),
+            preferences=preferences,
+            board=board,
             journal=Journal(self.paths.journal),
             history=History(self.paths.history),
-            cache=ApplianceCache(self.paths.appliances, direct=True),
+            appliances=appliances,
+            cache=appliances.cache_for(wanted, direct=True),
             driver=self.driver,
             features=frozenset(Feature),
-            project=load_project(project),
+            project=wanted,
             fetch_token=fetch_guest_token,
         )
 

@@ -3,12 +3,18 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+from client.appliance.choice import from_manifest
+from client.appliance.errors import DownloadFailed
+from client.appliance.known import Known
+from client.appliance.objects import Objects
+from client.appliance.transfers import RunWorker
 from client.clock import Clock, SystemClock
 from client.core import VM_ID, Core, Make
 from client.hypervisor.demo_guest import Pace, demo_guest
@@ -25,8 +31,10 @@ FILES = {"vmlinux": ("kernel", b"k" * 100), "initrd.img": ("initrd", b"i" * 50),
 FAST = Pace(time_scale=50, job_s=10, heartbeat_s=0.2)
 
 
-def write_appliance(folder: Path) -> str:
-    """Put a tiny appliance where the cache looks; returns its manifest's SHA-256."""
+URL = "http://127.0.0.1:1/manifest.json"
+
+
+def make_manifest() -> bytes:
     files = {
         name: {"size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "role": role}
         for name, (role, data) in FILES.items()
@@ -34,14 +42,25 @@ def write_appliance(folder: Path) -> str:
     direct = {"kernel": "vmlinux", "initrd": "initrd.img", "system": "root.squashfs", "command_line": "quiet"}
     formats = [{"format": "direct", "files": sorted(files)}]
     said = {"schema": 1, "name": "tiny", "version": "1", "formats": formats, "files": files}
-    manifest = json.dumps(said | {"direct": direct | {"machine": {}}}).encode()
+    return json.dumps(said | {"direct": direct | {"machine": {}}}).encode()
+
+
+def write_appliance(folder: Path) -> str:
+    """Put a tiny appliance into the store; returns its manifest's SHA-256."""
+    manifest = make_manifest()
     sha256 = hashlib.sha256(manifest).hexdigest()
-    place = folder / sha256[:16]
-    place.mkdir(parents=True, exist_ok=True)
-    for name, (_, data) in FILES.items():
-        (place / name).write_bytes(data)
-    (place / "manifest.json").write_bytes(manifest)
+    objects = Objects(folder)
+    for name, data in {"manifest.json": manifest, **{name: data for name, (_, data) in FILES.items()}}.items():
+        part = folder / "new"
+        part.write_bytes(data)
+        objects.take_in(part, hashlib.sha256(data).hexdigest(), name)
+    Known(folder / "known").add(from_manifest(URL, sha256, manifest))
     return sha256
+
+
+async def no_network(kind: str, order: Mapping[str, Any], **_: Any) -> Mapping[str, Any]:
+    """What workers do while the network is down."""
+    raise DownloadFailed(URL, "Network is unreachable")
 
 
 def write_project(path: Path, sha256: str) -> None:
@@ -60,7 +79,7 @@ chirp = "127.0.0.1:9094"
 url = "http://127.0.0.1:1/guest-token"
 secret = "secret"
 [appliance]
-url = "http://127.0.0.1:1/manifest.json"
+url = "{URL}"
 sha256 = "{sha256}"
 """
     )
@@ -77,6 +96,7 @@ class Rig:
     tokens: int = 0
     token_error: Exception | None = None
     preferences: dict[str, bool | int | str] = field(default_factory=dict)
+    worker: RunWorker = no_network
     driver: FakeDriver | None = None
     #: to be taken before fresh ones are made; while there are any, the one in use is not the fastest
     drivers: list[FakeDriver] = field(default_factory=list)
@@ -99,7 +119,9 @@ class Rig:
         return self.driver, await self.driver.probe()
 
     def _make(self) -> Make:
-        return Make(driver=self._find_driver, faster=self._has_faster, token=self._token, clock=self.clock)
+        return Make(
+            driver=self._find_driver, faster=self._has_faster, token=self._token, clock=self.clock, worker=self.worker
+        )
 
     async def _has_faster(self, paths: Paths, _: Preferences, than: DriverReport) -> bool:
         return bool(self.drivers)

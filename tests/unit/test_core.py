@@ -170,6 +170,7 @@ async def test_a_failed_save_leaves_the_guest_and_is_tried_again(rig: Rig) -> No
 
 async def test_a_damaged_appliance_is_noticed_before_the_guest_sees_it(rig: Rig) -> None:
     (victim,) = rig.paths.appliances.rglob("root.squashfs")
+    victim.chmod(0o600)
     victim.write_bytes(b"HSQS")
     async with rig.running() as core:
         await core.handle(Start())

@@ -29,6 +29,7 @@ LEVELS = (
     ("client.actions", 4),
     ("client.parts", 4),
     ("client.cvmfs", 4),
+    ("client.appliances", 4),
     ("client.hypervisor", 3),
     ("client.appliance", 3),
     ("client.guest", 3),

@@ -1,0 +1,160 @@
+"""The appliances of this client: the store, what the project wants out of it, and what tends it while it runs."""
+
+import asyncio
+import shutil
+from pathlib import Path
+
+from client.appliance.cache import ApplianceCache
+from client.appliance.choice import Wish
+from client.appliance.needs import Offer
+from client.appliance.store import Store
+from client.appliance.transfers import BY_USER, METERED, RunWorker, Transfers
+from client.appliance.upkeep import Faces, Upkeep, find_image, store_views
+from client.appliance.worker import run_worker
+from client.board import Board
+from client.clock import Clock
+from client.host import computer
+from client.messages import code_of, fill, sentence
+from client.paths import Paths
+from client.preferences.store import Preferences
+from client.project.definition import Project
+from client.snapshot import Severity, StoreView
+
+#: what problems with the appliance itself are about
+_ABOUT = "appliance"
+
+
+class Appliances:
+    """All that a client has to do with appliances."""
+
+    def __init__(
+        self, paths: Paths, preferences: Preferences, clock: Clock, board: Board, run: RunWorker = run_worker
+    ) -> None:
+        """Args: run: has a worker do something."""
+        self._preferences = preferences
+        self._clock = clock
+        self._board = board
+        self._vms = paths.vms
+        limit = preferences.number("appliances.limit_kib_per_s") * 1024 or None
+        room = preferences.number("appliances.cache_mib") << 20
+        self.store = Store(paths.appliances, paths.vms, clock, room)
+        self._transfers = Transfers(limit, is_held=self.store.book.held, run=run)
+        self._upkeep: Upkeep | None = None
+        board.facts.fetching_held = self._transfers.held
+
+    def cache_for(self, project: Project, *, direct: bool) -> ApplianceCache:
+        """What the project wants. direct: whether the hypervisor boots kernel files."""
+        cache = ApplianceCache(
+            self.store,
+            self._transfers,
+            wish_of(project),
+            label=f"the project {project.name}",
+            direct=direct,
+            offer=lambda: offer_of(self._preferences, self._vms),
+            now=lambda: self._clock.now().timestamp(),
+        )
+        faces = Faces(self._board.show_aside, self._show_store, self._show_failure)
+        self._upkeep = Upkeep(self.store, self._transfers, cache, faces)
+        return cache
+
+    async def keep(self) -> None:
+        """Tend the store until cancelled; `cache_for` was called before."""
+        if self._upkeep is not None:
+            await self._upkeep.run()
+
+    def soon(self, *, check: bool = False, look: bool = False) -> None:
+        """Tidy up soon. check: read all files again too. look: look for a newer version too."""
+        if self._upkeep is not None:
+            self._upkeep.soon(check=check, look=look)
+
+    def hold(self, held: bool = True) -> None:
+        """Fetch nothing until the user says so; or, with False, go on. Kept over restarts."""
+        (self._transfers.hold if held else self._transfers.go_on)(BY_USER)
+        self.store.book.held = held
+        self.store.book.save()
+        self._tell_held()
+
+    def note_link(self, *, metered: bool) -> None:
+        """The network is, or is not, paid by the byte; nothing is fetched then unless the preferences let it."""
+        waits = metered and self._preferences.text("appliances.on_metered") == "wait"
+        (self._transfers.hold if waits else self._transfers.go_on)(METERED)
+        self._tell_held()
+
+    def set_limit(self, mib: int) -> None:
+        """Let all appliances together take so much, from now on."""
+        self.store.limit_bytes = mib << 20
+        self.soon()
+
+    async def remove(self, words: str) -> int:
+        """Remove an appliance by its id or its name and version. Returns the bytes that this gave.
+
+        Raises:
+            NoSuchImage, ImageNeeded
+        """
+        choices = await asyncio.to_thread(self.store.known.choices)
+        freed = await asyncio.to_thread(self.store.remove, find_image(choices, words))
+        self.soon()
+        return freed
+
+    def tell_end_of_life(self, cache: ApplianceCache) -> None:
+        """Say it if the system in the appliance gets no more updates."""
+        facts = cache.choice.facts if cache.choice else None
+        if facts and facts.end_of_life and facts.end_of_life <= f"{self._clock.now():%Y-%m-%d}":
+            said = fill("appliance-end-of-life", {"appliance": facts.name, "date": facts.end_of_life})
+            self._board.raise_problem("appliance-end-of-life", _ABOUT, said.text, said.doing, said.severity)
+        else:
+            self._board.settle("appliance-end-of-life", about=_ABOUT)
+
+    def _tell_held(self) -> None:
+        self._board.facts.fetching_held = self._transfers.held
+        self._board.changed()
+
+    def _show_store(self, views: tuple[StoreView, ...], size_bytes: int) -> None:
+        facts = self._board.facts
+        facts.store, facts.store_bytes, facts.store_limit_bytes = views, size_bytes, self.store.limit_bytes
+        self._board.changed()
+
+    def _show_failure(self, about: str, error: Exception | None) -> None:
+        self._board.settle(about=about)
+        if error is not None:
+            said = sentence(error)
+            # There is an appliance that works; nobody waits for this.
+            severity = Severity.WARNING if said.severity is Severity.ERROR else said.severity
+            self._board.raise_problem(code_of(error), about, said.text, said.doing, severity)
+
+
+def views_of(store: Store) -> tuple[tuple[StoreView, ...], int]:
+    """What a store holds when no client runs, and how many bytes that are. Blocks.
+
+    Raises:
+        OSError, ValueError: it cannot be read.
+    """
+    census = store.census()
+    present = {one.id: store.has(one.targets) for one in census.choices}
+    return store_views(store, census, lambda id: present.get(id, False)), sum(census.sizes.values())
+
+
+def wish_of(project: Project) -> Wish:
+    """The appliance that a project file names."""
+    return Wish(
+        manifest_url=project.manifest_url,
+        manifest_sha256=project.manifest_sha256,
+        catalogue_url=project.catalogue_url,
+        root_sha256=project.root_sha256,
+        name=project.appliance_name,
+        version=project.appliance_version,
+        project=project.appliance_project,
+    )
+
+
+def offer_of(preferences: Preferences, vms: Path) -> Offer:
+    """What a VM could have on this computer. Blocks."""
+    return Offer(
+        memory_mib=preferences.number("guest.memory_mib"),
+        cpus=preferences.number("guest.cpus"),
+        total_memory_mib=computer.total_memory_mib(),
+        total_cpus=computer.processors(),
+        free_disk_mib=shutil.disk_usage(vms).free >> 20,
+        bits=computer.bits(),
+        internet=preferences.flag("network.internet"),
+    )
