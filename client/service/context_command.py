@@ -112,7 +112,7 @@ def _from_file(name: str, said: str) -> str:
         if said == "-":
             text = sys.stdin.read(_MOST_BYTES)
         else:
-            with Path(said).expanduser().open(encoding="utf-8", newline="") as file:
+            with Path(said).expanduser().open(encoding="utf-8-sig", newline="") as file:
                 text = file.read(_MOST_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"--set {name}", f"{said} cannot be read ({error})", "name a file of text") from error

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from client import filenames
 from client.appliance.contextual.guest import fill
 from client.appliance.contextual.language import System, Template, Value
 from client.appliance.contextual.tree import Medium, medium_files
@@ -19,8 +20,6 @@ from client.appliance.medium import write_medium
 from client.errors import BadInput
 from client.paths import write_atomic
 
-#: beside the ISO: what its instance id and salts are made from, so that neither tells anything about a secret
-KEY_SUFFIX: Final = ".key"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -106,7 +105,7 @@ def _keep(path: Path, key: bytes, instance_id: str) -> None:
 
 
 def _beside(path: Path) -> Path:
-    return path.with_name(path.name + KEY_SUFFIX)
+    return path.with_name(path.name + filenames.CONTEXT_KEY_SUFFIX)
 
 
 def _key(path: Path) -> tuple[bytes, str]:

@@ -70,7 +70,8 @@ def _toml(data: bytes, where: str) -> tuple[dict[str, Any], dict[str, int]]:
     if len(data) > MOST_BYTES:
         raise BadTemplate(where, (f"it is larger than {MOST_BYTES // 1024} KiB",))
     try:
-        text = data.decode()
+        # Editors on Windows put a mark before the first character.
+        text = data.decode("utf-8-sig")
         if found := _DOTTED.search(text):
             line = text.count("\n", 0, found.start()) + 1
             raise BadTemplate(where, (f"line {line}: it has a name of more than 40 parts",))

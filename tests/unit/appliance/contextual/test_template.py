@@ -134,6 +134,12 @@ def test_what_is_no_template_is_refused_with_a_sentence(data: bytes) -> None:
     assert all(len(fault) > 10 for fault in faults_of(data))
 
 
+def test_files_of_windows_editors_are_read() -> None:
+    text = '[template]\nname = "x"\nsystem = "cloud-init"\n[script]\ntext = """\necho\n\necho"""\n'
+    template = parse_template(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode(), "x")
+    assert template.body["script"]["text"] == "echo\n\necho"
+
+
 def test_a_missing_and_a_huge_file_are_refused(tmp_path: Path) -> None:
     (tmp_path / "huge.toml").write_bytes(b"#" * (MOST_BYTES + 1))
     for name in ("huge.toml", "missing.toml", "."):
