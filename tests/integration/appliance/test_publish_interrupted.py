@@ -14,6 +14,7 @@ from client.appliance.trust_lists import Lists
 from client.appliance.trust_read import Files, read_lists
 from tests.helpers.catalogue import Shop, versions
 
+pytestmark = pytest.mark.integration
 #: what changes a folder, as Python's audit hooks name it
 _STEPS = {"os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir", "os.chmod"}
 _DONE, _KILLED = 0, 7
@@ -85,6 +86,11 @@ WORK: dict[str, Callable[[Shop], object]] = {
     "rotate root": lambda shop: renewal.rotate(shop.catalogue, "root"),
     "withdraw": lambda shop: "second" in shop.catalogue.repository.projects and shop.catalogue.withdraw("second"),
 }
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda file: None)
 
 
 @pytest.mark.parametrize("name", WORK)
