@@ -3,9 +3,12 @@
 import asyncio
 import shutil
 from pathlib import Path
+from typing import Final
 
 from client.appliance.cache import ApplianceCache
-from client.appliance.choice import Wish
+from client.appliance.choice import Choice, Wish
+from client.appliance.errors import ApplianceError
+from client.appliance.manifest import parse_manifest
 from client.appliance.needs import Offer
 from client.appliance.store import Store
 from client.appliance.transfers import BY_USER, METERED, RunWorker, Transfers
@@ -13,6 +16,9 @@ from client.appliance.upkeep import Faces, Upkeep, find_image, store_views
 from client.appliance.worker import run_worker
 from client.board import Board
 from client.clock import Clock
+from client.commands import HoldFetching, RemoveImage, TendStore
+from client.errors import ClientError
+from client.filenames import MANIFEST
 from client.host import computer
 from client.messages import code_of, fill, sentence
 from client.paths import Paths
@@ -21,7 +27,9 @@ from client.project.definition import Project
 from client.snapshot import Severity, StoreView
 
 #: what problems with the appliance itself are about
-_ABOUT = "appliance"
+_ABOUT: Final = "appliance"
+#: what a problem with a removal is about
+REMOVING: Final = "removing an appliance"
 
 
 class Appliances:
@@ -66,6 +74,21 @@ class Appliances:
         """Tidy up soon. check: read all files again too. look: look for a newer version too."""
         if self._upkeep is not None:
             self._upkeep.soon(check=check, look=look)
+
+    async def obey(self, command: HoldFetching | TendStore | RemoveImage) -> None:
+        """Do what somebody at a face wants; what cannot be done shows as a problem."""
+        match command:
+            case HoldFetching(undo):
+                self.hold(not undo)
+            case TendStore(check, look):
+                self.soon(check=check, look=look)
+            case RemoveImage(image_id):
+                self._board.settle(about=REMOVING)
+                try:
+                    await self.remove(image_id)
+                except (ClientError, OSError) as error:
+                    said = sentence(error)
+                    self._board.raise_problem(code_of(error), REMOVING, said.text, said.doing, Severity.WARNING)
 
     def hold(self, held: bool = True) -> None:
         """Fetch nothing until the user says so; or, with False, go on. Kept over restarts."""
@@ -130,8 +153,18 @@ def views_of(store: Store) -> tuple[tuple[StoreView, ...], int]:
         OSError, ValueError: it cannot be read.
     """
     census = store.census()
-    present = {one.id: store.has(one.targets) for one in census.choices}
-    return store_views(store, census, lambda id: present.get(id, False)), sum(census.sizes.values())
+    whole = {one.id: _is_bootable(store, one) for one in census.choices}
+    return store_views(store, census, lambda id: whole.get(id, False)), sum(census.sizes.values())
+
+
+def _is_bootable(store: Store, choice: Choice) -> bool:
+    """Whether all is here that one kind of hypervisor needs of it."""
+    path = store.objects.place(choice.id, MANIFEST)
+    try:
+        appliance = parse_manifest(path.read_bytes(), str(path))
+        return any(store.has(choice.needed(appliance, direct)) for direct in (True, False) if appliance.media(direct))
+    except (OSError, KeyError, ApplianceError):
+        return False
 
 
 def wish_of(project: Project) -> Wish:

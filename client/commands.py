@@ -68,4 +68,39 @@ class DismissProblem:
     about: str
 
 
-Command = Start | Pause | Resume | Finish | Stop | PowerOff | Reset | Quit | DismissProblem
+@dataclass(frozen=True)
+class HoldFetching:
+    """Fetch nothing of appliances until told to; `undo` lets it go on."""
+
+    undo: bool = False
+
+
+@dataclass(frozen=True)
+class TendStore:
+    """See to the appliances now. check: read all their bytes. look: look for newer versions."""
+
+    check: bool = False
+    look: bool = False
+
+
+@dataclass(frozen=True)
+class RemoveImage:
+    """Remove an appliance from this computer. image_id: as in the snapshot, or its name and version."""
+
+    image_id: str
+
+
+Command = (
+    Start
+    | Pause
+    | Resume
+    | Finish
+    | Stop
+    | PowerOff
+    | Reset
+    | Quit
+    | DismissProblem
+    | HoldFetching
+    | TendStore
+    | RemoveImage
+)

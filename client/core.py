@@ -16,7 +16,7 @@ from client.appliance.worker import run_worker
 from client.appliances import Appliances
 from client.board import Board
 from client.clock import Clock, SystemClock
-from client.commands import Command, DismissProblem, Pause, Quit, Reset
+from client.commands import Command, DismissProblem, HoldFetching, Pause, Quit, RemoveImage, Reset, TendStore
 from client.cvmfs import guest_files
 from client.errors import ClientError
 from client.headline import activity_of, headline_of
@@ -110,9 +110,13 @@ class Core:
 
     async def handle(self, command: Command) -> None:
         """Take a command; its effect shows in later snapshots. Idempotent."""
-        if isinstance(command, DismissProblem):
-            self.board.settle(command.code, about=command.about)
-            return
+        match command:
+            case DismissProblem():
+                self.board.settle(command.code, about=command.about)
+                return
+            case HoldFetching() | TendStore() | RemoveImage():
+                await self.appliances.obey(command)
+                return
         if isinstance(command, Reset):
             if self._keeper is not None:
                 self._keeper.reset()

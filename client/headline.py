@@ -61,7 +61,7 @@ def headline_of(
         case Activity.BOOTING:
             return "Starting the virtual machine"
         case Activity.PREPARING:
-            return _TRANSFERS.get(transfers[-1].step, "Preparing") if transfers else "Preparing the virtual machine"
+            return _preparing(transfers)
         case Activity.BLOCKED:
             errors = [problem.text for problem in problems if problem.severity is Severity.ERROR]
             return errors[-1].rstrip(".") if errors else "Cannot go on"
@@ -69,6 +69,14 @@ def headline_of(
             return _finishing(vm)
         case Activity.WORKING:
             return _of_job(vm)
+
+
+def _preparing(transfers: tuple[TransferView, ...]) -> str:
+    if not transfers:
+        return "Preparing the virtual machine"
+    if transfers[-1].held is not None:
+        return "Waiting to fetch the appliance"
+    return _TRANSFERS.get(transfers[-1].step, "Preparing")
 
 
 def _of_job(vm: VmView | None) -> str:

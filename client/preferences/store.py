@@ -7,6 +7,7 @@ from pathlib import Path
 
 from client.errors import BadInput
 from client.log import logger
+from client.paths import write_atomic
 from client.preferences.spec import BY_KEY, TABLE, PreferenceSpec, Value
 
 
@@ -44,6 +45,29 @@ def load(path: Path, sets: Iterable[str] = ()) -> Preferences:
             raise BadInput("--set", f"{word!r} is not KEY=VALUE", "write for example --set guest.cpus=2")
         values[key] = parse(key, text)
     return Preferences(values)
+
+
+def save(path: Path, key: str, value: Value) -> None:
+    """Write one preference into the file; all else in it stays as it was written, comments too.
+
+    Raises:
+        BadInput: the file cannot be read, or the value does not fit.
+    """
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    wrong = check(BY_KEY[key], value)
+    if wrong:
+        raise BadInput(f"preference {key}", f"{value!r} does not fit", wrong)
+    group, _, name = key.partition(".")
+    try:
+        said = tomlkit.parse(path.read_text(encoding="utf-8")) if path.exists() else tomlkit.document()
+        said.setdefault(group, tomlkit.table())[name] = value
+        text = tomlkit.dumps(said)
+    except (OSError, UnicodeDecodeError, TOMLKitError, TypeError) as error:
+        raise BadInput(str(path), f"it cannot be changed ({error})", "correct the file, or remove it") from error
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_atomic(path, text.encode())
 
 
 def parse(key: str, text: str) -> Value:

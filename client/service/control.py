@@ -4,6 +4,7 @@
     <- {"ok": true, "snapshot": {...}}            or {"ok": false, "error": "...", "text": "...", "doing": "..."}
     -> {"token": "...", "do": "watch"}            then one snapshot a line until the connection closes
     -> {"token": "...", "do": "vm exec", ...}     see client.service.vm_desk
+    -> {"token": "...", "do": "images list", ...} see client.service.images_desk
 
 Loopback TCP because Windows' asyncio has no Unix sockets; the token is in a file that only the user can read.
 """
@@ -25,6 +26,7 @@ from client.commands import Command, Finish, Pause, PowerOff, Quit, Reset, Resum
 from client.errors import AlreadyRunning, BadInput, NotRunning
 from client.log import logger
 from client.paths import Paths, write_atomic
+from client.service.images_desk import ImagesDesk
 from client.service.vm_desk import VmDesk
 from client.snapshot import Activity, ClientSnapshot, VmState
 
@@ -103,18 +105,21 @@ class ControlServer:
         handle: Callable[[Command], Awaitable[None]],
         show: Callable[[], bool],
         desk: VmDesk | None = None,
+        images: ImagesDesk | None = None,
     ) -> None:
         """Build it; nothing is opened.
 
         Args:
             show: brings this instance's window to the front; False if it has none.
             desk: answers what is asked of a guest.
+            images: answers what is asked of the appliances.
         """
         self._paths = paths
         self._board = board
         self._handle = handle
         self._show = show
         self._desk = desk
+        self._images = images
         self._token = secrets.token_urlsafe(24)
         self._server: asyncio.Server | None = None
 
@@ -154,6 +159,9 @@ class ControlServer:
             return
         if word.startswith("vm ") and self._desk is not None:
             await self._desk.answer(word, given, reader, lambda said: _write(writer, said))
+            return
+        if word.startswith("images ") and self._images is not None:
+            await self._images.answer(word, given, lambda said: _write(writer, said))
             return
         await self._obey(word, given, writer)
 

@@ -14,6 +14,7 @@ from client.hypervisor.driver import Driver, DriverReport
 from client.paths import Paths
 from client.preferences.store import Preferences, load
 from client.service.control import ControlServer
+from client.service.images_desk import ImagesDesk
 from client.service.quota import Outcome, Quota
 from client.service.relay_command import relay_command
 from client.service.vm_desk import VmDesk
@@ -67,7 +68,8 @@ async def run(options: Options, port: Port) -> Outcome:
     core.load()
     end = core.board.subscribe(port.publish)
     quota = Quota(core, options.jobs)
-    control = ControlServer(paths, core.board, core.handle, port.show_window, VmDesk(core.board, core.machine))
+    images = ImagesDesk(core.board, core.appliances)
+    control = ControlServer(paths, core.board, core.handle, port.show_window, VmDesk(core.board, core.machine), images)
     commands = asyncio.create_task(_obey(port, core.handle))
     try:
         await control.open()
