@@ -26,6 +26,8 @@ from client.appliance.errors import BadContextValues
 
 _SECTION: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _KEY: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,59}")
+#: how a script speaks of a variable: $name, ${name...}; in other languages "name", 'name', {name}
+_SPOKEN: Final = re.compile(r"""\$\{?[#!]?([a-z][a-z0-9_]*)|["'{]([a-z][a-z0-9_]*)["'}]""")
 #: how a value is written into a file
 _QUOTES: Final[dict[str, Quote]] = {"careful": str, "plain": str, "shell": shlex.quote, "json": json.dumps}
 
@@ -182,17 +184,17 @@ class Builder:
         field = self._filling.alone(raw.strip())
         table.done()
         if field is not None and field.kind is Kind.SCRIPT:
-            return self._ready(table, str(self._filling.value(field)))
+            return self._ready(table, str(self._filling.value(field)), field.name)
         return self._ready(table, raw.replace("\r\n", "\n"))
 
-    def _ready(self, table: Table, text: str) -> Script | None:
+    def _ready(self, table: Table, text: str, itself: str = "") -> Script | None:
         if fault := slots.content(text):
             table.refuse("text", fault)
         if not text.strip():
             return None
         text = text if text.startswith("#!") else f"#!/bin/sh\n{text}"
-        said = set(re.findall(r"\w+", text))
-        names = [name for name in self._filling.fields if name in said]
+        said = {name for found in _SPOKEN.findall(text) for name in found}
+        names = [name for name in self._filling.fields if name in said and name != itself]
         held = {name: self._filling.value(self._filling.fields[name]) for name in names}
         spoken = {
             name: ("on" if value else "off") if isinstance(value, bool) else str(value) for name, value in held.items()

@@ -331,6 +331,23 @@ def test_amiconfig_runs_the_script_whole_and_once(tmp_path: Path, stops_at_exit:
     assert stat.S_IMODE(laid.stat().st_mode) == 0o640
 
 
+@pytest.mark.parametrize(
+    ("text", "has_it"),
+    [
+        ("echo $s", True),
+        ("echo ${s:-none}", True),
+        ("echo ${#s}", True),
+        ("#!/usr/bin/python3\nimport os\nprint(os.environ['s'])", True),
+        ("#!/usr/bin/perl\nprint $ENV{s}", True),
+        ("echo --s $sad s", False),
+    ],
+)
+def test_a_script_is_given_only_the_fields_it_speaks_of(text: str, has_it: bool) -> None:
+    body = '[[user]]\nname = "me"\npassword = "${s}"\n[script]\ntext = "${t}"'
+    guest = guest_of(body, {"s": "PRECIOUS", "t": text})
+    assert guest.script and guest.script.variables == ({"s": "PRECIOUS"} if has_it else {})
+
+
 def test_the_script_stands_before_the_sections() -> None:
     data = amiconfig_user_data(guest_of('[script]\ntext = "true"', {}, "cernvm"), "i-1")
     program = start_program(guest_of('[script]\ntext = "true"', {}, "cernvm"))
