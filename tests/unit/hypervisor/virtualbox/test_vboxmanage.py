@@ -164,7 +164,7 @@ async def test_a_caller_that_gives_up_ends_its_call(
     there = StandIn(tmp_path, {"seconds": 60}, {"stdout": "free"})
     manage = VBoxManage(there.program)
     task = asyncio.create_task(manage.change(*words))
-    while not (tmp_path / "running").exists():
+    while not (tmp_path / "running").exists() or there.running != "+":
         await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
