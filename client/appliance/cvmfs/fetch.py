@@ -12,6 +12,8 @@ from client.appliance.cvmfs.store import ObjectStore
 from client.appliance.cvmfs.upstream import Away, Unwilling, Upstream
 
 BLOCK_BYTES: Final = 256 * 1024
+#: the end of an object that waits for its check; what is shorter goes out in one piece
+HELD_BYTES: Final = 64 * 1024
 #: what is fetched from one server at a time; others wait for their turn, and a slow server holds up no other
 MOST_FETCHES: Final = 8
 #: so long after one that was too much for disk and memory, long objects are passed through
@@ -94,8 +96,7 @@ class Fetch:
         assert part is not None
         while not self.done or sent < part.size:
             news = self._news
-            # The last byte waits for the check.
-            ready = part.size if self.done else part.size - 1
+            ready = part.size if self.done else part.size - HELD_BYTES
             if self.done and not self.is_good:
                 raise Broken(self.error)
             if sent < ready:
@@ -166,8 +167,7 @@ class Fetches:
             fetch.is_refused = not self._takes(fetch)
             if fetch.is_refused:
                 return
-            await asyncio.to_thread(self._store.make_room, self._expected())
-            part = fetch.part = await asyncio.to_thread(self._store.begin, fetch.name)
+            part = fetch.part = await asyncio.to_thread(self._store.begin, fetch.name, self._expected())
             fetch.tell()
             await self._receive(fetch, part, response)
         if fetch.length is not None and part.size != fetch.length:

@@ -66,20 +66,17 @@ class ObjectStore:
         """Whether the disk has room for so much, and some to spare."""
         return shutil.disk_usage(self._objects).free - size_bytes >= SPARE_BYTES
 
-    def make_room(self, size_bytes: int) -> None:
-        """Let what is on its way have its place within the limit."""
-        with self._lock:
-            if self.used_bytes + size_bytes > self.limit_bytes:
-                self._evict(size_bytes)
-
     def path(self, name: ObjectName) -> Path:
         """Where an object is, if it is there."""
         text = str(name)
         return self._objects / text[:2] / text[2:]
 
-    def begin(self, name: ObjectName) -> Part:
-        """A place for an object that is being fetched."""
-        self._made += 1
+    def begin(self, name: ObjectName, on_its_way_bytes: int = 0) -> Part:
+        """A place for an object that is being fetched, and within the limit for all that are."""
+        with self._lock:
+            self._made += 1
+            if self.used_bytes + on_its_way_bytes > self.limit_bytes:
+                self._evict(on_its_way_bytes)
         return Part(self._parts / f"{name}.{self._made}", name)
 
     def load(self, name: ObjectName) -> "Stored | None":

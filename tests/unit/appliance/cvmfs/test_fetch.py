@@ -64,16 +64,17 @@ async def test_many_readers_one_fetch(tmp_path: Path) -> None:
     assert len(table.upstream.asked) == 1
 
 
-async def test_it_is_read_while_it_comes(tmp_path: Path) -> None:
+async def test_it_is_read_while_it_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HELD_BYTES", 10)
     table = Table(tmp_path, Answer(pieces=PIECES))
     table.upstream.gate.clear()
     fetch, _ = table.fetches.join(*wanted())
     await fetch.until_answered()
     pieces = fetch.pieces()
-    assert await anext(pieces) == PIECES[0][:-1]
+    assert await anext(pieces) == PIECES[0][:-10]
     assert not fetch.done
     table.upstream.gate.set()
-    assert PIECES[0][:-1] + b"".join([piece async for piece in pieces]) == DATA
+    assert PIECES[0][:-10] + b"".join([piece async for piece in pieces]) == DATA
     await fetch.leave()
 
 
@@ -101,8 +102,12 @@ WRONG = {
 }
 
 
+@pytest.mark.parametrize("held", [1, 500, 64 * 1024])
 @pytest.mark.parametrize("answer", WRONG.values(), ids=WRONG.keys())
-async def test_a_wrong_object_is_neither_given_whole_nor_kept(tmp_path: Path, answer: Answer) -> None:
+async def test_a_wrong_object_is_neither_given_whole_nor_kept(
+    tmp_path: Path, answer: Answer, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HELD_BYTES", held)
     table = Table(tmp_path, answer)
     fetch, _ = table.fetches.join(*wanted())
     await fetch.until_answered()
@@ -207,7 +212,7 @@ class Cramped(Part):
 
 async def test_on_a_full_disk_a_short_object_is_passed_on(tmp_path: Path) -> None:
     table = Table(tmp_path, Answer(pieces=(DATA[:2000],)))
-    table.store.begin = lambda name: Cramped(tmp_path / "no", name)  # type: ignore[method-assign]
+    table.store.begin = lambda name, _: Cramped(tmp_path / "no", name)  # type: ignore[method-assign]
     assert await table.read(DATA[:2000]) == DATA[:2000]
     assert table.files() == []
 
@@ -217,7 +222,7 @@ async def test_on_a_full_disk_long_objects_are_passed_through_from_then_on(
 ) -> None:
     monkeypatch.setattr(module, "MOST_IN_MEMORY", 3000)
     table = Table(tmp_path, Answer(pieces=PIECES, length=len(DATA)))
-    table.store.begin = lambda name: Cramped(tmp_path / "no", name)  # type: ignore[method-assign]
+    table.store.begin = lambda name, _: Cramped(tmp_path / "no", name)  # type: ignore[method-assign]
     with pytest.raises(Broken):
         await table.read()
     fetch, _ = table.fetches.join(*wanted())
