@@ -41,9 +41,9 @@ def write_image(folder: Path, name: str, version: str, content: bytes, /, **more
 class Shop:
     """One catalogue, all keys at hand. Time stands still until a test moves it."""
 
-    def __init__(self, base: Path, *, keys: int = 1, threshold: int = 1) -> None:
+    def __init__(self, base: Path, *, keys: int = 1, threshold: int = 1, at: datetime = START) -> None:
         self.base = base
-        self.now = START
+        self.now = at
         self.folder = CatalogueFolder(base / "catalogue")
         ring = KeyRing([self.folder.online_keys, self.folder.offline_keys])
         Catalogue.make(self.folder, Settings(), ring, keys=keys, threshold=threshold, clock=self.clock)
@@ -190,6 +190,7 @@ class Server:
         path = self.folder / handler.path.lstrip("/")
         if not path.is_file():
             return handler.send_error(404)
+        self.sent_bytes += path.stat().st_size
         return answer(handler, path.read_bytes())
 
 
