@@ -58,7 +58,11 @@ def _run(given: argparse.Namespace) -> int:
         for name, content in shown_files(template, values, medium).items():
             _say(f"== {name}\n{_unpacked(content.decode())}")
     if given.output:
-        seed = build_seed(given.output, template, values, given.instance_id, medium)
+        try:
+            seed = build_seed(given.output, template, values, given.instance_id, medium)
+        except OSError as error:
+            what = f"it cannot be written ({error.strerror})"
+            raise BadInput(str(given.output), what, "name a place that you may write to") from error
         print(f"{seed.path} is made: label {medium.value}, instance {seed.instance_id}.")
     return 0
 

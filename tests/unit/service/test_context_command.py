@@ -73,6 +73,12 @@ def test_a_template_of_ones_own_is_a_file(tmp_path: Path) -> None:
         main([str(tmp_path / "mine.toml")])
 
 
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(BadInput, match="cannot be written"):
+        main(["linux", "--set", f"key={KEY}", "--output", str(tmp_path / "file" / "seed.iso")])
+
+
 def test_many_faults_stand_on_lines_of_their_own() -> None:
     with pytest.raises(BadContextValues) as caught:
         main(["cernvm4", "--show", "--set", "password=x", "--set", "nme=1"])
