@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from client.hypervisor.driver import VmSpec
 from client.hypervisor.spec_file import build_spec_text, parse_spec, without_targets
-from client.hypervisor.virtualbox import live
 from client.hypervisor.virtualbox.folder import Ledger
 from client.hypervisor.virtualbox.machine import Machine
 from client.hypervisor.virtualbox.settings_file import KeptSnapshot
@@ -98,8 +97,8 @@ async def settle(machine: Machine, adapt: Adapt) -> None:
         machine.folder.write_record(media=was.media)
         machine.folder.write_spec(was.spec)
         await adapt(machine, was.spec, spec)
+    # A point brings its cable along; each start puts it as it is written down here.
     machine.folder.write_record(network=connected, **({"note": note} if note else {}))
-    await live.before_start(machine)
     _ledger(machine).put(_RETURNING, None)
 
 

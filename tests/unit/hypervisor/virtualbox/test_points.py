@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from client.hypervisor.driver import Snapshots, VmSpec
 from client.hypervisor.errors import HypervisorError
 from client.hypervisor.virtualbox import points, problems
 from client.hypervisor.virtualbox.driver import VirtualBoxDriver
+from client.hypervisor.virtualbox.folder import Record, VmFolder
 from client.hypervisor.virtualbox.installation import Installation
 from client.hypervisor.virtualbox.machine import Machine
 from client.hypervisor.virtualbox.settings_file import parse_settings
@@ -112,8 +114,18 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, where: str) -> Iterator[None]:
     def kill(*_: object, **__: object) -> None:
         raise Killed
 
+    write = VmFolder.write_record
+
+    def kill_at_cable(folder: VmFolder, **changes: Any) -> Record:
+        if changes.get("network") is not None:
+            raise Killed
+        return write(folder, **changes)
+
     with monkeypatch.context() as patch:
-        patch.setattr(*{"fit": (Machine, "assume"), "cable": (points.live, "before_start")}[where], kill)
+        if where == "fit":
+            patch.setattr(Machine, "assume", kill)
+        else:
+            patch.setattr(VmFolder, "write_record", kill_at_cable)
         yield
 
 

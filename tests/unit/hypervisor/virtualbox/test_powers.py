@@ -239,6 +239,9 @@ async def test_a_point_with_memory_gets_the_cable_as_it_is_now(
     box.only().options["--cableconnected1"] = "on"
     await points.restore("one", "on")
     assert (await driver.info("one")).state is VmState.SAVED
+    await driver.start("one")
+    calls = [words[0] for words in box.calls if words[0] in ("modifyvm", "startvm")]
+    assert calls[-2:] == ["modifyvm", "startvm"], "before the guest executes"
     assert box.only().options["--cableconnected1"] == "off"
 
 
