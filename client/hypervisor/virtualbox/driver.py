@@ -48,6 +48,7 @@ from client.hypervisor.virtualbox.ports import Ports
 from client.hypervisor.virtualbox.power_off import POWER_OFF_LIMIT_S, power_off
 from client.hypervisor.virtualbox.problems import VirtualBoxBroken, VirtualBoxSilent, VirtualBoxTooOld, WrongState
 from client.hypervisor.virtualbox.prospect import Prospect
+from client.hypervisor.virtualbox.revival import Revivals
 from client.hypervisor.virtualbox.save import save
 from client.hypervisor.virtualbox.session import SessionHelper
 from client.hypervisor.virtualbox.snapshots import VirtualBoxSnapshots
@@ -97,6 +98,7 @@ class VirtualBoxDriver:
         self._machines: dict[str, Machine] = {}
         self._callbacks: list[Callable[[str], None]] = []
         self._is_swept = False
+        self._revivals = Revivals(self._verb, self._restart)
         self.snapshots = VirtualBoxSnapshots(self._verb, self._adapt)
         self.live = VirtualBoxLive(self._verb)
         self.exchange = VirtualBoxExchange(self._verb)
@@ -259,7 +261,9 @@ class VirtualBoxDriver:
         except ClientError as error:
             return VmInfo(vm_id, VmState.FAILED, cause=f"VirtualBox cannot be used ({error.code})")
         try:
-            return await machine.info()
+            info = await machine.info()
+            self._revivals.look(machine, info)
+            return info
         except VmFolderUnreadable as error:
             return VmInfo(vm_id, VmState.UNKNOWN, note=f"A file of its folder cannot be read now: {error.said}.")
 
@@ -326,6 +330,7 @@ class VirtualBoxDriver:
     async def close(self) -> None:
         """Let go of relays and connections; VMs keep running."""
         self._helper.close()
+        await self._revivals.close()
         for machine in self._machines.values():
             await machine.release()
         self._machines.clear()
