@@ -20,7 +20,7 @@ pytestmark = pytest.mark.integration
 DATA = bytes(range(256)) * 2000
 DIGEST = hashlib.sha1(DATA).hexdigest()
 PATH = f"/cvmfs/{NAME}/data/{DIGEST[:2]}/{DIGEST[2:]}"
-STALL_S, HEAD_LIMIT_S = 0.5, 1.0
+STALL_S, HEAD_LIMIT_S = 2.0, 2.0
 
 
 class Table:
@@ -63,17 +63,23 @@ class Table:
         return self.files()
 
 
-@pytest.fixture
-async def table(tmp_path: Path) -> AsyncIterator[Table]:
+@contextlib.asynccontextmanager
+async def open_table(tmp_path: Path, *, head_limit_s: float = HEAD_LIMIT_S) -> AsyncIterator[Table]:
     (tmp_path / "www").mkdir()
     with serve_files(tmp_path / "www") as server:
         allowed = AllowList([server.base], [NAME])
         folder = tmp_path / "cache"
-        running = Running(allowed, folder, 8 * 2**20, stall_s=STALL_S, head_limit_s=HEAD_LIMIT_S)
+        running = Running(allowed, folder, 8 * 2**20, stall_s=STALL_S, head_limit_s=head_limit_s)
         try:
             yield Table(folder, server, await running.start(0), running)
         finally:
             await running.close()
+
+
+@pytest.fixture
+async def table(tmp_path: Path) -> AsyncIterator[Table]:
+    async with open_table(tmp_path) as opened:
+        yield opened
 
 
 def is_whole(answer: bytes) -> bool:
@@ -317,16 +323,17 @@ async def test_a_guest_that_says_it_slowly_is_shown_out(table: Table) -> None:
     writer.close()
 
 
-async def test_not_everybody_comes_in(table: Table) -> None:
-    table.server.faults[PATH] = lambda handler: handler.answer(DATA)
-    async with contextlib.AsyncExitStack() as guests:
-        for _ in range(doorman.MOST_CONNECTIONS + 20):
-            _, writer = await asyncio.open_connection("127.0.0.1", table.port)
-            guests.callback(writer.close)
-        assert await table.get() == b""
-    async with asyncio.timeout(10):
-        while not is_whole(await table.get()):
-            await asyncio.sleep(0.05)
+async def test_not_everybody_comes_in(tmp_path: Path) -> None:
+    async with open_table(tmp_path, head_limit_s=60) as table:
+        table.server.faults[PATH] = lambda handler: handler.answer(DATA)
+        async with contextlib.AsyncExitStack() as guests:
+            for _ in range(doorman.MOST_CONNECTIONS + 20):
+                _, writer = await asyncio.open_connection("127.0.0.1", table.port)
+                guests.callback(writer.close)
+            assert await table.get() == b""
+        async with asyncio.timeout(20):
+            while not is_whole(await table.get()):
+                await asyncio.sleep(0.05)
 
 
 async def test_a_guest_that_leaves_in_the_middle_harms_nobody(table: Table) -> None:
