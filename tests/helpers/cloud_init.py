@@ -78,7 +78,9 @@ class Machine:
         ):
             (root / name).mkdir(parents=True)
         shutil.copytree(packages / "etc/cloud", root / "etc/cloud")
-        (root / "etc/cloud/cloud.cfg.d/99-test.cfg").write_text(_CONFIG, encoding="utf-8")
+        # Accounts need more user ids than somebody has who is not root.
+        config = _CONFIG if os.geteuid() == 0 else _CONFIG.replace(", users-groups, ssh]", "]")
+        (root / "etc/cloud/cloud.cfg.d/99-test.cfg").write_text(config, encoding="utf-8")
         for name in ("bin", "sbin", "lib", "lib64"):
             (root / name).symlink_to(f"usr/{name}")
         for name in ("login.defs", "nsswitch.conf", "os-release", "pam.d"):
@@ -120,7 +122,7 @@ class Machine:
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command inside."""
-        rootless = [] if os.geteuid() == 0 else ["--unshare-user", "--uid", "0", "--gid", "0"]
+        rootless = [] if os.geteuid() == 0 else ["--unshare-user", "--uid", "0", "--gid", "0", "--cap-add", "ALL"]
         shared = ["--unshare-pid", "--unshare-uts", "--unshare-ipc", "--unshare-net", "--die-with-parent", "--clearenv"]
         laid = ["--bind", str(self.root), "/", "--ro-bind", "/usr", "/usr", "--ro-bind", str(self._packages), "/lane"]
         made = ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--chdir", "/"]
