@@ -100,3 +100,11 @@ def test_few_calls_for_a_whole_machine() -> None:
     media = {role: f"/{role}" for role in (*MediumRole, shape.INBOX, shape.OUTBOX)}
     drives = shape.plan_drives(media, boots_from_disk=False)
     assert 3 + len(shape.build_controllers(NAMING, drives, Abilities())) + len(drives) <= 11
+
+
+def test_all_disks_go_through_the_cache_of_this_computer() -> None:
+    media = {role: f"/{role}" for role in (*MediumRole, shape.OUTBOX)}
+    for boots_from_disk in (True, False):
+        drives = shape.plan_drives(media, boots_from_disk)
+        for words in shape.build_controllers(NAMING, drives, Abilities()):
+            assert words[words.index("--hostiocache") + 1] == "on"
