@@ -74,16 +74,16 @@ class Fetch:
         """One more reads; `leave` must follow."""
         self._readers += 1
 
-    async def leave(self) -> None:
+    def leave(self) -> None:
         """One reads no more. The last one after the end puts the light out."""
         self._readers -= 1
-        await self.let_go()
+        self.let_go()
 
-    async def let_go(self) -> None:
-        """Close what nobody reads any more."""
+    def let_go(self) -> None:
+        """Close what nobody reads any more; at once and not in a thread, since who leaves may be cancelled just now."""
         if self.done and not self._readers and self.part is not None:
             part, self.part = self.part, None
-            await asyncio.to_thread(part.close, kept=self.is_kept)
+            part.close(kept=self.is_kept)
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The object as it comes. The last bytes are held back until all of it is known to be right.
@@ -153,10 +153,8 @@ class Fetches:
             fetch.error = fetch.error or ("" if fetch.is_good else "it was called off")
             fetch.done = True
             self._running.pop(fetch.name, None)
-            try:
-                await fetch.let_go()
-            finally:
-                fetch.tell()
+            fetch.let_go()
+            fetch.tell()
 
     async def _fetch(self, fetch: Fetch) -> None:
         async with self._upstream.open(fetch.wanted) as response:

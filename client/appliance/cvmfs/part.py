@@ -101,3 +101,8 @@ class Part:
             if not kept:
                 with contextlib.suppress(OSError):
                     self._path.unlink(missing_ok=True)
+
+    def __del__(self) -> None:
+        # The proxy may end while a thread makes this: then nobody gets it, and the file is swept at the next start.
+        if self._file is not None:
+            self._file.close()

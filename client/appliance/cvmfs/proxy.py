@@ -112,7 +112,7 @@ class Proxy:
         try:
             return await self._fetched(request, wanted, fetch)
         finally:
-            await fetch.leave()
+            fetch.leave()
 
     async def _stored(self, request: web.BaseRequest, stored: Stored) -> web.StreamResponse | None:
         """From the cache; None when what stands there is not the object (it is forgotten then)."""

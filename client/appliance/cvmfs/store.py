@@ -173,6 +173,10 @@ class Stored:
         """Let go of the file."""
         self._file.close()
 
+    def __del__(self) -> None:
+        # A guest may leave while a thread opens this for it: then nobody gets it.
+        self._file.close()
+
 
 def _cost(entry: os.DirEntry[str]) -> int:
     try:

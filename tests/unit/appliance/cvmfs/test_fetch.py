@@ -45,7 +45,7 @@ class Table:
                 raise Broken(fetch.error)
             return b"".join([piece async for piece in fetch.pieces()])
         finally:
-            await fetch.leave()
+            fetch.leave()
 
     def files(self) -> list[Path]:
         return [path for path in self.folder.rglob("*") if path.is_file()]
@@ -75,7 +75,7 @@ async def test_it_is_read_while_it_comes(tmp_path: Path, monkeypatch: pytest.Mon
     assert not fetch.done
     table.upstream.gate.set()
     assert PIECES[0][:-10] + b"".join([piece async for piece in pieces]) == DATA
-    await fetch.leave()
+    fetch.leave()
 
 
 async def test_a_fetch_goes_on_without_its_readers(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ async def test_a_fetch_goes_on_without_its_readers(tmp_path: Path) -> None:
     table.upstream.gate.clear()
     fetch, _ = table.fetches.join(*wanted())
     await fetch.until_answered()
-    await fetch.leave()
+    fetch.leave()
     table.upstream.gate.set()
     await fetch.until_done()
     assert fetch.is_kept
@@ -116,7 +116,7 @@ async def test_a_wrong_object_is_neither_given_whole_nor_kept(
         async for piece in fetch.pieces():
             given += piece
     assert len(given) < max(1, sum(map(len, answer.pieces)))
-    await fetch.leave()
+    fetch.leave()
     assert table.files() == []
     table.upstream.answers = [Answer(pieces=PIECES, length=len(DATA))]
     assert await table.read() == DATA
@@ -135,7 +135,7 @@ async def test_a_long_object_is_left_to_be_passed_through(tmp_path: Path) -> Non
     fetch, _ = table.fetches.join(*wanted())
     await fetch.until_answered()
     assert fetch.is_refused
-    await fetch.leave()
+    fetch.leave()
 
 
 async def test_one_that_is_longer_than_servers_do_not_say_is_passed_through_from_then_on(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ async def test_one_that_is_longer_than_servers_do_not_say_is_passed_through_from
     fetch, _ = table.fetches.join(*wanted())
     await fetch.until_answered()
     assert fetch.is_refused
-    await fetch.leave()
+    fetch.leave()
 
 
 async def test_what_is_on_its_way_counts_together(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ async def test_what_is_on_its_way_counts_together(tmp_path: Path) -> None:
     assert (first.is_refused, second.is_refused) == (False, True)
     await table.fetches.close()
     for fetch in (first, second):
-        await fetch.leave()
+        fetch.leave()
 
 
 async def test_what_is_on_its_way_has_its_place_within_the_limit(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ async def test_what_is_on_its_way_has_its_place_within_the_limit(tmp_path: Path)
     await fetch.until_answered()
     assert table.store.used_bytes + 450_000 <= table.store.limit_bytes
     await table.fetches.close()
-    await fetch.leave()
+    fetch.leave()
 
 
 async def test_a_disk_that_is_nearly_full_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +182,7 @@ async def test_a_disk_that_is_nearly_full_is_left_alone(tmp_path: Path, monkeypa
     fetch, _ = table.fetches.join(*wanted())
     await fetch.until_answered()
     assert fetch.is_refused
-    await fetch.leave()
+    fetch.leave()
     assert table.files() == []
 
 
@@ -200,7 +200,7 @@ async def test_a_slow_server_holds_up_no_other(tmp_path: Path) -> None:
     assert fetches[-1].part is None
     await table.fetches.close()
     for fetch in (*fetches, other):
-        await fetch.leave()
+        fetch.leave()
 
 
 class Cramped(Part):
@@ -228,7 +228,7 @@ async def test_on_a_full_disk_long_objects_are_passed_through_from_then_on(
     fetch, _ = table.fetches.join(*wanted())
     await fetch.until_answered()
     assert fetch.is_refused
-    await fetch.leave()
+    fetch.leave()
 
 
 async def test_closing_leaves_nothing_that_is_taken_for_whole(tmp_path: Path) -> None:
@@ -238,5 +238,5 @@ async def test_closing_leaves_nothing_that_is_taken_for_whole(tmp_path: Path) ->
     await fetch.until_answered()
     await table.fetches.close()
     assert fetch.done and not fetch.is_good
-    await fetch.leave()
+    fetch.leave()
     assert table.files() == []
