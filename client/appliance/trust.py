@@ -20,7 +20,7 @@ from tuf.api.exceptions import DownloadError, DownloadLengthMismatchError, Expir
 from tuf.ngclient import FetcherInterface
 
 from client.appliance.catalog import Catalog
-from client.appliance.catalog_facts import is_folder_url
+from client.appliance.catalog_facts import is_folder_url, is_id
 from client.appliance.errors import (
     ApplianceError,
     CatalogExpired,
@@ -63,6 +63,7 @@ class Order:
         folder: the catalogue's own, kept between refreshes.
         root, root_sha256: the root that is trusted to begin with: a file, or the SHA-256 of the first one.
         contents: small files to be returned, by target name.
+        projects: ids of those whose appliances are wanted, to spare the lists of the others; None: all.
         proxy: None: that of the environment or the system; empty: none; else its address.
     """
 
@@ -72,6 +73,7 @@ class Order:
     root: Path | None = None
     root_sha256: str = ""
     contents: tuple[str, ...] = ()
+    projects: frozenset[str] | None = None
     proxy: str | None = None
     limits: Limits = field(default_factory=Limits)
 
@@ -93,6 +95,9 @@ class Order:
         contents = said.get("contents", [])
         if not isinstance(contents, list) or len(contents) > MAX_CONTENTS:
             raise BadInput("the order", f"contents is no list of at most {MAX_CONTENTS}", "write names of targets")
+        projects = said.get("projects")
+        if projects is not None and not (isinstance(projects, list) and all(map(is_id, projects))):
+            raise BadInput("the order", "projects is no list of ids", "write ids, or leave it out")
         return cls(
             _urls(said, "metadata_urls"),
             _urls(said, "target_urls"),
@@ -100,6 +105,7 @@ class Order:
             Path(root) if root else None,
             sha256.lower(),
             tuple(map(str, contents)),
+            None if projects is None else frozenset(projects),
             proxy,
             Limits(*limits),
         )
@@ -161,8 +167,8 @@ class Refresh:
             lists.refresh()
             self._check_clock(lists)
             files = Files(self._order.target_urls, web, dict(kept.small))
-            found = read_lists(lists, files, self._order.contents, self._now)
-            state = KeptState(self._now, lists.contents(), files.known)
+            found = read_lists(lists, files, self._now, self._order.contents, self._order.projects)
+            state = KeptState(self._now, lists.contents(kept.lists), files.known)
             write_kept(self._order.folder, state)
             return found
         except ExpiredMetadataError:
@@ -191,9 +197,8 @@ class Refresh:
                 lists = Lists(source.folder, "kept/", source, self._anchor("", source, kept), self._now)
                 lists.refresh()
                 self._check_clock(lists)
-                found = read_lists(
-                    lists, Files(self._order.target_urls, None, dict(kept.small)), self._order.contents, self._now
-                )
+                files = Files(self._order.target_urls, None, dict(kept.small))
+                found = read_lists(lists, files, self._now, self._order.contents, self._order.projects)
         except (RepositoryError, DownloadError, CatalogRefused, CatalogRootWrong) as error:
             logger("appliance").info("The catalogue that was kept cannot be used: %s", said_of(error))
             raise problem from error

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.metadata import DelegatedRole, Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from client.appliance.catalog_facts import is_id
@@ -51,8 +51,7 @@ class Lists(Updater):
     @property
     def projects(self) -> frozenset[str]:
         """The projects that the catalogue trusts."""
-        delegations = self._trusted_set.targets.delegations
-        return frozenset((delegations.roles or {}) if delegations else ())
+        return frozenset(self._roles)
 
     def project(self, id: str) -> dict[str, TargetFile]:
         """A project's files: those of its list that the catalogue lets it name.
@@ -62,25 +61,37 @@ class Lists(Updater):
             DownloadError
             OSError
         """
-        listed = self._load_targets(id, Targets.type)
-        return {path: one for path, one in listed.targets.items() if self.get_targetinfo(path) is one}
+        listed, own = self._load_targets(id, Targets.type), self._trusted_set.targets
+        role = self._roles[id]
+        # No name can be meant by two projects, since each is below the id of one.
+        return {
+            path: one
+            for path, one in listed.targets.items()
+            if path.startswith(f"{id}/") and role.is_delegated_path(path) and path not in own.targets
+        }
 
     def top(self, path: str) -> TargetFile | None:
         """A file that the catalogue itself names, not one of its projects."""
         return self._trusted_set.targets.targets.get(path)
 
-    def contents(self) -> dict[str, bytes]:
-        """The files of all lists that were loaded, under the names that a server has them by."""
+    def contents(self, before: Mapping[str, bytes]) -> dict[str, bytes]:
+        """The files of all current lists, under the names that a server has them by.
+
+        Args:
+            before: what was kept, for those that were not loaded now.
+        """
         known = self._trusted_set
-        found = {f"{known.root.version}.root.json": self._root(known.root.version)}
-        for number in range(1, known.root.version):
-            if (content := self._root(number)) is not None:
-                found[f"{number}.root.json"] = content
-        for name in (Timestamp.type, Snapshot.type, Targets.type, *sorted(self.projects)):
-            if name in known:
-                prefix = "" if name == Timestamp.type else f"{known[name].version}."
-                found[f"{prefix}{name}.json"] = self._load_local_metadata(name)
-        return {name: content for name, content in found.items() if content is not None}
+        roots = {f"{number}.root.json": self._root(number) for number in range(1, known.root.version + 1)}
+        found = {name: content for name, content in roots.items() if content is not None}
+        for role in (Timestamp.type, Snapshot.type, Targets.type, *sorted(self.projects)):
+            meta = known.snapshot.meta.get(f"{role}.json")
+            version = known.snapshot.version if role == Snapshot.type else meta.version if meta else 0
+            name = f"{role}.json" if role == Timestamp.type else f"{version}.{role}.json"
+            if role in known:
+                found[name] = self._load_local_metadata(role)
+            elif name in before:
+                found[name] = before[name]
+        return found
 
     def expired(self, fetched: Mapping[str, bytes]) -> tuple[str, datetime | None]:
         """Which list has expired, and when; after an ExpiredMetadataError.
@@ -97,6 +108,11 @@ class Lists(Updater):
             if content:
                 return "list of projects", Metadata.from_bytes(content).signed.expires
         return "list of projects", None
+
+    @property
+    def _roles(self) -> dict[str, DelegatedRole]:
+        delegations = self._trusted_set.targets.delegations
+        return (delegations.roles or {}) if delegations else {}
 
     def _load_targets(self, role: str, parent_role: str) -> Targets:
         # A role's name becomes a file's name here, and some file systems do not tell Root from root.

@@ -59,12 +59,19 @@ class Files:
         return self._fetcher.download_bytes(url, target.length) if self._fetcher else None
 
 
-def read_lists(lists: Lists, files: Files, contents: Sequence[str], now: datetime) -> Catalog:
+def read_lists(
+    lists: Lists,
+    files: Files,
+    now: datetime,
+    contents: Sequence[str] = (),
+    wanted: frozenset[str] | None = None,
+) -> Catalog:
     """What a catalogue holds.
 
     Args:
-        contents: names of small files to be read as well; those that are not there are left out.
         now: for `fetched_at`.
+        contents: names of small files to be read as well; those that are not there are left out.
+        wanted: ids of the projects whose lists are read; None: all. The others come without appliances.
 
     Raises:
         RepositoryError: the catalogue's own part is wrong.
@@ -78,6 +85,9 @@ def read_lists(lists: Lists, files: Files, contents: Sequence[str], now: datetim
         if not isinstance(one, Mapping) or not is_id(one.get("id")) or one["id"] not in lists.projects:
             continue
         about = _about(one, is_local)
+        if wanted is not None and about.id not in wanted:
+            projects.append(about)
+            continue
         bases = (*about.mirrors, *files.urls)
         listed, problem = _listed(lists, about.id)
         for name in contents:

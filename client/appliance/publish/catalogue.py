@@ -170,7 +170,8 @@ class Catalogue:
         publish_file(self.folder.clients / "root.json", content)
         settings = self.repository.settings
         addresses = {"metadata": list(settings.metadata_urls), "targets": list(settings.target_urls)}
-        body = {"catalogue": {**addresses, "root_sha256": self.first_root_sha256()}}
+        url = next((one.removesuffix("metadata/") for one in settings.metadata_urls), "")
+        body = {"catalogue": {"url": url, "root_sha256": self.first_root_sha256(), **addresses}}
         publish_file(self.folder.clients / "catalogue.toml", tomlkit.dumps(body).encode())
 
     def first_root_sha256(self) -> str:

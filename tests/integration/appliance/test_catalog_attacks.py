@@ -439,6 +439,17 @@ def test_small_files_come_with_it_and_serve_offline(shop: Shop, server: Server, 
     assert volunteer.refresh(contents=[name]).contents == online
 
 
+def test_lists_of_projects_that_nobody_wants_are_not_fetched(shop: Shop, server: Server, volunteer: Volunteer) -> None:
+    shop.add("other", "thick", "3")
+    found = volunteer.refresh(projects=["demo"])
+    assert versions(found) == OLD and [one.id for one in found.projects] == ["demo", "other"]
+    assert not [path for path in server.asked if "other" in path]
+    assert versions(volunteer.refresh()) == [*OLD, "other/thick 3"]
+    volunteer.refresh(projects=["demo"])
+    server.close()
+    assert volunteer.versions() == [*OLD, "other/thick 3"], "what was kept of the others stays"
+
+
 @pytest.mark.parametrize("days", [-400, -2, 8, 4000])
 def test_a_wrong_clock_is_told_as_such(shop: Shop, server: Server, volunteer: Volunteer, days: int) -> None:
     true = shop.now

@@ -44,7 +44,7 @@ def shown(shop: Shop, trust: Path) -> list[str]:
     anchor = (shop.folder.metadata / "1.root.json").read_bytes()
     lists = Lists(trust, f"{BASE}metadata/", fetcher, anchor, shop.now)
     lists.refresh()
-    found = read_lists(lists, Files((f"{BASE}targets/",), fetcher, {}), (), shop.now)
+    found = read_lists(lists, Files((f"{BASE}targets/",), fetcher, {}), shop.now)
     for project in found.projects:
         assert not project.problem
         for one in project.appliances:
