@@ -25,6 +25,8 @@ from client.appliance.takeover import take_over
 from client.appliance.target import Target
 from client.appliance.transfers import SHOWN_NAME, ShowTransfer, Transfers
 from client.appliance.verify import verify_file
+from client.appliance.worker import error_from
+from client.errors import ClientError
 from client.log import logger
 from client.snapshot import TransferView
 
@@ -176,7 +178,9 @@ class ApplianceCache:
 
     async def _renew(self, show: ShowTransfer) -> bool:
         async with self._turn:
-            choice = await self._look(show)
+            choice, problem = await self._look(show)
+            if problem is not None:
+                raise problem
             if choice.id == self.current:
                 self._stand(Standing(choice.id, "", self._now()))
                 return False
@@ -195,7 +199,7 @@ class ApplianceCache:
         if self._wish.is_fixed and known is not None:
             return known
         try:
-            return await self._look(show)
+            return (await self._look(show))[0]
         except ApplianceError as error:
             if known is None:
                 raise
@@ -216,7 +220,8 @@ class ApplianceCache:
         self._store.known.add(choice)
         return choice
 
-    async def _look(self, show: ShowTransfer) -> Choice:
+    async def _look(self, show: ShowTransfer) -> tuple[Choice, ClientError | None]:
+        """What is there now, and why that may not be the newest."""
         wish, folder = self._wish, self._store.folder
         if not wish.catalogue_url:
             order: dict[str, Any] = {"url": wish.manifest_url, "sha256": wish.manifest_sha256, "folder": str(folder)}
@@ -232,7 +237,8 @@ class ApplianceCache:
             said = await self._transfers.work("look", order, show)
         choice = read_choice(said.get("choice"), wish.catalogue_url or wish.manifest_url)
         self._store.known.add(choice)
-        return choice
+        problem = said.get("problem")
+        return choice, error_from(problem) if isinstance(problem, Mapping) else None
 
     async def _have(self, choice: Choice, show: ShowTransfer) -> None:
         """Fetch or mend what is missing of a version."""

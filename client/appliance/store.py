@@ -19,7 +19,7 @@ from client.appliance.errors import ImageNeeded, StoreTooSmall
 from client.appliance.eviction import Kept, victims
 from client.appliance.fault import SPARE_BYTES
 from client.appliance.known import Known
-from client.appliance.objects import Objects
+from client.appliance.objects import Objects, is_digest
 from client.appliance.references import needed_by_vms
 from client.appliance.target import Target
 from client.clock import Clock
@@ -192,12 +192,17 @@ class Store:
 
     def _remove_strangers(self) -> None:
         for path in list(self.objects.strangers()):
+            if any(sha256.startswith(path.name) for sha256 in self._held):
+                # Empty still; a worker is about to put its file there.
+                continue
             logger("appliance").info("Removed %s, which is nobody's", path)
             with contextlib.suppress(OSError):
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                else:
+                if path.is_symlink() or not path.is_dir():
                     path.unlink()
+                elif is_digest(path.name.ljust(64, "0")):
+                    path.rmdir()
+                else:
+                    shutil.rmtree(path)
 
 
 def _free_bytes(folder: Path) -> int:

@@ -107,6 +107,7 @@ def verify(order: Mapping[str, Any], face: Face) -> Mapping[str, Any]:
 
 def _have(order: Mapping[str, Any], face: Face) -> Mapping[str, Any]:
     aside = Path(order["aside"])
+    Path(order["to"]).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if aside.exists():
         try:
             return Repair(Order.from_json({**order, "part": str(aside)}), face).run()

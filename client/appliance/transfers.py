@@ -117,7 +117,7 @@ class _Line:
             self._before += self._sizes.get(self._file, 0)
             self._file = str(said["file"])
             return
-        if "done_bytes" not in said:
+        if "done_bytes" not in said or not self._total:
             return
         done = min(self._before + int(said["done_bytes"]), self._total)
         rate = float(said.get("rate_bytes_per_s") or 0.0)
@@ -128,7 +128,7 @@ class _Line:
         self._show(self._view)
 
     def hold(self, reason: Reason | None) -> None:
-        if reason != self._held:
+        if reason != self._held and self._total:
             self._held = reason
             view = self._view
             self._view = TransferView(view.name, view.step, view.done_bytes, view.total_bytes, 0.0, None, reason)
