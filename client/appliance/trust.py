@@ -9,6 +9,7 @@ used, the last state that was whole is, as long as its signatures are good. The 
 """
 
 import hashlib
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -146,6 +147,7 @@ class Refresh:
     def run(self) -> Catalog:
         """See `refresh`."""
         self._seen.mkdir(exist_ok=True, mode=0o700)
+        self._clear()
         kept = read_kept(self._order.folder)
         found: Catalog | None = None
         for url in self._order.metadata_urls:
@@ -155,6 +157,15 @@ class Refresh:
         if found is None:
             found = self._from_kept(kept)
         return found
+
+    def _clear(self) -> None:
+        """Remove what a refresh that was killed left half-written; nobody else is at work here."""
+        for folder in (self._order.folder, self._seen):
+            for path in folder.glob(".*"):
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
 
     def _from(self, url: str, kept: KeptState, *, has_one: bool) -> Catalog | None:
         """What one address has; None, and an error more, if that cannot be used."""

@@ -89,8 +89,8 @@ class _Sent:
     def __init__(self, outbox: Path) -> None:
         self._outbox = outbox
         path = self._find(outbox)
-        if path.stat().st_size > _MAX_LIST_BYTES:
-            raise BadInput(str(path), "it is longer than a list can be", "ask the project")
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > _MAX_LIST_BYTES:
+            raise BadInput(str(path), "it is no file, or longer than a list can be", "ask the project")
         self.listed = read(path, Targets)
         told = self.listed.signed.unrecognized_fields.get(PUBLISHER)
         wrong: list[str] = []

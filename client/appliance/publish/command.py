@@ -32,7 +32,7 @@ from client.appliance.publish.layout import CatalogueFolder, ProjectFolder
 from client.appliance.publish.project import MakePatch, Project
 from client.appliance.publish.repository import alone
 from client.appliance.publish.settings import Publisher, Settings
-from client.appliance.publish.status import read_status, tell
+from client.appliance.publish.status import read_project_status, read_status, tell, tell_project
 from client.errors import BadInput
 
 
@@ -40,6 +40,8 @@ def main(argv: list[str]) -> int:
     """Run a verb; returns the exit code: 0 done, 1 `status` found something to do."""
     given = build_parser(VERBS).parse_args(argv)
     run: Callable[[argparse.Namespace], int] = given.run
+    if run not in (_init, _add, _make_project) and not given.folder.is_dir():
+        raise BadInput(str(given.folder), "there is no such folder", "see main.py publish --help")
     with alone(given.folder / "lock"):
         return run(given)
 
@@ -51,6 +53,7 @@ def _init(given: argparse.Namespace) -> int:
 
 
 def _add(given: argparse.Namespace) -> int:
+    images = [read_image(path, given.facts) for path in given.image]
     if not _is_project(given.folder) and not CatalogueFolder(given.folder).settings.exists():
         _make_catalogue(given, 1, 1)
     project = _project(given) if _is_project(given.folder) else _local_project(given)
@@ -60,8 +63,8 @@ def _add(given: argparse.Namespace) -> int:
         if other is not None:
             project.put(other)
     make_patch = None if given.no_patches or not given.image else patch_maker()
-    for path in given.image:
-        _say(project.add(read_image(path, given.facts), replace=given.replace, make_patch=make_patch))
+    for image in images:
+        _say(project.add(image, replace=given.replace, make_patch=make_patch))
     if _is_project(given.folder):
         _say([f"Send the folder {project.folder.outbox} to the catalogue. Its keys: {', '.join(project.key_ids)}."])
         return 0
@@ -134,6 +137,10 @@ def _rotate(given: argparse.Namespace) -> int:
 
 
 def _status(given: argparse.Namespace) -> int:
+    if _is_project(given.folder):
+        project = read_project_status(_project(given))
+        _say([json.dumps(project.to_json(), indent=1)] if given.json else tell_project(project))
+        return 1 if project.to_do else 0
     found = read_status(_catalogue(given))
     _say([json.dumps(found.to_json(), indent=1)] if given.json else tell(found))
     return 1 if found.needs_work else 0

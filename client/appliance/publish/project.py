@@ -33,6 +33,7 @@ class Project:
 
     Attributes:
         listed: its signed list as it is now.
+        clock: tells the time, for expiry.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Project:
         self.publisher = publisher
         self.listed = listed
         self._ring = ring
-        self._clock = clock
+        self.clock = clock
 
     @classmethod
     def make(
@@ -296,7 +297,7 @@ class Project:
 
     def _save(self, beside: list[str] | None = None) -> None:
         told = self._told()
-        self.listed.signed.expires = self._clock() + timedelta(days=self.publisher.days)
+        self.listed.signed.expires = self.clock() + timedelta(days=self.publisher.days)
         self.listed.signatures.clear()
         self._ring.sign(self.listed, self.publisher.id, told["keys"], told["threshold"])
         if beside:

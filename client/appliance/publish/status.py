@@ -7,7 +7,7 @@ from typing import Any, Final
 from tuf.api.metadata import Root, Signed, Snapshot, Timestamp
 
 from client.appliance.publish.catalogue import ONLINE, Catalogue
-from client.appliance.publish.project import read_targets
+from client.appliance.publish.project import Project, read_targets
 from client.appliance.publish.repository import TARGETS
 
 #: a role is to be renewed when less than this part of its time is left
@@ -79,6 +79,49 @@ def read_status(catalogue: Catalogue) -> Status:
         )
     size = sum(path.stat().st_size for path in catalogue.folder.targets.rglob("*") if path.is_file())
     return Status(tuple(roles), appliances, round(size / 1e6, 1), catalogue.first_root_sha256(), tuple(warnings), hint)
+
+
+@dataclass(frozen=True)
+class ProjectStatus:
+    """A project that publishes, in its own folder. appliances: `name version` -> MB of all its files."""
+
+    id: str
+    version: int
+    expires_at: str
+    days_left: float
+    keys: tuple[str, ...]
+    appliances: dict[str, float]
+    to_do: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The value as JSON has it."""
+        return asdict(self)
+
+
+def read_project_status(project: Project) -> ProjectStatus:
+    """Look at a project's own list; nothing is changed."""
+    signed = project.listed.signed
+    left = (signed.expires - project.clock()) / timedelta(days=1)
+    found = project.files()
+    return ProjectStatus(
+        id=project.publisher.id,
+        version=signed.version,
+        expires_at=signed.expires.isoformat(),
+        days_left=round(left, 2),
+        keys=tuple(project.key_ids),
+        appliances={
+            f"{one.facts.name} {one.facts.version}": round(one.size_bytes / 1e6, 1) for one in found.appliances
+        },
+        to_do="" if left > _SOON * project.publisher.days else "Run main.py publish renew, and send the outbox.",
+    )
+
+
+def tell_project(status: ProjectStatus) -> list[str]:
+    """A project's status as lines for people."""
+    lines = [f"{status.id}: version {status.version} of its list, good until {status.expires_at[:16]} UTC."]
+    lines += [f"  {name:40} {size:10,.1f} MB" for name, size in status.appliances.items()] or ["  no appliances"]
+    lines += [f"key {key}" for key in status.keys]
+    return lines + ([status.to_do] if status.to_do else [])
 
 
 def tell(status: Status) -> list[str]:

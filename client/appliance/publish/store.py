@@ -96,9 +96,12 @@ def hand_over(target: TargetFile, outbox: Path, public: Path, *, own: bool = Fal
         return True
     if sent.is_symlink() or not sent.is_file():
         return False
+    wrong = BadInput(str(sent), "its bytes are not those that the signed list names", "have it sent again")
+    if sent.stat().st_size != target.length:
+        raise wrong
     found = hash_file(sent).target(target.path) if own else take_in(sent, target.path, public)
     if (found.length, found.hashes) != (target.length, target.hashes):
-        raise BadInput(str(sent), "its bytes are not those that the signed list names", "have it sent again")
+        raise wrong
     if own:
         link_or_copy(sent, place)
     return True

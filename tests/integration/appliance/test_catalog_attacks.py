@@ -386,6 +386,16 @@ def test_tampered_files_on_disk_are_not_believed(shop: Shop, server: Server, vol
             path.write_bytes(before)
 
 
+def test_what_a_killed_refresh_left_is_cleared_away(volunteer: Volunteer) -> None:
+    assert volunteer.versions() == OLD
+    before = sorted(volunteer.folder.rglob("*"))
+    (volunteer.folder / ".kept.json.x1").write_text("half")
+    (volunteer.folder / "seen" / ".timestamp.json.x2").write_text("half")
+    (volunteer.folder / ".kept-x3").mkdir()
+    assert volunteer.versions() == OLD
+    assert sorted(volunteer.folder.rglob("*")) == before
+
+
 def test_a_tampered_kept_state_is_not_used_offline(shop: Shop, server: Server, volunteer: Volunteer) -> None:
     assert volunteer.versions() == OLD
     server.lies["/"] = server.lies[".json"] = lambda handler: handler.send_error(503)

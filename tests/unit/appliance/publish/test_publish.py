@@ -303,6 +303,31 @@ def test_a_link_in_what_was_sent_is_not_followed(shop: Shop, atlas: ProjectFolde
         shop.accept(atlas.outbox, shop.project("atlas", atlas).key_ids)
 
 
+def test_a_list_that_is_a_link_is_not_read(shop: Shop, atlas: ProjectFolder) -> None:
+    path = role_file(atlas.outbox, "atlas")
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(BadInput, match="no file"):
+        shop.accept(atlas.outbox)
+
+
+def test_a_project_has_a_status_of_its_own(
+    shop: Shop, atlas: ProjectFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.project("atlas", atlas)
+    assert main(["status", str(atlas.base)]) in (0, 1)
+    assert "big 1" in capsys.readouterr().out
+
+
+def test_a_folder_that_is_not_there_is_not_made_by_looking(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no such folder"):
+        main(["status", str(tmp_path / "typo")])
+    facts = write_image(tmp_path / "images", "thin", "1", b"image", format="exe")
+    with pytest.raises(BadInput, match="format"):
+        main(["add", str(tmp_path / "new"), str(facts), "--project", "demo"])
+    assert not (tmp_path / "typo").exists() and not (tmp_path / "new" / "catalogue.toml").exists()
+
+
 @pytest.mark.parametrize("name", ["demo/thin/9/x.img", "atlas/../x", "catalog.json", "atlas/x/y/z/a/b"])
 def test_a_list_that_reaches_out_of_its_project_is_refused(shop: Shop, atlas: ProjectFolder, name: str) -> None:
     project = shop.project("atlas", atlas)
