@@ -93,7 +93,7 @@ class Machine:
         self.runs_since: float | None = None
         self.progress = ""
         self.relays = Relays(folder.vm_id, folder.traffic, clock)
-        self.link = Link(folder.vm_id, folder.path, self._replug_link)
+        self.link = Link(folder.vm_id, folder.path, self.replug_link)
         self._clock = clock
         self._changed = changed
         self._asking = asyncio.Lock()
@@ -264,6 +264,13 @@ class Machine:
         await self.manage.change("controlvm", self.uuid, "changeuartmode2", "server", address)
         self.folder.write_record(unplugged=False)
 
+    async def replug_link(self) -> None:
+        """Plug the guest link's UART out and in again; whoever has its socket open loses it."""
+        # VirtualBox keeps it unplugged, at later starts too, if this client is killed between the two.
+        self.folder.write_record(unplugged=True)
+        await self.manage.change("controlvm", self.uuid, "changeuartmode2", "disconnected")
+        await self.plug_link()
+
     def wake(self) -> None:
         """Let its process go on if a throttle that was killed left it stopped: VirtualBox waits for its answers."""
         who = self.running()
@@ -395,12 +402,6 @@ class Machine:
                     file.truncate(0)
         except OSError:
             return
-
-    async def _replug_link(self) -> None:
-        # VirtualBox keeps it unplugged, at later starts too, if this client is killed between the two.
-        self.folder.write_record(unplugged=True)
-        await self.manage.change("controlvm", self.uuid, "changeuartmode2", "disconnected")
-        await self.plug_link()
 
 
 async def end_process(folder: VmFolder) -> None:

@@ -69,13 +69,26 @@ async def start(machine: Machine, spec: VmSpec) -> None:
         if not is_up:
             await machine.relays.close()
             folder.write_record(phase=STOPPED)
-    if folder.record().unplugged:
-        try:
-            await machine.plug_link()
-        except HypervisorError as error:
-            _log.warning("The link of %s stays unplugged: %s", machine.vm_id, error)
+    restored = restored and note != _STALE
+    await _mend_link(machine, restored)
     slow = _SLOW.get(folder.record().accelerator, "")
-    folder.write_record(note=note or slow, restored=restored and note != _STALE)
+    folder.write_record(note=note or slow, restored=restored)
+
+
+async def _mend_link(machine: Machine, restored: bool) -> None:
+    """Have the guest able to send.
+
+    WORKAROUND VirtualBox 6.0 to 7.2: a saved state holds nothing of what a UART was sending, and says that it still
+    is. A guest that is restored from such a state waits for ever until it may send more. Plugging the UART out and in
+    makes it free; the guest sees so at the host's next byte.
+    Source: VirtualBox's UartCore.cpp (what is saved, and what attaching does); seen in 7.2.22.
+    """
+    if not (restored or machine.folder.record().unplugged):
+        return
+    try:
+        await (machine.replug_link() if restored else machine.plug_link())
+    except HypervisorError as error:
+        _log.warning("The link of %s stays unplugged: %s", machine.vm_id, error)
 
 
 async def _start(machine: Machine) -> str:
