@@ -197,6 +197,7 @@ class Dropped:
     malformed: int = 0
     unknown: int = 0
     repeated: int = 0
+    echoed: int = 0
 
     @property
     def noise(self) -> int:
@@ -310,6 +311,10 @@ class LinkEnd:
             meant = said.get("t", self.boot_id) == self.boot_id
         except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
             self.dropped.malformed += 1
+            return None
+        if peer == self.boot_id:
+            # A serial line echoes until the guest has made it raw; that is no peer, and no start of one.
+            self.dropped.echoed += 1
             return None
         if version != VERSION or not isinstance(kind, str) or kind not in KINDS or not isinstance(body, dict):
             self.dropped.unknown += 1

@@ -98,6 +98,16 @@ def test_a_half_line_before_a_message_does_not_spoil_it() -> None:
     assert host.dropped.noise == 1
 
 
+def test_its_own_words_that_come_back_are_no_peer() -> None:
+    guest, host = ends()
+    said = host.hello(wall_clock=1.0) + host.send("finish", undo=False)
+    assert kinds(host, said.replace(b"\n", b"\r\n")) == []
+    assert (host.peer_boot_id, host.dropped.echoed) == ("", 2)
+    assert kinds(host, guest.hello()) == ["hello"]
+    assert kinds(host, said) == []
+    assert host.peer_boot_id == "guest-1" and host.oldest_kept == 1, "nothing is confirmed by it"
+
+
 def test_a_message_after_a_gap_waits_until_the_missing_one_came() -> None:
     guest, host = ends()
     guest.send("log", text="lost")
