@@ -17,7 +17,7 @@ from tests.helpers.catalogue import Shop, versions
 pytestmark = pytest.mark.integration
 #: what changes a folder, as Python's audit hooks name it
 _STEPS = {"os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir", "os.chmod"}
-_DONE, _KILLED = 0, 7
+DONE, KILLED = 0, 7
 BASE = "https://catalogue.example/"
 
 
@@ -66,12 +66,12 @@ def run_and_kill(work: Callable[[], object], after: int) -> int:
         if event in _STEPS:
             count += 1
             if count > after:
-                os._exit(_KILLED)
+                os._exit(KILLED)
 
     sys.addaudithook(hook)
     try:
         work()
-        os._exit(_DONE)
+        os._exit(DONE)
     finally:
         os._exit(99)
 
@@ -99,10 +99,10 @@ def test_killed_anywhere_the_old_state_or_the_new_one_is_shown(tmp_path: Path, n
     shop.add()
     shop.add("second", "small", "1", b"small")
     old = shown(shop, tmp_path / "trust")
-    seen, steps, done = [], 0, _KILLED
-    while done == _KILLED:
+    seen, steps, done = [], 0, KILLED
+    while done == KILLED:
         done = run_and_kill(lambda: WORK[name](shop), steps)
-        assert done in (_KILLED, _DONE), f"after {steps} steps"
+        assert done in (KILLED, DONE), f"after {steps} steps"
         # A client that was there before, and one that comes now.
         seen.append(shown(shop, tmp_path / "trust"))
         assert shown(shop, tmp_path / f"new-{steps}") == seen[-1]
