@@ -6,20 +6,21 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from client.hypervisor.driver import Driver, VmSpec
 from client.hypervisor.virtualbox.driver import VirtualBoxDriver
 from tests.integration.hypervisor.conftest import bare_spec
-from tests.integration.hypervisor.kit import EXCHANGE_MIB, Kit
+from tests.integration.hypervisor.kit import Kit
 from tests.virtualbox.golden import BootedDriver, Golden, boot_once, context_medium, guest_spec
 from tests.virtualbox.guest.build import build
 from tests.virtualbox.lane import Lane
 
+T = TypeVar("T")
 TOP = Path(__file__).resolve().parents[2]
 #: A test may boot a guest three times.
 TEST_LIMIT_S = 900
@@ -29,7 +30,6 @@ TEST_LIMIT_S = 900
 SOAK = {
     "test_discarding_a_saved_state_boots_afresh",
     "test_the_cable_over_a_new_start_and_a_new_driver",
-    "test_files_reach_the_guest_and_come_back",
 }
 
 
@@ -86,7 +86,7 @@ def booted(lane: Lane, session_folder: Path) -> Booted:
     return Booted(guest, template, golden, spec)
 
 
-def in_a_thread(deed: Coroutine[Any, Any, Golden]) -> Golden:
+def in_a_thread(deed: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine of the session's, whose loop must not be in the way of the tests' own."""
     with ThreadPoolExecutor(1) as threads:
         return threads.submit(asyncio.run, deed).result()
@@ -110,10 +110,7 @@ async def kit(lane: Lane, booted: Booted, tmp_path: Path) -> AsyncIterator[Kit]:
         context = context_medium(tmp_path / f"{vm_id}.iso", vm_id)
         return guest_spec(vm_id, booted.guest, booted.template, context)
 
-    def exchanging(vm_id: str) -> VmSpec:
-        return replace(speaking(vm_id), exchange_mib=EXCHANGE_MIB)
-
-    kit = Kit("virtualbox", folder, make, bare, speaking, exchanging, slowness=booted.golden.slowness)
+    kit = Kit("virtualbox", folder, make, bare, speaking, speaking, slowness=booted.golden.slowness)
     yield kit
     await kit.hang_up()
     for driver in made:

@@ -89,7 +89,8 @@ async def _end_input(command: object, giving: "asyncio.Task[None]") -> None:
 async def booted(kit: Kit, folder: Path, limit_s: float = 120) -> AsyncIterator[tuple[Driver, Client]]:
     """A guest that has run its first command."""
     driver = kit.make()
-    await driver.define(agent_spec(kit, folder))
+    # Beside the driver's folder: a kit that keeps its VM from test to test finds the same spec there.
+    await driver.define(agent_spec(kit, kit.folder.parent))
     await driver.start("one")
     client = Client.start(driver, folder / "errands")
     try:
