@@ -48,6 +48,7 @@ class Appliances:
         self.store = Store(paths.appliances, paths.vms, clock, room)
         self._transfers = Transfers(limit, is_held=self.store.book.held, run=run)
         self._upkeep: Upkeep | None = None
+        self._asked = {"check": False, "look": False}
         board.facts.fetching_held = self._transfers.held
 
     def cache_for(self, project: Project, *, direct: bool) -> ApplianceCache:
@@ -63,6 +64,8 @@ class Appliances:
         )
         faces = Faces(self._board.show_aside, self._show_store, self._show_failure)
         self._upkeep = Upkeep(self.store, self._transfers, cache, faces)
+        self._upkeep.soon(**self._asked)
+        self._asked = {"check": False, "look": False}
         return cache
 
     async def keep(self) -> None:
@@ -72,7 +75,10 @@ class Appliances:
 
     def soon(self, *, check: bool = False, look: bool = False) -> None:
         """Tidy up soon. check: read all files again too. look: look for a newer version too."""
-        if self._upkeep is not None:
+        if self._upkeep is None:
+            # Nobody knows yet which project it is for.
+            self._asked = {"check": check or self._asked["check"], "look": look or self._asked["look"]}
+        else:
             self._upkeep.soon(check=check, look=look)
 
     async def obey(self, command: HoldFetching | TendStore | RemoveImage) -> None:
