@@ -1,0 +1,96 @@
+"""What the benches of downloads share: a server, one worker run in a process that tells what it used, and zsync."""
+
+import contextlib
+import hashlib
+import json
+import re
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from client.appliance.pieces import piece_hashes
+from client.appliance.target import PIECE_BYTES, Target
+from tests.bench.harness import TOP
+
+_SERVER = Path(__file__).with_name("file_server.py")
+#: memory of the largest process below this one, in bytes; a fresh process asks, so that nothing before it counts
+_WORK = """
+import asyncio, json, resource, sys
+from client.appliance.worker import run_worker
+result = asyncio.run(run_worker(sys.argv[1], json.loads(sys.stdin.readline())))
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+print(json.dumps({**result, "peak_bytes": peak}))
+"""
+
+
+@dataclass
+class Served:
+    """A server's base address; `sent` is known when it has ended."""
+
+    url: str
+    sent: list[int] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[Served]:
+    command = [sys.executable, str(_SERVER), str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdin and server.stdout
+        served = Served(f"http://127.0.0.1:{int(server.stdout.readline())}")
+        yield served
+        server.stdin.close()
+        served.sent.append(int(server.stdout.readline()))
+
+
+def target_of(path: Path, url: str) -> Target:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return Target(path.name, path.stat().st_size, sha256, PIECE_BYTES, piece_hashes(path, PIECE_BYTES), (url,))
+
+
+def work(kind: str, order: Mapping[str, Any]) -> dict[str, Any]:
+    """One worker's result, and peak_bytes: the memory of its largest process."""
+    said = subprocess.run(
+        [sys.executable, "-c", _WORK, kind], input=json.dumps(order) + "\n", capture_output=True, text=True, cwd=TOP
+    )
+    assert said.returncode == 0, said.stderr[-2000:]
+    return dict(json.loads(said.stdout))
+
+
+def timed(command: Sequence[str | Path], words: str | None = None) -> tuple[float, float]:
+    """Seconds by the clock and of the processor, children and all."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    began = time.perf_counter()
+    subprocess.run(command, input=words, capture_output=True, text=True, check=True, cwd=TOP)
+    taken = time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return taken, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def zsync_bytes(old: Path, new: Path, folder: Path) -> int:
+    """What zsync fetches to make the new file out of the old one: its index, and what it asks for by range."""
+    out = folder / "zsync.out"
+    index = folder / f"{new.name}.zsync"
+    subprocess.run(["zsyncmake", "-u", new.name, "-o", index, new], check=True, capture_output=True)
+    with serving(new.parent) as served:
+        index.rename(new.parent / index.name)
+        try:
+            command = ["zsync", "-q", "-i", old, "-o", out, f"{served.url}/{index.name}"]
+            ended = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+            assert ended.returncode == 0, ended.stderr[-500:]
+            assert target_of(out, "").sha256 == target_of(new, "").sha256
+        finally:
+            (new.parent / index.name).unlink()
+            out.unlink(missing_ok=True)
+    return served.sent[0]
+
+
+def version_of(tool: str) -> str:
+    said = subprocess.run([tool, "-V"], capture_output=True, text=True, check=False)
+    found = re.search(r"\d+\.\d+[.\d]*", said.stdout + said.stderr)
+    return f"{tool} {found[0] if found else ''}".strip()
