@@ -57,11 +57,11 @@ def _add(given: argparse.Namespace) -> int:
     if not _is_project(given.folder) and not CatalogueFolder(given.folder).settings.exists():
         _make_catalogue(given, 1, 1)
     project = _project(given) if _is_project(given.folder) else _local_project(given)
-    for template in given.template:
-        project.put(template, template=True)
-    for other in (given.project_file, given.picture):
-        if other is not None:
-            project.put(other)
+    small = [(path, "template") for path in given.template]
+    small += [(given.project_file, "project-file"), (given.picture, "picture")]
+    for path, kind in small:
+        if path is not None:
+            project.put(path, kind)
     make_patch = None if given.no_patches or not given.image else patch_maker()
     for image in images:
         _say(project.add(image, replace=given.replace, make_patch=make_patch))

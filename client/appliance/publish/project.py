@@ -1,5 +1,6 @@
 """A publishing project's side: its keys, its signed list, its files. It needs nothing of the catalogue's."""
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -139,16 +140,20 @@ class Project:
         self._targets = left
         self.sign()
 
-    def put(self, source: Path, *, template: bool = False) -> None:
-        """Take in a template, the project file or a picture, and sign the list anew.
+    def put(self, source: Path, kind: str) -> None:
+        """Take in a small file and sign the list anew.
 
         Args:
-            template: whether it is a contextualization template; else a `.toml` is the project file.
+            kind: template (for contextualization), project-file, or picture.
+
+        Raises:
+            BadInput: it cannot be read or used.
         """
-        place = f"{TEMPLATES}/{source.name}" if template else source.name
-        if source.suffix == ".toml" and not template:
-            place = PROJECT_FILE
-        name = f"{self.publisher.id}/{place}"
+        places = {"template": f"{TEMPLATES}/{source.name}", "project-file": PROJECT_FILE, "picture": source.name}
+        name = f"{self.publisher.id}/{places[kind]}"
+        if kind == "picture":
+            self.publisher = dataclasses.replace(self.publisher, picture=name)
+            settings.write_publisher(self.folder.settings, self.publisher)
         self._targets |= {name: take_in(source, name, self.targets_folder)}
         self.sign()
 

@@ -61,8 +61,10 @@ def rotate(catalogue: Catalogue, role: str, passphrase: bytes = b"") -> list[str
     root = _next_root(catalogue)
     _need_root_keys(catalogue)
     old = list(root.signed.roles[role].keyids)
-    folder = catalogue.folder.online_keys if role in ONLINE else catalogue.folder.offline_keys
-    made = [ring.make(role, folder, passphrase if role in OFFLINE else b"") for _ in old]
+    usual = catalogue.folder.online_keys if role in ONLINE else catalogue.folder.offline_keys
+    files, word = ring.files(), passphrase if role in OFFLINE else b""
+    # On the medium of the old one, if that is there.
+    made = [ring.make(role, files[keyid].parent if keyid in files else usual, word) for keyid in old]
     for keyid in old:
         root.signed.revoke_key(keyid, role)
     for key in made:

@@ -248,6 +248,18 @@ def test_a_plain_image_gets_a_manifest(tmp_path: Path) -> None:
     assert image.facts.end_of_life == "2024-06-30"
 
 
+def test_small_files_are_published_with_it(tmp_path: Path, shop: Shop) -> None:
+    for name in ("usual.toml", "my-project.toml", "logo.png"):
+        (tmp_path / name).write_bytes(name.encode())
+    words = ["--template", "usual.toml", "--project-file", "my-project.toml", "--picture", "logo.png"]
+    words = [word if word.startswith("--") else str(tmp_path / word) for word in words]
+    assert main(["add", str(shop.folder.base), *words]) == 0
+    found = shop.project("demo").files()
+    assert list(found.templates) == ["usual.toml"] and sorted(found.others) == ["logo.png", "project.toml"]
+    (told,) = shop.catalogue.projects()
+    assert told["picture"] == "demo/logo.png"
+
+
 # What projects send
 
 
@@ -416,6 +428,14 @@ def test_rotation_sets_the_old_key_aside(shop: Shop, role: str) -> None:
     assert not old & new
     assert new <= shop.catalogue.ring.files().keys() and not old & shop.catalogue.ring.files().keys()
     shop.add(version="1.1", content=b"image two")
+
+
+def test_a_new_offline_key_is_made_on_the_medium_of_the_old_one(shop: Shop) -> None:
+    stick = shop.base / "stick"
+    shop.folder.offline_keys.rename(stick)
+    assert main(["rotate", str(shop.folder.base), "root", "--keys", str(stick)]) == 0
+    assert sum(path.name.startswith("root.") and path.suffix == ".pem" for path in stick.iterdir()) == 1
+    assert not shop.folder.offline_keys.exists()
 
 
 @pytest.mark.parametrize("role", ["snapshot", "timestamp", "targets"])
