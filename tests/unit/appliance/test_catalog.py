@@ -1,8 +1,11 @@
 """A catalogue's values: facts and lists are read as hostile input; the right version is chosen."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +25,7 @@ from client.appliance.catalog_list import Listed, make_target, read_list, url_pa
 from client.appliance.errors import BadManifest, ClientTooOld, NotInCatalog
 from client.appliance.target import PIECE_BYTES
 
+TOP = Path(__file__).resolve().parents[3]
 DIGEST, OTHER = "a" * 64, "b" * 64
 FACTS = Facts("thin", "1.0", ("qcow2",), sources="demo/thin/1.0/sources.json")
 JSON = st.recursive(
@@ -233,3 +237,12 @@ def test_what_is_no_address(url: object) -> None:
 def test_targets_lie_where_the_framework_puts_them() -> None:
     assert url_path("catalog.json", DIGEST) == f"{DIGEST}.catalog.json"
     assert make_target("a/b", Listed(1, DIGEST), ["https://x/"]).urls == (f"https://x/a/{DIGEST}.b",)
+
+
+def test_the_client_reads_catalogues_without_the_libraries_that_prove_them() -> None:
+    heavy = "{'tuf', 'requests', 'urllib3', 'securesystemslib', 'cryptography'}"
+    code = f"import sys, client.appliance.catalog, client.appliance.worker; print(*({heavy} & set(sys.modules)))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=TOP, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert found.stdout.split() == []
