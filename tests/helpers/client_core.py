@@ -50,6 +50,7 @@ def write_appliance(folder: Path) -> str:
     manifest = make_manifest()
     sha256 = hashlib.sha256(manifest).hexdigest()
     objects = Objects(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, data in {"manifest.json": manifest, **{name: data for name, (_, data) in FILES.items()}}.items():
         part = folder / "new"
         part.write_bytes(data)

@@ -56,6 +56,42 @@ def test_what_does_not_fit_is_named(table: str, key: str, value: object) -> None
     assert f"[{table}] {key}" in caught.value.what
 
 
+CATALOGUE: dict[str, Any] = deepcopy(GOOD) | {
+    "catalogue": {"url": "https://c.example/appliances", "root_sha256": "1" * 64},
+    "appliance": {"name": "thin"},
+}
+
+
+def test_an_appliance_out_of_a_catalogue() -> None:
+    project = parse_project(CATALOGUE, "p.toml")
+    assert (project.manifest_url, project.manifest_sha256) == ("", "")
+    assert (project.catalogue_url, project.root_sha256) == ("https://c.example/appliances/", "1" * 64)
+    assert (project.appliance_name, project.appliance_version, project.appliance_project) == ("thin", "", "")
+    exact = {"name": "thin", "version": "1.0", "sha256": "2" * 64, "project": "demo"}
+    project = parse_project(CATALOGUE | {"appliance": exact}, "p.toml")
+    assert (project.appliance_version, project.manifest_sha256, project.appliance_project) == ("1.0", "2" * 64, "demo")
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value"),
+    [
+        ("catalogue", "url", "http://c.example/"),
+        ("catalogue", "root_sha256", ""),
+        ("appliance", "name", "../thin"),
+        ("appliance", "name", ""),
+        ("appliance", "version", "1 0"),
+        ("appliance", "sha256", "0"),
+        ("appliance", "url", "https://c.example/manifest.json"),
+    ],
+)
+def test_what_does_not_fit_of_a_catalogue_is_named(table: str, key: str, value: object) -> None:
+    said = deepcopy(CATALOGUE)
+    said[table][key] = value
+    with pytest.raises(BadInput) as caught:
+        parse_project(said, "p.toml")
+    assert f"[{table}] {key}" in caught.value.what
+
+
 def test_all_faults_are_told_at_once() -> None:
     with pytest.raises(BadInput) as caught:
         parse_project({}, "p.toml")
