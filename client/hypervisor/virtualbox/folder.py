@@ -263,15 +263,17 @@ class Ledger:
         return plain if isinstance(plain, dict) else {}
 
     def put(self, key: str, value: str | Mapping[str, int] | None) -> None:
-        """Keep a value; None forgets it.
+        """Keep a value; None forgets it. See `change`."""
+        self.change({key: value})
+
+    def change(self, values: Mapping[str, str | Mapping[str, int] | None]) -> None:
+        """Keep several values at once; None forgets one.
 
         Raises:
             VmFolderUnreadable: the table is there and cannot be read now, so writing it would lose the rest.
         """
         before = self.all()
-        after = {name: one for name, one in before.items() if name != key}
-        if value is not None:
-            after[key] = value
+        after = {name: one for name, one in {**before, **values}.items() if one is not None}
         if after != before:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             try:

@@ -54,9 +54,8 @@ def begin_taking(machine: Machine, name: str) -> None:
 def taken(machine: Machine, point_uuid: str | None) -> None:
     """Keep it for the point that was taken; None: none was."""
     text = _ledger(machine).all().get(_TAKING)
-    if point_uuid is not None and isinstance(text, str):
-        _ledger(machine).put(point_uuid, text)
-    _ledger(machine).put(_TAKING, None)
+    kept = {point_uuid: text} if point_uuid is not None and isinstance(text, str) else {}
+    _ledger(machine).change({**kept, _TAKING: None})
 
 
 def forget(machine: Machine, point_uuid: str) -> None:
