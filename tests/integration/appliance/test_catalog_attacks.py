@@ -308,7 +308,7 @@ def test_a_second_address_helps_when_the_first_is_slow_lying_or_old(
         for lie in (dripping(server), lambda handler: answer(handler, b"{}"), lambda handler: handler.send_error(500)):
             server.lies["timestamp.json"] = lie
             both = Volunteer(shop, tmp_path / "both", server, second)
-            found = both.refresh(stall_s=1, whole_s=1)
+            found = both.refresh(stall_s=5, whole_s=5)
             assert found.is_fresh and versions(found) == NEW
         server.lies.clear()
         server.folder = tmp_path / "old"
