@@ -1,6 +1,7 @@
 """The store of appliances: one copy of each file for all VMs, within a limit, never without what a VM needs.
 
-Docs: docs/appliances-on-disk.md. Every method may block for as long as the disk does; threads may call it at once.
+Docs: docs/architecture.md, "The way of an appliance". Every method may block for as long as the disk does; several
+threads may call them at once.
 """
 
 import contextlib
