@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
+from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.utils import get_environ_proxies
 
 from client import __version__, web
@@ -248,12 +248,17 @@ class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         return None
 
+    def get_adapter(self, url: str | bytes) -> BaseAdapter:
+        # Not before it is needed: to read all authorities takes 30 ms.
+        if str(url).lower().startswith("https:") and not isinstance(self.adapters["https://"], _Adapter):
+            self.mount("https://", _Adapter())
+        return super().get_adapter(url)
+
 
 def _session() -> requests.Session:
     session = _Session()
     # Else it would send passwords out of ~/.netrc to mirrors.
     session.trust_env = False
-    session.mount("https://", _Adapter())
     session.headers.update({"User-Agent": f"VolunteerCloud/{__version__}", "Accept-Encoding": "identity"})
     return session
 

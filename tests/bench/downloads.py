@@ -8,13 +8,14 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from client.appliance.pieces import piece_hashes
 from client.appliance.target import PIECE_BYTES, Target
+from client.appliance.worker import worker_command
 from tests.bench.harness import TOP
 
 _SERVER = Path(__file__).with_name("file_server.py")
@@ -62,11 +63,30 @@ def work(kind: str, order: Mapping[str, Any]) -> dict[str, Any]:
     return dict(json.loads(said.stdout))
 
 
-def timed(command: Sequence[str | Path], words: str | None = None) -> tuple[float, float]:
-    """Seconds by the clock and of the processor, children and all."""
+def timed(command: Sequence[str | Path]) -> tuple[float, float]:
+    """Seconds by the clock and of the processor."""
+    return _timed(lambda: subprocess.run(command, capture_output=True, check=True))
+
+
+def worked(kind: str, order: Mapping[str, Any]) -> tuple[float, float]:
+    """The same of a worker, from the start of its process to its end."""
+
+    def run() -> None:
+        command = [*worker_command(), kind]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=TOP) as worker:
+            assert worker.stdin and worker.stdout
+            worker.stdin.write(json.dumps(order) + "\n")
+            worker.stdin.flush()
+            last = worker.stdout.readlines()[-1]
+        assert "result" in json.loads(last), last
+
+    return _timed(run)
+
+
+def _timed(run: Callable[[], object]) -> tuple[float, float]:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
-    subprocess.run(command, input=words, capture_output=True, text=True, check=True, cwd=TOP)
+    run()
     taken = time.perf_counter() - began
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return taken, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

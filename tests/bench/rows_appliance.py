@@ -1,10 +1,8 @@
 """Downloads and updates of appliances, over loopback, each by the real worker process."""
 
-import json
 import random
 import shutil
 import statistics
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +15,7 @@ from packaging.appliance import build as builder
 from packaging.appliance.failure import BuildFailed
 from packaging.appliance.recipe import RECIPE, Recipe, read_recipe
 from tests.bench import downloads
-from tests.bench.downloads import target_of, timed, work, zsync_bytes
+from tests.bench.downloads import target_of, timed, work, worked, zsync_bytes
 from tests.bench.harness import TOP, Row, against, at_most, bench, plain
 from tests.helpers import hostile_http
 
@@ -28,7 +26,6 @@ GIGABIT = 125_000_000
 CUTS = 10
 #: the version before that of the recipe
 OLDER = "slixmpp==1.16.0 --hash=sha256:0642e32262abaa4563ff323c3cfc75ddc2f6390a72ed979cc706628244a2c60f"
-_WORK_ARGS = [sys.executable, "-c", downloads._WORK, "download"]
 
 
 def memory_folder() -> str | None:
@@ -46,7 +43,10 @@ def order(folder: Path, path: Path, url: str) -> dict[str, Any]:
 def throughput() -> Iterator[Row]:
     with tempfile.TemporaryDirectory(prefix="vc-bench-", dir=memory_folder()) as name:
         folder = Path(name)
-        (folder / "file").write_bytes(random.Random(1).randbytes(SIZE))
+        chance = random.Random(1)
+        with (folder / "file").open("wb") as file:
+            for _ in range(SIZE // 2**20):
+                file.write(chance.randbytes(2**20))
         with downloads.serving(folder) as served:
             yield from _beside_curl(folder, f"{served.url}/file")
             yield from _at_a_gigabit(folder, f"{served.url}/file?rate={GIGABIT}")
@@ -75,7 +75,7 @@ def _at_a_gigabit(folder: Path, url: str) -> Iterator[Row]:
 
 def _ours(folder: Path, url: str) -> tuple[float, float]:
     (folder / "ours").unlink(missing_ok=True)
-    return timed(_WORK_ARGS, json.dumps(order(folder, folder / "file", url)) + "\n")
+    return worked("download", order(folder, folder / "file", url))
 
 
 def _curl(folder: Path, url: str) -> tuple[float, float]:
@@ -172,7 +172,7 @@ def _update(words: str, old: Path, new: Path, goal_percent: float) -> Iterator[R
             said = _patch_order(folder, old, new, patch, f"{served.url}/patch")
             done = work("patch", said)
             (folder / "ours").unlink()
-            taken, _ = timed([*_WORK_ARGS[:-1], "patch"], json.dumps(said) + "\n")
+            taken, _ = worked("patch", said)
         assert done["kind"] == "patch", done
         zsync = zsync_bytes(old, new, folder) / size * 100
     share = [done["bytes_fetched"] / size * 100]
