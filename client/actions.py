@@ -157,7 +157,6 @@ class Actions:
         saved = (await parts.driver.info(self._vm_id)).state is VmState.SAVED
         # A newer version is nothing to a guest that was saved with another.
         await parts.cache.fetch(parts.board.show_transfer, self.record.appliance if saved else "")
-        parts.appliances.tell_end_of_life(parts.cache)
         parts.appliances.soon()
 
     async def _take_hard(self, step: Step) -> None:
@@ -224,6 +223,7 @@ class Actions:
         self.record.save(parts.paths, self._vm_id)
         logger("hypervisor").info("Starting %s with %s %s", self._vm_id, appliance.name, appliance.version)
         await parts.driver.start(self._vm_id)
+        parts.appliances.tell_end_of_life(parts.cache)
         # What it had before may be over.
         parts.appliances.soon()
 

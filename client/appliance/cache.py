@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 
 from client import __version__, filenames
 from client.appliance.choice import Choice, Wish, from_manifest, read_choice
-from client.appliance.errors import ApplianceError, ApplianceMissing, BadManifest
+from client.appliance.errors import ApplianceError, ApplianceMissing, BadManifest, DownloadFailed, NotInCatalog
 from client.appliance.fault import need_space
 from client.appliance.known import Standing
 from client.appliance.manifest import Appliance, parse_manifest
@@ -116,12 +116,12 @@ class ApplianceCache:
             self._renewal.cancel()
         async with self._turn:
             await asyncio.to_thread(take_over, self._store)
-            choice = self._store.known.choice(id) if id and id != self.current else await self._wanted(show)
-            if choice is None:
-                raise ApplianceMissing(id)
+            if id and id != self.current:
+                await self._have_again(id, show)
+                return
+            choice = await self._wanted(show)
             await self._have(choice, show)
-            if not id or id == self.current:
-                self._stand(Standing(choice.id, "", self._now()))
+            self._stand(Standing(choice.id, "", self._now()))
 
     async def renew(self, show: ShowTransfer) -> bool:
         """Look for a newer version and fetch it, to be used at the next fresh boot.
@@ -189,6 +189,27 @@ class ApplianceCache:
             self._stand(replace(self.standing, coming=choice.id, looked_at=self._now()))
             return True
 
+    async def _have_again(self, id: str, show: ShowTransfer) -> None:
+        """Mend a version that is only needed by a guest that was saved with it.
+
+        Raises:
+            ClientError: not now. If its catalogue says that it is gone for good, it is not known any more then.
+        """
+        choice = self._store.known.choice(id)
+        if choice is None:
+            raise ApplianceMissing(id)
+        try:
+            await self._have(choice, show)
+        except DownloadFailed as failed:
+            try:
+                await self._look(show, replace(self._wish, manifest_sha256=id, version=""))
+            except NotInCatalog:
+                logger("appliance").warning("%s %s cannot be had any more", choice.name, choice.version)
+                self._store.known.forget(id)
+            except ApplianceError as error:
+                logger("appliance").info("Where it lies now cannot be asked: %s", error)
+            raise failed
+
     async def _wanted(self, show: ShowTransfer) -> Choice:
         """The version that is to be had: the newest that can be known of.
 
@@ -220,9 +241,9 @@ class ApplianceCache:
         self._store.known.add(choice)
         return choice
 
-    async def _look(self, show: ShowTransfer) -> tuple[Choice, ClientError | None]:
+    async def _look(self, show: ShowTransfer, wish: Wish | None = None) -> tuple[Choice, ClientError | None]:
         """What is there now, and why that may not be the newest."""
-        wish, folder = self._wish, self._store.folder
+        wish, folder = wish or self._wish, self._store.folder
         if not wish.catalogue_url:
             order: dict[str, Any] = {"url": wish.manifest_url, "sha256": wish.manifest_sha256, "folder": str(folder)}
             said = await self._transfers.work("manifest", order, show)

@@ -91,15 +91,16 @@ class Upkeep:
 
     async def tidy(self) -> None:
         """Remove what is over, and show what is there."""
-        views = await asyncio.to_thread(self._tidy)
-        if views is not None:
-            self._faces.store(views, sum(self._store.objects.sizes().values()))
+        found = await asyncio.to_thread(self._tidy)
+        if found is not None:
+            self._faces.store(*found)
 
-    def _tidy(self) -> tuple[StoreView, ...] | None:
+    def _tidy(self) -> tuple[tuple[StoreView, ...], int] | None:
         try:
             remove_old(self._store)
             self._store.tidy()
-            return store_views(self._store, self._store.census(), self._cache.is_ready)
+            census = self._store.census()
+            return store_views(self._store, census, self._cache.is_ready), sum(census.sizes.values())
         except (OSError, ValueError) as error:
             logger("appliance").warning("What the store holds cannot be told: %s", error)
             return None

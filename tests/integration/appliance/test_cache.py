@@ -17,11 +17,13 @@ from client.appliance.errors import (
     ApplianceError,
     CatalogUnreachable,
     ClientTooOld,
+    DownloadFailed,
     NeedsNotMet,
     NotInCatalog,
     StoreTooSmall,
 )
 from client.appliance.needs import Offer
+from client.appliance.publish.accept import take_over
 from client.appliance.target import PIECE_BYTES
 from client.appliance.transfers import BY_USER
 from client.appliance.upkeep import Faces, Upkeep
@@ -238,6 +240,32 @@ async def test_a_newer_version_waits_for_a_fresh_boot_and_the_old_one_goes(
     assert volunteer.store.tidy() >= len(CONTENT["root.squashfs"])
     assert not volunteer.cache.knows(old)
     assert volunteer.is_right(new_content)
+
+
+async def test_what_a_saved_guest_needs_is_mended_or_given_up_if_it_is_gone_for_good(
+    volunteer: Volunteer, published: Operator
+) -> None:
+    await volunteer.fetch()
+    volunteer.define_vm()
+    old, victim = volunteer.cache.current, volunteer.place("root.squashfs")
+    published.publish("1.1", changed("root.squashfs", 5))
+    await volunteer.cache.renew(volunteer.shown.append)
+    assert await volunteer.verified() == "1.1"
+    victim.unlink()
+    assert not volunteer.cache.is_ready(old)
+    await volunteer.fetch(old)
+    assert await volunteer.verified(old) == "1.0"
+    assert volunteer.cache.current != old
+    victim.unlink()
+    project = published.shop.project("demo")
+    project.remove("thin", "1.0")
+    take_over(published.shop.catalogue, project)
+    for path in published.shop.folder.targets.rglob("*.root.squashfs"):
+        path.unlink()
+    with pytest.raises(DownloadFailed):
+        await volunteer.fetch(old)
+    assert not volunteer.cache.knows(old)
+    assert await volunteer.verified() == "1.1"
 
 
 async def test_fetching_goes_before_renewing(volunteer: Volunteer, published: Operator) -> None:
