@@ -344,6 +344,36 @@ SENTENCES: Final[dict[str, Sentence]] = {
         "It goes on working; ask its project for a newer one.",
         Severity.NOTICE,
     ),
+    "image-refused": Sentence("{path} cannot be used as an image: {what}.", "What to do: {remedy}.", Severity.ERROR),
+    "image-unproven": Sentence(
+        "Nothing proves who made {path}: {what}.",
+        "Nothing of it was kept. If you trust where you have it from, add --trust-unsigned.",
+        Severity.ERROR,
+    ),
+    "image-forged": Sentence(
+        "{path} is not as its maker closed it: {file} {what}.",
+        "Nothing of it was kept; get it again, from its maker.",
+        Severity.ERROR,
+    ),
+    "image-exists": Sentence(
+        "There is an image {name} already.", "Give another name with --name, or remove that one.", Severity.ERROR
+    ),
+    "import-busy": Sentence("Another image is being added to {folder}.", "Try again when it is done.", Severity.ERROR),
+    "no-converter": Sentence(
+        "A disk of the form {found} must be brought into the form {wanted}, and no program here can do that.",
+        "Install qemu-img (Debian: qemu-utils) or VirtualBox; it is found by itself then.",
+        Severity.ERROR,
+    ),
+    "conversion-failed": Sentence(
+        "{tool} could not bring the disk {path} into another form: {said}",
+        "The image stays as it is; nothing half-done was kept.",
+        Severity.ERROR,
+    ),
+    "own-image-end-of-life": Sentence(
+        "The system in {image} has had no updates since {date}: its makers have ended it.",
+        "It goes on working; do not give it a network that you would not give to a stranger.",
+        Severity.NOTICE,
+    ),
     "damaged-file": Sentence("{path} was damaged and has been set aside.", "Starting with a new one."),
 }
 

@@ -194,3 +194,67 @@ class NoSuchImage(ApplianceError):
     code: ClassVar[str] = "no-such-image"
     image: str
     known: str
+
+
+@dataclass(eq=False)
+class ImageRefused(ApplianceError):
+    """A file that is no image, not a whole one, or one that is not safe to use. what: why; remedy: what to do."""
+
+    code: ClassVar[str] = "image-refused"
+    path: str
+    what: str
+    remedy: str
+
+
+@dataclass(eq=False)
+class ImageUnproven(ApplianceError):
+    """Nobody's signature is in a package, and its user has not said that it is to be trusted. what: what is missing."""
+
+    code: ClassVar[str] = "image-unproven"
+    path: str
+    what: str
+
+
+@dataclass(eq=False)
+class ImageForged(ApplianceError):
+    """A package contradicts its own manifest or signature. file: the part of it that does; what: how."""
+
+    code: ClassVar[str] = "image-forged"
+    path: str
+    file: str
+    what: str
+
+
+@dataclass(eq=False)
+class ImageExists(ApplianceError):
+    """There is an own image of that name already."""
+
+    code: ClassVar[str] = "image-exists"
+    name: str
+
+
+@dataclass(eq=False)
+class ImportBusy(ApplianceError):
+    """Another image is being imported into the same folder."""
+
+    code: ClassVar[str] = "import-busy"
+    folder: str
+
+
+@dataclass(eq=False)
+class NoConverter(ApplianceError):
+    """No program is here that makes one form of disk out of another. found, wanted: forms of disk."""
+
+    code: ClassVar[str] = "no-converter"
+    found: str
+    wanted: str
+
+
+@dataclass(eq=False)
+class ConversionFailed(ApplianceError):
+    """A disk could not be brought into another form. tool: the program that tried; said: its last words."""
+
+    code: ClassVar[str] = "conversion-failed"
+    path: str
+    tool: str
+    said: str
