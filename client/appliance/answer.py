@@ -248,9 +248,9 @@ class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         return None
 
-    def get_adapter(self, url: str | bytes) -> BaseAdapter:
+    def get_adapter(self, url: str) -> BaseAdapter:
         # Not before it is needed: to read all authorities takes 30 ms.
-        if str(url).lower().startswith("https:") and not isinstance(self.adapters["https://"], _Adapter):
+        if url.lower().startswith("https:") and not isinstance(self.adapters["https://"], _Adapter):
             self.mount("https://", _Adapter())
         return super().get_adapter(url)
 

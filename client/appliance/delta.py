@@ -11,7 +11,7 @@ from typing import Any
 
 from client.appliance.errors import ApplianceError
 from client.appliance.fault import need_space
-from client.appliance.fetch import Download, Order, alone, lock_of
+from client.appliance.fetch import Download, Order, alone
 from client.appliance.pieces import is_whole, put_in_place
 from client.appliance.target import Patch
 from client.appliance.worker_child import Face
@@ -92,7 +92,7 @@ def _beside(order: Order) -> Iterator[tuple[Path, Path]]:
     except BaseException:
         out.unlink(missing_ok=True)
         raise
-    for path in (patch_file, out, _part(patch_file), lock_of(_part(patch_file))):
+    for path in (patch_file, out, _part(patch_file)):
         path.unlink(missing_ok=True)
 
 

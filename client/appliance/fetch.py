@@ -4,6 +4,7 @@ What was fetched before is hashed again and gone on with. Docs: docs/downloads.m
 """
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -244,25 +245,19 @@ def _other_bytes(url: str, altered: ApplianceAltered) -> Fault:
     return Fault("it has other bytes", refusal=refusal, may_be_chance=True)
 
 
-def lock_of(part: Path) -> Path:
-    """The file that is locked while somebody writes to `part`; it stays as long as that does."""
-    return part.with_name(part.name + ".lock")
-
-
 @contextlib.contextmanager
 def alone(part: Path) -> Iterator[None]:
-    """Nobody else writes to the file meanwhile: a worker of a client that was killed lives on for a moment.
-
-    Raises:
-        DownloadFailed: somebody does, and goes on.
-    """
-    lock = FileLock(lock_of(part))
+    """Nobody else writes to the file meanwhile: a worker of a client that was killed lives on for a moment."""
+    path = part.with_name(part.name + ".lock")
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=_LOCK_WAIT_S)
     except Timeout as busy:
         raise DownloadFailed(str(part), "another process fetches it at this moment") from busy
     try:
         yield
-        Path(lock.lock_file).unlink(missing_ok=True)
     finally:
+        # Who waits for it sees that it has no name any more, and makes a new one; on Windows the library removes it.
+        if sys.platform != "win32":
+            path.unlink(missing_ok=True)
         lock.release()

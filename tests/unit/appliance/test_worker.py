@@ -1,6 +1,7 @@
 """The contract between the client and its worker processes, with real processes."""
 
 import asyncio
+import importlib
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ import psutil
 import pytest
 
 from client import log, process
-from client.appliance import worker
+from client.appliance import worker, worker_child
 from client.appliance.errors import DownloadFailed, WorkerFailed
 from client.appliance.worker import Steering, error_from, error_to, run_worker, worker_command
 from client.errors import CommandFailed, DiskFull
@@ -136,6 +137,12 @@ def test_the_program_is_its_own_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     assert worker_command() == (sys.executable, str(TOP / "main.py"), "worker")
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     assert worker_command() == (sys.executable, "worker")
+
+
+@pytest.mark.parametrize("place", worker_child.KINDS.values(), ids=worker_child.KINDS.keys())
+def test_every_kind_of_work_is_there(place: str) -> None:
+    module, _, function = place.partition(":")
+    assert callable(getattr(importlib.import_module(module), function))
 
 
 async def test_the_real_program_knows_the_role() -> None:
