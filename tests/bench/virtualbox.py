@@ -157,11 +157,18 @@ class Bare:
         self._who = next((process.identity(one.pid) for one in self._site.lane.processes("VBoxHeadless")), None)
 
     def start(self) -> None:
-        assert "successfully started" in self._start()
-
-    def _start(self) -> str:
+        """Begun again while VirtualBox has the VM locked, as it has for a moment after another call or process."""
         self.link.unlink(missing_ok=True)
-        return self._manage("startvm", self.identity, "--type", "headless", check=False)
+        end = time.monotonic() + _END_LIMIT_S
+        while True:
+            try:
+                self._manage("startvm", self.identity, "--type", "headless")
+            except AssertionError as error:
+                if "locked" not in str(error) or time.monotonic() > end:
+                    raise
+                time.sleep(_LOCK_PAUSE_S)
+            else:
+                return
 
     def control(self, word: str) -> None:
         self._manage("controlvm", self.identity, word)
@@ -182,11 +189,7 @@ class Bare:
     def restart(self) -> None:
         """What a reset of a restored VM has to be: the plug pulled, and a start."""
         self.end("poweroff")
-        end = time.monotonic() + _END_LIMIT_S
-        while "successfully started" not in self._start():
-            # VirtualBox has the VM locked for a moment after its process has gone.
-            assert time.monotonic() < end, "it does not start again"
-            time.sleep(_LOCK_PAUSE_S)
+        self.start()
 
     def snapshot(self, verb: str) -> None:
         self._manage("snapshot", self.identity, verb, "point")
