@@ -8,6 +8,7 @@ import contextlib
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -65,7 +66,8 @@ class Objects:
         about = path.stat()
         if about.st_mtime_ns != FIXED_TIME_S * 10**9:
             os.utime(path, (FIXED_TIME_S, FIXED_TIME_S))
-        if stat.S_IMODE(about.st_mode) & ~_READ_ONLY:
+        # On Windows that would keep VirtualBox's second names of the file from being removed.
+        if sys.platform != "win32" and stat.S_IMODE(about.st_mode) & ~_READ_ONLY:
             path.chmod(_READ_ONLY)
 
     def set_aside(self, sha256: str) -> None:
