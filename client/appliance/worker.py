@@ -54,6 +54,11 @@ class Steering:
         """Undo `hold`."""
         self._put("hold", False)
 
+    @property
+    def words(self) -> Mapping[str, Any]:
+        """All that was asked so far."""
+        return dict(self._words)
+
     async def changes(self) -> Mapping[str, Any]:
         """All that was asked, as soon as there is something new. For one worker at a time."""
         await self._changed.wait()
@@ -89,10 +94,11 @@ async def run_worker(
         WorkerFailed: the process ended without a result.
     """
     dialogue = await process.talk((*(command or worker_command()), kind), most_line_bytes=MOST_LINE_BYTES)
-    steering = asyncio.create_task(_steer(dialogue, steer or Steering()))
     last: Mapping[str, Any] = {}
+    steering: asyncio.Task[None] | None = None
     try:
         await dialogue.say(_line(order))
+        steering = asyncio.create_task(_steer(dialogue, steer or Steering()))
         async for said in _answers(dialogue):
             if "progress" in said:
                 on_progress(said["progress"])
@@ -101,10 +107,13 @@ async def run_worker(
             else:
                 last = said
     finally:
-        steering.cancel()
-        await asyncio.gather(steering, return_exceptions=True)
-        await dialogue.say(_line({"stop": True}))
-        exit_code = await dialogue.end(GRACE_S)
+        try:
+            if steering is not None:
+                steering.cancel()
+                await asyncio.gather(steering, return_exceptions=True)
+            await dialogue.say(_line({"stop": True}))
+        finally:
+            exit_code = await dialogue.end(GRACE_S)
     return _outcome(kind, last, exit_code, dialogue.last_words)
 
 
@@ -131,6 +140,8 @@ async def _answers(dialogue: process.Dialogue) -> AsyncIterator[dict[str, Any]]:
 
 
 async def _steer(dialogue: process.Dialogue, steer: Steering) -> None:
+    # What an earlier worker was told holds for this one as well.
+    await dialogue.say(_line(steer.words))
     while True:
         await dialogue.say(_line(await steer.changes()))
 

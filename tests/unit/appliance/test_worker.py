@@ -63,6 +63,13 @@ async def test_steering_reaches_it_before_and_while_it_works() -> None:
     assert await doing == {"limit": 99}
 
 
+async def test_what_was_asked_holds_for_the_next_worker_too() -> None:
+    steer = Steering()
+    steer.limit(99)
+    for _ in range(2):
+        assert await work("steered", {"wanted": 99}, steer=steer) == {"limit": 99}
+
+
 @pytest.mark.parametrize(
     ("how", "expected"),
     [
