@@ -117,7 +117,9 @@ async def test_nothing_is_lost_over_pause_save_and_restart(kit: Kit, tmp_path: P
             Order(("/bin/sh", "-c", "for i in $(seq 40); do echo $i; sleep 0.2; done"))
         )
         listening = client.errands.commands.run(Order(("/usr/bin/python3", "-I", "/tmp/mailman.py", "listen", "30")))
-        assert await counting.read() == ("stdout", b"1\n")
+        # A slow guest may have come to the second line when it says the first.
+        first = await counting.read()
+        assert first is not None and first[0] == "stdout"
         for number in range(10):
             client.errands.mailbox.send("test", f"host {number}")
         await driver.pause("one")
@@ -138,8 +140,7 @@ async def test_nothing_is_lost_over_pause_save_and_restart(kit: Kit, tmp_path: P
             assert await _kept(client, late.exec_id) == b"after the pause\n"
             assert await _kept(client, listening.exec_id) == b"".join(b"host %d\n" % n for n in range(30))
             numbers = await _kept(client, counting.exec_id)
-            assert b"".join(b"%d\n" % n for n in range(1, 41)).endswith(numbers)
-            assert numbers.startswith(b"2\n")
+            assert first[1] + numbers == b"".join(b"%d\n" % n for n in range(1, 41))
             while len(client.errands.mailbox.inbox()) < 40:
                 await client.errands.mailbox.wait(len(client.errands.mailbox.inbox()))
             assert [one.text for one in client.errands.mailbox.inbox()] == [f"guest {n}" for n in range(40)]
