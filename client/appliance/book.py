@@ -2,6 +2,7 @@
 
 import json
 import math
+import threading
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -34,11 +35,12 @@ class Entry:
 
 
 class Book:
-    """Entries by SHA-256, on disk after each change."""
+    """Entries by SHA-256, on disk after each change; for several threads."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
         self._clock = clock
+        self._lock = threading.RLock()
         self._entries: dict[str, Entry] = _load(path)
         #: the user wants nothing to be fetched
         self.held = bool(_read(path).get("held"))
@@ -49,22 +51,25 @@ class Book:
 
     def used(self, files: Iterable[str]) -> None:
         """These were used just now."""
-        number = 1 + max((one.used for one in self._entries.values()), default=0)
-        now = self._now()
-        for sha256 in files:
-            self._entries[sha256] = replace(self.entry(sha256), used=number, used_at=now)
-        self.save()
+        with self._lock:
+            number = 1 + max((one.used for one in self._entries.values()), default=0)
+            now = self._now()
+            for sha256 in files:
+                self._entries[sha256] = replace(self.entry(sha256), used=number, used_at=now)
+            self.save()
 
     def checked(self, files: Iterable[str]) -> None:
         """All bytes of these were right just now."""
-        for sha256 in files:
-            self._entries[sha256] = replace(self.entry(sha256), checked_at=self._now(), pieces=0)
-        self.save()
+        with self._lock:
+            for sha256 in files:
+                self._entries[sha256] = replace(self.entry(sha256), checked_at=self._now(), pieces=0)
+            self.save()
 
     def reached(self, sha256: str, pieces: int) -> None:
         """A check that goes on has found so many pieces right."""
-        self._entries[sha256] = replace(self.entry(sha256), pieces=pieces)
-        self.save()
+        with self._lock:
+            self._entries[sha256] = replace(self.entry(sha256), pieces=pieces)
+            self.save()
 
     def is_due(self, sha256: str, interval_s: float) -> bool:
         """Whether a file was not checked for so long, by a clock that may have jumped."""
@@ -74,13 +79,15 @@ class Book:
     def forget_but(self, files: Iterable[str]) -> None:
         """Forget all others."""
         stay = set(files)
-        if set(self._entries) - stay:
-            self._entries = {sha256: one for sha256, one in self._entries.items() if sha256 in stay}
-            self.save()
+        with self._lock:
+            if set(self._entries) - stay:
+                self._entries = {sha256: one for sha256, one in self._entries.items() if sha256 in stay}
+                self.save()
 
     def save(self) -> None:
         """Write it; a disk that is full loses a note, nothing else."""
-        said = {"held": self.held, "files": {sha256: asdict(one) for sha256, one in self._entries.items()}}
+        with self._lock:
+            said = {"held": self.held, "files": {sha256: asdict(one) for sha256, one in self._entries.items()}}
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_atomic(self._path, json.dumps(said).encode())

@@ -46,6 +46,7 @@ class ApplianceCache:
         *,
         label: str,
         direct: bool,
+        holder: str = "project",
         offer: Callable[[], Offer | None] = lambda: None,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -54,6 +55,7 @@ class ApplianceCache:
         Args:
             label: who wishes it, for people: "the project Local site".
             direct: whether the hypervisor boots kernel files; else the ISO is what is needed.
+            holder: names it among those who pin files.
             offer: what a VM could have here; None: it is not looked at.
             now: seconds since 1970.
         """
@@ -62,6 +64,7 @@ class ApplianceCache:
         self._wish = wish
         self._label = label
         self._direct = direct
+        self._holder = holder
         self._offer = offer
         self._now = now
         self._appliances: dict[str, Appliance] = {}
@@ -267,6 +270,8 @@ class ApplianceCache:
         if not store.book.entry(choice.id).used:
             await self._check(choice)
         with store.holding(choice.targets):
+            # Who tidied up before this was held may have taken it for over.
+            store.known.add(choice)
             if not store.has((choice.manifest,)):
                 await self._get(choice, (choice.manifest,), show)
             needed = self._needed(choice)
@@ -327,7 +332,7 @@ class ApplianceCache:
                 files.add(choice.id)
                 with contextlib.suppress(OSError, ApplianceError):
                     files |= {target.sha256 for target in self._needed(choice)}
-        self._store.known.pin("project", self._label, files)
+        self._store.known.pin(self._holder, self._label, files)
 
     def _needed(self, choice: Choice) -> tuple[Target, ...]:
         """The files of a version that a VM needs.

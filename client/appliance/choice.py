@@ -11,7 +11,7 @@ from client import filenames
 from client.appliance.catalog import CatalogAppliance
 from client.appliance.catalog_facts import Facts, read_facts
 from client.appliance.errors import BadManifest
-from client.appliance.manifest import Appliance, parse_manifest
+from client.appliance.manifest import Appliance, is_file_name, parse_manifest
 from client.appliance.target import Target
 
 _MOST_FILES: Final = 64
@@ -111,7 +111,9 @@ def read_choice(said: object, where: str) -> Choice:
     try:
         if not isinstance(said, dict) or len(said["files"]) > _MOST_FILES:
             raise BadManifest(where, "it is no appliance")
-        files = {str(name): Target.from_json(one, where) for name, one in said["files"].items()}
+        files = {name: Target.from_json(one, where) for name, one in said["files"].items()}
+        if not all(map(is_file_name, files)):
+            raise BadManifest(where, "it names files that cannot be")
         facts = read_facts(said["facts"], where) if said["facts"] else None
         manifest = Target.from_json(said["manifest"], where)
         return Choice(str(said["name"]), str(said["version"]), manifest, files, facts)

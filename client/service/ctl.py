@@ -68,6 +68,8 @@ def in_words(snapshot: dict[str, Any]) -> str:
     lines = [snapshot["headline"]]
     if snapshot["reason"]:
         lines.append(snapshot["reason"]["text"])
+    if snapshot.get("fetching_held"):
+        lines.append(snapshot["fetching_held"]["text"])
     for vm in snapshot["vms"]:
         how = f" under {vm['hypervisor']} {vm['accelerator']}".rstrip()
         lines.append(f"{vm['name']}: {vm['state']}{how}")
