@@ -8,9 +8,11 @@
   appliances/parts/               what is being fetched, or was found damaged
   appliances/known/               which appliances are known, and which is chosen
   appliances/trust/<id>/          what was seen of each catalogue
+  appliances/own-images/<name>.toml   images of the user's own: their files are among objects/, too
   appliances/store.json           when each file was used and checked
   vms/<vm_id>/                    owned by the hypervisor driver
   errands/<vm_id>/                what is to be done in a guest and has been done for nobody who waited; messages
+  own/<vm_id>/                    what the volunteer's own virtual machines are
   cvmfs/                          what guests read over the network, owned by the proxy for it
   context/<vm_id>.iso             contextualization media, mode 0600; beside those of templates their keys
 """
@@ -31,16 +33,22 @@ VMS: Final = "vms"
 CONTEXTS: Final = "context"
 CVMFS: Final = "cvmfs"
 ERRANDS: Final = "errands"
+OWN: Final = "own"
 MANIFEST: Final = "manifest.json"
 OBJECTS: Final = "objects"
 PARTS: Final = "parts"
 KNOWN: Final = "known"
 TRUST: Final = "trust"
 STORE: Final = "store.json"
+OWN_IMAGES: Final = "own-images"
 #: a file that is not whole or not verified yet
 PART_SUFFIX: Final = ".part"
 #: beside a medium made from a template: what its instance id and salts are made from
 CONTEXT_KEY_SUFFIX: Final = ".key"
+
+# Inside own/<vm_id>/
+OWN_VM: Final = "vm.toml"
+OWN_DISK: Final = "disk.qcow2"
 
 # Inside errands/<vm_id>/
 INBOX_MEDIUM: Final = "inbox.img"

@@ -11,6 +11,9 @@ _PLAIN_FEATURES: Final = 0b1
 #: dirty, corrupt, external data file, compression type, extended L2 entries
 _KNOWN_FEATURES: Final = 0b11111
 _CORRUPT, _DATA_FILE = 0b10, 0b100
+_OFFSET: Final = 0x00FF_FFFF_FFFF_FE00
+_COMPRESSED: Final = 1 << 62
+_NO_BLOCK: Final = 0xFFFFFFFF
 _KIB64: Final = 64 * 1024
 _MIB: Final = 1 << 20
 _MOST_ITEMS: Final = 64
@@ -58,6 +61,15 @@ def _qcow2_tables(source: Source, size: int, bits: int, tables: int, tables_at: 
         raise source.nonsense("its tables do not fit its size")
     if tables_at % (1 << bits) or tables_at + 8 * tables > source.size_bytes:
         raise source.cut()
+    cluster = 1 << bits
+    inner = {one & _OFFSET for one in struct.unpack(f">{tables}Q", source.take(tables_at, 8 * tables))} - {0}
+    if len(inner) * cluster > source.size_bytes:
+        raise source.cut()
+    compressed = (1 << (62 - (bits - 8))) - 1
+    for place in inner:
+        entries = struct.unpack(f">{cluster // 8}Q", source.take(place, cluster))[:: 2 if extended else 1]
+        if max(one & (compressed if one & _COMPRESSED else _OFFSET) for one in entries) >= source.size_bytes:
+            raise source.cut()
 
 
 def vdi(source: Source) -> Found | None:
@@ -107,13 +119,21 @@ def vhd(source: Source) -> Found | None:
         return Found(Format.VHD, "fixed", size, source.size_bytes)
     if start != end:
         raise source.nonsense("its two descriptions differ")
+    _vhd_tables(source, table_at, size)
+    return Found(Format.VHD, "growing", size, source.size_bytes)
+
+
+def _vhd_tables(source: Source, table_at: int, size: int) -> None:
     header = source.take(table_at, 1024)
     blocks_at, entries, block = struct.unpack(">16xQ4x2I", header[:36])
     if not header.startswith(b"cxsparse") or not SECTOR_BYTES <= block <= 256 * _MIB or entries < -(-size // block):
         raise source.nonsense("its blocks do not fit its size")
-    if blocks_at + 4 * entries > source.size_bytes:
+    if entries > source.size_bytes // 4:
         raise source.cut()
-    return Found(Format.VHD, "growing", size, source.size_bytes)
+    places = struct.unpack(f">{entries}I", source.take(blocks_at, 4 * entries))
+    last = max((one for one in places if one != _NO_BLOCK), default=0)
+    if last * SECTOR_BYTES + block > source.size_bytes:
+        raise source.cut()
 
 
 def vhdx(source: Source) -> Found | None:

@@ -27,6 +27,8 @@ KINDS: Final = {
     "manifest": "client.appliance.store_work:manifest",
     "files": "client.appliance.store_work:files",
     "verify": "client.appliance.store_work:verify",
+    "import": "client.appliance.intake:take",
+    "convert": "client.appliance.convert:convert",
     "cvmfs-proxy": "client.appliance.cvmfs.serve:serve",
 }
 _INTERVAL_S: Final = 0.2

@@ -1,0 +1,156 @@
+"""Adds an image of the user's to the store, and brings its disks into the form that a hypervisor wants.
+
+Both are done by worker processes; cancelling leaves nothing behind.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from filelock import FileLock, Timeout
+
+from client import filenames
+from client.appliance.errors import ApplianceAltered, ApplianceMissing, ImportBusy
+from client.appliance.formats import Format
+from client.appliance.objects import Objects
+from client.appliance.own_images import Form, OwnFile, OwnImage, OwnImages, read_own_image
+from client.appliance.transfers import RunWorker
+from client.appliance.worker import OnProgress, run_worker
+
+_LOCK: Final = ".lock"
+
+
+async def import_image(
+    images: OwnImages,
+    path: Path,
+    name: str = "",
+    *,
+    trust_unsigned: bool = False,
+    on_progress: OnProgress = lambda said: None,
+    run: RunWorker = run_worker,
+) -> OwnImage:
+    """Copy an image into the store. The user's file stays as it is, and is not linked to.
+
+    Args:
+        name: what commands will call it; empty: made of the file's name.
+        trust_unsigned: take a package that nobody has signed.
+
+    Raises:
+        ClientError: see `client.appliance.intake`; nothing is left.
+    """
+    free, origin = images.free_name(name, path), str(images.origin(path))
+    with _alone(images.folder):
+        order = {"path": origin, "folder": str(images.folder), "trust_unsigned": trust_unsigned}
+        said = await run("import", order, on_progress=on_progress)
+        facts = {**said, "origin": origin, "added_at": datetime.now(UTC).isoformat(timespec="seconds")}
+        image = read_own_image(facts, free)
+        # No other file system is asked: this is short, and is not to be broken off in the middle.
+        _keep(images, image, [(Path(one["part"]), one["sha256"], one["format"]) for one in said["files"]])
+        return image
+
+
+async def ready_file(
+    images: OwnImages,
+    image: OwnImage,
+    file: OwnFile,
+    wanted: Sequence[Format],
+    tools: Mapping[str, str],
+    *,
+    on_progress: OnProgress = lambda said: None,
+    run: RunWorker = run_worker,
+) -> Path:
+    """A disk of an image in a form that can be used, converted now if it has none; that is kept for the next time.
+
+    Args:
+        wanted: forms that can be used, the one to convert to first. A CD stays what it is.
+        tools: programs that are here, see `client.appliance.convert`.
+
+    Raises:
+        NoConverter, ConversionFailed, DiskFull: nothing is left.
+        ApplianceAltered, ApplianceMissing: the image in the store is damaged or gone.
+    """
+    if file.format is Format.ISO:
+        wanted = (Format.ISO,)
+    form = file.form(wanted)
+    if form is not None and images.objects.has(form.sha256, form.size_bytes):
+        return images.place(form)
+    own = Form(file.format, file.sha256, file.size_bytes)
+    if not images.objects.has(own.sha256, own.size_bytes):
+        raise ApplianceMissing(f"{image.name}: {file.name}")
+    with _alone(images.folder):
+        part = images.folder / f"{own.sha256[:16]}{filenames.PART_SUFFIX}"
+        order = {
+            "path": str(images.place(own)),
+            "sha256": file.sha256,
+            "format": file.format.value,
+            "virtual_bytes": file.virtual_bytes,
+            "wanted": wanted[0].value,
+            "part": str(part),
+            "tools": dict(tools),
+        }
+        said = await run("convert", order, on_progress=on_progress)
+        made = Form(wanted[0], str(said["sha256"]), int(said["size_bytes"]))
+        images.with_form(image, file, made)
+        _take_in(images.objects, part, made.sha256, made.format)
+        return images.place(made)
+
+
+async def verify_image(images: OwnImages, image: OwnImage, *, run: RunWorker = run_worker) -> None:
+    """Read all files of an image again.
+
+    Raises:
+        ApplianceAltered: one of them is damaged; own images cannot be fetched again.
+        ApplianceMissing
+    """
+    forms = [Form(one.format, one.sha256, one.size_bytes) for one in image.files]
+    for form in forms:
+        if not images.objects.has(form.sha256, form.size_bytes):
+            raise ApplianceMissing(str(images.place(form)))
+    files = [_check_order(images, one) for one in forms]
+    bad = (await run("verify", {"files": files})).get("bad", ())
+    if bad:
+        raise ApplianceAltered(str(images.place(next(one for one in forms if one.sha256 in bad))), bad[0], "")
+
+
+def _check_order(images: OwnImages, form: Form) -> dict[str, Any]:
+    target = {"name": form.sha256, "size_bytes": form.size_bytes, "sha256": form.sha256}
+    return {"path": str(images.place(form)), "target": target}
+
+
+def _keep(images: OwnImages, image: OwnImage, parts: Sequence[tuple[Path, str, str]]) -> None:
+    # First it is noted that the files are needed; else a client that tidies up this moment would remove them.
+    images.write(image)
+    try:
+        for part, sha256, format in parts:
+            _take_in(images.objects, part, sha256, Format(format))
+    except OSError:
+        images.remove(image, {})
+        raise
+
+
+def _take_in(objects: Objects, part: Path, sha256: str, format: Format) -> None:
+    objects.take_in(part, sha256, f"disk.{format.value}")
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Nobody else grows files there meanwhile; what somebody left who ended suddenly goes, and what is left now."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = FileLock(folder / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ImportBusy(str(folder)) from None
+    try:
+        _clear(folder)
+        yield
+    finally:
+        _clear(folder)
+        lock.release()
+
+
+def _clear(folder: Path) -> None:
+    for part in folder.glob(f"*{filenames.PART_SUFFIX}"):
+        part.unlink(missing_ok=True)
