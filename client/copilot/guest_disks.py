@@ -30,10 +30,10 @@ class NoDisk(OSError):
 
 
 def read_inbox(header: bytes, size: int, into: BinaryIO) -> str | None:
-    """Copies the `size` bytes that lie behind a header to `into`; their SHA-256, or None if no drive has it. Blocks.
+    """Copies the `size` bytes that lie behind a header to `into`; their hash, or None if no drive has it now. Blocks.
 
     Raises:
-        OSError: it cannot be read, or there is no room.
+        OSError: it ends too soon, or there is no room.
     """
     for path in _inboxes():
         try:
@@ -90,11 +90,15 @@ def _write_all(number: int, data: bytes) -> None:
         view = view[os.write(number, view) :]
 
 
-def _copy_in(disk: int, size: int, into: BinaryIO) -> str:
+def _copy_in(disk: int, size: int, into: BinaryIO) -> str | None:
     digest, left = hashlib.sha256(), size
     while left:
         wanted = min(_CHUNK_BYTES, -(-left // BLOCK_BYTES) * BLOCK_BYTES)
-        data = _reads(disk, wanted)[:left]
+        try:
+            data = _reads(disk, wanted)[:left]
+        except OSError:
+            # The host puts it in anew at this moment.
+            return None
         if not data:
             raise NoDisk(errno.EIO, "the medium ends too soon")
         digest.update(data)

@@ -244,11 +244,14 @@ class Files:
         try:
             sha256 = await asyncio.to_thread(_make_medium, medium, file, transfer_id, offset, size, block)
             self._say("file_round", transfer_id=transfer_id, offset=offset, size_bytes=size, sha256=sha256)
+            patience_s = INSERT_AGAIN_S
             while talk.room < offset + size:
                 await _insist(lambda: exchange.insert(medium))
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(INSERT_AGAIN_S):
+                    async with asyncio.timeout(patience_s):
                         await talk.until_room(offset + size)
+                # A slow guest that is reading it begins anew each time.
+                patience_s *= 2
         finally:
             with contextlib.suppress(ClientError):
                 await exchange.insert(None)
