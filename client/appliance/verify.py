@@ -6,7 +6,7 @@ from pathlib import Path
 
 from client.appliance.errors import ApplianceAltered, ApplianceMissing, ApplianceTruncated
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 18
 
 
 def verify_file(path: Path, size_bytes: int, sha256: str, seen: Callable[[int], None] = lambda _: None) -> None:
@@ -24,10 +24,12 @@ def verify_file(path: Path, size_bytes: int, sha256: str, seen: Callable[[int], 
         if found_bytes != size_bytes:
             raise ApplianceTruncated(str(path), size_bytes, found_bytes)
         digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                digest.update(chunk)
-                seen(len(chunk))
+        # One buffer for all of it: large ones that come and go make a process grow that lives for weeks.
+        buffer = memoryview(bytearray(CHUNK_BYTES))
+        with path.open("rb", buffering=0) as file:
+            while count := file.readinto(buffer):
+                digest.update(buffer[:count])
+                seen(count)
     except FileNotFoundError as error:
         raise ApplianceMissing(str(path)) from error
     if digest.hexdigest() != sha256:
