@@ -17,6 +17,7 @@ from client.paths import Paths, default_base
 ROLES: Final = {
     "ctl": ("client.service.ctl", "main", "command a running instance"),
     "vm": ("client.service.vm_command", "main", "handle a virtual machine: run commands in it, copy files, ..."),
+    "image": ("client.service.image_command", "main", "add images of your own, see and remove them"),
     "images": ("client.service.images_command", "main", "see and remove the appliances on this computer"),
     "site": ("client.service.site", "main", "run a whole project on this computer"),
     "submit": ("client.service.operator", "main_submit", "submit jobs to a local site"),

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from client.appliance.errors import ImageForged, ImageRefused
+from client.appliance.formats import is_plain_name
 
 MOST_BYTES: Final = 256 * 1024
 _LINE: Final = re.compile(r"(SHA1|SHA256|SHA384|SHA512) ?\(([^()\r\n]{1,255})\) ?= ?([0-9A-Fa-f]+)")
@@ -77,6 +78,8 @@ def read_manifest(content: bytes, path: str) -> Manifest:
         if words is None:
             raise ImageRefused(path, f"its manifest has a line that cannot be: {line[:80]!r}", "get it again")
         kind, name, digest = words.groups()
+        if not is_plain_name(name):
+            raise ImageRefused(path, f"its manifest names {name!r}, which is no file of it", "get it again")
         if name in found or len(digest) != hashlib.new(kind).digest_size * 2:
             raise ImageRefused(path, f"its manifest is damaged at {name!r}", "get it again")
         found[name] = (kind, digest.lower())
@@ -105,7 +108,7 @@ def check_signature(certificate: bytes, manifest: bytes, manifest_name: str, pat
     if words is None or block is None:
         raise ImageRefused(path, "its signature is of a kind that is not known", "get it without .cert, or again")
     if words[2] != manifest_name:
-        raise ImageForged(path, words[2], "is signed, and there is no such file")
+        raise ImageForged(path, manifest_name, "is not the file that its certificate is for")
     kinds: dict[str, hashes.HashAlgorithm] = {
         "SHA1": hashes.SHA1(),
         "SHA256": hashes.SHA256(),

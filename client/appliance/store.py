@@ -21,6 +21,7 @@ from client.appliance.eviction import Kept, victims
 from client.appliance.fault import SPARE_BYTES
 from client.appliance.known import Known
 from client.appliance.objects import Objects, is_digest
+from client.appliance.own_images import OwnImages
 from client.appliance.references import needed_by_vms
 from client.appliance.target import Target
 from client.clock import Clock
@@ -50,7 +51,7 @@ class Store:
 
     Attributes:
         limit_bytes: how much it may hold, if what is needed lets it.
-        objects, known, book: its parts.
+        objects, own, known, book: its parts.
         folder, vms: where it is, and where all VMs are.
     """
 
@@ -58,6 +59,7 @@ class Store:
         """Args: appliances, vms: folders of the store and of all VMs; they need not be there."""
         self.limit_bytes = limit_bytes
         self.objects = Objects(appliances)
+        self.own = OwnImages(appliances)
         self.known = Known(appliances / filenames.KNOWN)
         self.book = Book(appliances / filenames.STORE, clock)
         self.folder = appliances
@@ -171,6 +173,8 @@ class Store:
                 found.setdefault(f"the virtual machine {vm_id}", set()).add(sha256)
         for pin in self.known.pins().values():
             found.setdefault(pin.label, set()).update(pin.files)
+        for who, files in self.own.holders().items():
+            found.setdefault(who, set()).update(files)
         return found
 
     def _evict(self, census: Census, most_bytes: int, over: set[str]) -> int:

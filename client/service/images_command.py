@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from client.appliance.own_images import OwnImages
 from client.appliance.store import Store
 from client.appliance.target import Target
 from client.appliance.upkeep import find_image
@@ -20,6 +21,7 @@ from client.errors import ClientError, NotRunning
 from client.paths import Paths, default_base
 from client.preferences.store import load, save
 from client.service.control import InstanceLock, ask
+from client.service.image_command import remove as remove_own
 from client.service.images_desk import LIMIT_KEY, checked_limit
 from client.snapshot import ClientSnapshot
 
@@ -48,10 +50,14 @@ def main(argv: list[str]) -> int:
     if given.word == "limit":
         checked_limit(given.mib)
         save(paths.preferences, LIMIT_KEY, given.mib)
-    try:
-        reply = asyncio.run(ask(paths, f"images {given.word}", _arguments(given)))
-    except NotRunning:
-        reply = _alone(paths, given)
+    own = {one.name: one for one in OwnImages(paths.appliances).images()}
+    reply: dict[str, Any]
+    if given.word == "remove" and given.image in own:
+        reply = {"ok": True, "freed_bytes": remove_own(OwnImages(paths.appliances), paths.vms, given.image)}
+    else:
+        reply = _reply(paths, given)
+    if given.word == "list":
+        reply["own"] = [{"kind": "own", "size_bytes": one.size_bytes, **one.to_json()} for one in own.values()]
     if given.json:
         print(json.dumps(reply, indent=1))
     elif not reply["ok"]:
@@ -59,6 +65,13 @@ def main(argv: list[str]) -> int:
     else:
         print(_in_words(given, reply))
     return 0 if reply["ok"] else 1
+
+
+def _reply(paths: Paths, given: argparse.Namespace) -> dict[str, Any]:
+    try:
+        return asyncio.run(ask(paths, f"images {given.word}", _arguments(given)))
+    except NotRunning:
+        return _alone(paths, given)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -146,6 +159,8 @@ def _listed(reply: dict[str, Any]) -> list[str]:
         lines.append(f"{one['image_id'][:12]}  {one['name']} {one['version']}: {size}")
         lines.append(f"    used {_when(one['used_at'])}, checked {_when(one['checked_at'])}")
         lines += [f"    needed by {who}" for who in one["needed_by"]]
+    for one in reply["own"]:
+        lines.append(f"{one['name']}: your own, {one['size_bytes'] / 1e6:,.1f} MB; main.py image show {one['name']}")
     lines += [f"{one['step']} {one['name']}: {_progress(one)}" for one in reply["transfers"]]
     lines += [reply["held"]["text"]] if reply["held"] else []
     return lines
