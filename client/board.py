@@ -24,6 +24,7 @@ from client.snapshot import (
     StoreView,
     Totals,
     TransferView,
+    VmKind,
     VmView,
 )
 
@@ -119,9 +120,14 @@ class Board:
         self.changed()
 
     def update_vm(self, view: VmView) -> None:
-        """Replace the view of a VM by its id, or add it."""
+        """Replace the view of a VM by its id, or add it: a project's before all own ones, these by name."""
         others = tuple(vm for vm in self.facts.vms if vm.vm_id != view.vm_id)
-        self.facts.vms = (*others, view)
+        self.facts.vms = tuple(sorted((*others, view), key=lambda vm: (vm.kind is VmKind.OWN, vm.name.casefold())))
+        self.changed()
+
+    def drop_vm(self, vm_id: str) -> None:
+        """Show a VM no more."""
+        self.facts.vms = tuple(vm for vm in self.facts.vms if vm.vm_id != vm_id)
         self.changed()
 
     def snapshot(self) -> ClientSnapshot:

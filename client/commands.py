@@ -1,6 +1,7 @@
 """What a volunteer can ask of the core, from any face. Plain data; the core alone acts."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -90,6 +91,50 @@ class RemoveImage:
     image_id: str
 
 
+class VmVerb(StrEnum):
+    """What can be asked of one of the volunteer's own VMs."""
+
+    START = "start"
+    PAUSE = "pause"
+    RESUME = "resume"
+    SAVE = "save"
+    RESET = "reset"
+    POWER_OFF = "poweroff"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True)
+class OrderVm:
+    """Have one of the volunteer's own VMs do something. vm_id: as in the snapshot, or its name."""
+
+    vm_id: str
+    verb: VmVerb
+
+
+@dataclass(frozen=True)
+class CreateVm:
+    """Make an own VM.
+
+    Attributes:
+        image: file that it boots from, absolute.
+        template: name of a template that comes with the program, or a template's file, absolute; empty: none.
+        values: field -> what was filled in; they may be secrets.
+        disk_gib: of a VM that boots from a CD; 0: no disk.
+        network: `none` or `nat`.
+        starts: whether it is to run at once.
+    """
+
+    name: str
+    image: str
+    template: str = ""
+    values: Mapping[str, str | int | bool] = field(default_factory=dict, repr=False)
+    cpus: int = 1
+    memory_mib: int = 512
+    disk_gib: int = 0
+    network: str = "none"
+    starts: bool = False
+
+
 Command = (
     Start
     | Pause
@@ -103,4 +148,6 @@ Command = (
     | HoldFetching
     | TendStore
     | RemoveImage
+    | OrderVm
+    | CreateVm
 )

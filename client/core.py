@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -16,7 +16,20 @@ from client.appliance.worker import run_worker
 from client.appliances import Appliances
 from client.board import Board
 from client.clock import Clock, SystemClock
-from client.commands import Command, DismissProblem, HoldFetching, Pause, Quit, RemoveImage, Reset, TendStore
+from client.commands import (
+    Command,
+    CreateVm,
+    DismissProblem,
+    HoldFetching,
+    OrderVm,
+    Pause,
+    Quit,
+    RemoveImage,
+    Reset,
+    Start,
+    Stop,
+    TendStore,
+)
 from client.cvmfs import guest_files
 from client.errors import ClientError
 from client.headline import activity_of, headline_of
@@ -26,14 +39,18 @@ from client.journal import Journal
 from client.keeper import VmKeeper
 from client.log import logger, remove, to_listener
 from client.messages import code_of, fill, sentence
+from client.own_keeper import OwnKeeper
+from client.own_share import Project as ProjectVm
+from client.own_share import Size
+from client.own_vms import OwnVms
 from client.parts import Parts
 from client.paths import Paths, write_atomic
 from client.preferences.store import Preferences
 from client.project.definition import Project, load_project
 from client.project.enrolment import GuestToken, fetch_guest_token
 from client.question import PATIENCE_S, Question
-from client.reconcile import Intent, finished, lapse, obey, wanted
-from client.snapshot import Activity, Allowed, Severity
+from client.reconcile import Intent, Want, finished, lapse, obey, wanted
+from client.snapshot import Activity, Allowed, Severity, VmKind
 from client.supervisor import supervise
 
 VM_ID: Final = "work-1"
@@ -79,6 +96,7 @@ class Core:
         self._wake = asyncio.Event()
         self.appliances = Appliances(paths, preferences, make.clock, self.board, make.worker)
         self._journal = Journal(paths.journal)
+        self.own = OwnVms(paths, preferences, make.clock, self.board, self._journal, self._wake.set)
         self._history = History(paths.history)
         self._blocked = True
         self._keeper: VmKeeper | None = None
@@ -91,6 +109,7 @@ class Core:
         self._history.open()
         self.board.facts.totals = self._history.totals()
         self._intent = _load_intent(self._paths)
+        self.own.load()
 
     async def run(self) -> None:
         """Run until Quit has been obeyed; no VM executes when this returns."""
@@ -117,6 +136,13 @@ class Core:
             case HoldFetching() | TendStore() | RemoveImage():
                 await self.appliances.obey(command)
                 return
+            case OrderVm() | CreateVm():
+                await self.own.obey(command)
+                return
+            case Start():
+                self.own.start_all()
+            case Stop():
+                self.own.stop_all()
         if isinstance(command, Reset):
             if self._keeper is not None:
                 self._keeper.reset()
@@ -127,9 +153,9 @@ class Core:
         until = command.until if isinstance(command, Pause) else None
         logger("core").info("Command: %s%s", type(command).__name__.lower(), f" until {until}" if until else "")
 
-    def machine(self, vm_id: str) -> VmKeeper | None:
+    def machine(self, vm_id: str) -> VmKeeper | OwnKeeper | None:
         """The keeper of a VM, for errands in its guest; None when there is no such VM now."""
-        return self._keeper if vm_id == VM_ID else None
+        return self._keeper if vm_id == VM_ID else self.own.machine(vm_id)
 
     async def _work(self) -> None:
         """Keep the VM until Quit, under another hypervisor if the one in use turns out not to work."""
@@ -147,30 +173,32 @@ class Core:
         try:
             self._blocked = False
             self._keeper = keeper
+            self.own.open(parts.driver, parts.features)
             self.board.settle(about="core")
-            return await self._turn_until_left(keeper, parts.driver)
+            return await self._turn_until_left(keeper, parts)
         finally:
             self._keeper = None
             link.cancel()
             upkeep.cancel()
             await asyncio.gather(link, upkeep, return_exceptions=True)
             await keeper.close()
+            await self.own.close()
             if parts.guest_files is not None:
                 await parts.guest_files.close()
             await parts.driver.close()
 
-    async def _turn_until_left(self, keeper: VmKeeper, driver: Driver) -> bool:
-        trial = Question(lambda: self._try(driver), self._wake.set)
+    async def _turn_until_left(self, keeper: VmKeeper, parts: Parts) -> bool:
+        trial = Question(lambda: self._try(parts.driver), self._wake.set)
         try:
-            return await self._turn(keeper, driver, trial)
+            return await self._turn(keeper, parts, trial)
         finally:
             await trial.close()
 
-    async def _turn(self, keeper: VmKeeper, driver: Driver, trial: Question[tuple[DriverReport, bool]]) -> bool:
+    async def _turn(self, keeper: VmKeeper, parts: Parts, trial: Question[tuple[DriverReport, bool]]) -> bool:
         leave_by: float | None = None
         while True:
             self._set_intent(lapse(self._intent, self._clock.now()))
-            reached = await keeper.turn(self._intent)
+            reached = await self._turn_all(keeper, parts)
             self._draw()
             if self._intent.leaving is not None:
                 leave_by = leave_by or self._clock.monotonic() + LEAVE_S
@@ -179,7 +207,8 @@ class Core:
                 if self._clock.monotonic() > leave_by:
                     logger("core").warning("The work could not be saved in %.0f s; powering off", LEAVE_S)
                     await keeper.close()
-                    await driver.power_off(VM_ID)
+                    await parts.driver.power_off(VM_ID)
+                    await self.own.power_off()
                     return True
             else:
                 if keeper.doubts_driver():
@@ -189,6 +218,17 @@ class Core:
                 if answer is not None and not self._still_works(*answer):
                     return False
             await self._sleep(TURN_S)
+
+    async def _turn_all(self, keeper: VmKeeper, parts: Parts) -> bool:
+        """One turn of the project's VM and of all own ones. Returns whether all is as it is wanted."""
+        needs, most = parts.project.needs, parts.preferences
+        size = Size(min(needs.cpus, most.number("guest.cpus")), min(needs.memory_mib, most.number("guest.memory_mib")))
+        claims = wanted(self._intent).want in {Want.RUN, Want.HOLD}
+        project = ProjectVm(size, claims, keeper.is_up)
+        # Own ones that have to make room for it go first.
+        waits = claims and self.own.hold_back(project)
+        reached = await keeper.turn(replace(self._intent, working=False, off=False) if waits else self._intent)
+        return await self.own.turn(self._intent, project) and reached and not waits
 
     async def _try(self, driver: Driver) -> tuple[DriverReport, bool]:
         """Ask a driver once more what it thinks of itself, and whether there is a faster one."""
@@ -308,7 +348,7 @@ class Core:
 
     def _draw(self) -> None:
         facts, intent = self.board.facts, self._intent
-        vm = facts.vms[0] if facts.vms else None
+        vm = next((vm for vm in facts.vms if vm.kind is VmKind.PROJECT), None)
         reason = wanted(intent).reason
         facts.activity = activity_of(vm, reason, intent.working, intent.finishing, self._is_blocked())
         facts.reason = reason

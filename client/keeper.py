@@ -8,6 +8,7 @@ from typing import Final
 
 from client import process
 from client.actions import Actions, VmExchange
+from client.clock import Clock
 from client.errors import ClientError
 from client.guest.channel import LinkChannel
 from client.guest.errands import Errands
@@ -36,6 +37,7 @@ OWN_RESET_S: Final = 5.0
 LAST_LINES: Final = 5
 _TAIL_BYTES: Final = 8192
 _UP: Final = frozenset({VmState.STARTING, VmState.RUNNING})
+_IN_MEMORY: Final = _UP | {VmState.PAUSED, VmState.SAVING}
 #: after these the guest begins to execute, so silence is counted anew
 _BEGINNINGS: Final = frozenset({Step.BOOT, Step.RESTORE, Step.RESUME, Step.RESET})
 #: problems that are over once the guest speaks
@@ -93,11 +95,16 @@ class VmKeeper:
         self._gone_at: float | None = None
         self._offline_since: float | None = None
         self._told_offline = False
-        self._usage = UsageMeter(parts)
+        self._usage = UsageMeter(parts.clock)
 
     async def run_link(self) -> None:
         """Keep the guest link open until cancelled."""
         await self._channel.run()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the VM is in memory, or is just being taken there or away from there."""
+        return self._info.state in _IN_MEMORY or bool(self._info.pids) or self._is_acting()
 
     def reset(self) -> None:
         """Have the guest reset, if it runs; a step like any other, taken at the next turn."""
@@ -422,10 +429,10 @@ class UsageMeter:
 
     INTERVAL_S: Final = 2.0
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.cpu_percent: float | None = None
         self.memory_mib: float | None = None
-        self._clock = parts.clock
+        self._clock = clock
         self._pids: tuple[int, ...] = ()
         self._at = 0.0
         self._cpu_s = 0.0

@@ -38,6 +38,17 @@ SENTENCES: Final[dict[str, Sentence]] = {
     "command-failed": Sentence("The program {command} failed: {stderr}", _RETRY),
     "tool-missing": Sentence("The program {tool} is not installed.", "Install the package {package}.", Severity.ERROR),
     "no-project": Sentence("No project is attached yet.", "Attach one: main.py attach PROJECT-FILE.", Severity.ERROR),
+    "own-vm-failed": Sentence(
+        "Your own virtual machine {name} ended: {cause}.", "It is started again, each time after a longer wait."
+    ),
+    "own-vm-offline": Sentence(
+        "Your own virtual machine {name} has no network: the preference network.unconfined says that none may have it.",
+        "Change that preference to confining or all, and start it again.",
+    ),
+    "own-vm-unreadable": Sentence(
+        "What your own virtual machine {name} is cannot be read any more.",
+        "Nothing is done to it until you remove it, or mend its file vm.toml and start the program again.",
+    ),
     "project-unreachable": Sentence("The project's server does not answer ({url}).", _RETRY),
     "enrolment-refused": Sentence(
         "The project refuses this computer: {said} (status {status}).",

@@ -78,6 +78,11 @@ class Paths:
         """What is to be done in a VM's guest, and has been done."""
         return self.base / filenames.ERRANDS / vm_id
 
+    @property
+    def own(self) -> Path:
+        """The volunteer's own virtual machines."""
+        return self.base / filenames.OWN
+
     def make(self) -> None:
         """Make the folders; private to the user.
 

@@ -32,6 +32,15 @@ class VmState(StrEnum):
     UNKNOWN = "unknown"
 
 
+class VmKind(StrEnum):
+    """Whose a virtual machine is."""
+
+    #: it works for the project
+    PROJECT = "project"
+    #: the volunteer's own
+    OWN = "own"
+
+
 class JobState(StrEnum):
     """States of the agent's job, in the order in which a job passes them (the Co-Pilot protocol's)."""
 
@@ -227,6 +236,10 @@ class VmView:
         boot_fraction: 0..1 of the usual boot; 1.0 once the agent is online.
         cpu_percent: of one core, over the last seconds; None until measured.
         memory_mib: resident memory of the VM's processes on the host; None until measured.
+        wish: what is asked of an own one: `run`, `hold`, `rest`, `off`, `removed`, `unreadable`; empty for a project's.
+        about: what an own one is, in one line.
+        reason: why an own one does not do what is asked of it; None when it does.
+        console: the end of what an own one printed.
     """
 
     vm_id: str
@@ -244,6 +257,11 @@ class VmView:
     memory_mib: float | None = None
     sent_bytes: int = 0
     received_bytes: int = 0
+    kind: VmKind = VmKind.PROJECT
+    wish: str = ""
+    about: str = ""
+    reason: Reason | None = None
+    console: str = ""
 
 
 @dataclass(frozen=True)
@@ -273,6 +291,7 @@ class ClientSnapshot:
 
     Attributes:
         seq: grows by one with each snapshot of a run of the program.
+        vms: the project's first, then the volunteer's own.
         headline: the state in words, one short sentence ("Working: 120 of 500 events").
         reason: why it is held or waits; None when it is not.
         problems: newest last.
@@ -301,6 +320,16 @@ class ClientSnapshot:
     store_bytes: int = 0
     store_limit_bytes: int = 0
     fetching_held: Reason | None = None
+
+    @property
+    def project_vm(self) -> VmView | None:
+        """The VM that works for the project; None while there is none."""
+        return next((vm for vm in self.vms if vm.kind is VmKind.PROJECT), None)
+
+    @property
+    def own_vms(self) -> tuple[VmView, ...]:
+        """The volunteer's own ones."""
+        return tuple(vm for vm in self.vms if vm.kind is VmKind.OWN)
 
     def to_json(self) -> dict[str, Any]:
         """The snapshot as plain JSON data: times as ISO 8601 text, enums as their words."""

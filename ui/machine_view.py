@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from client.snapshot import ClientSnapshot, Totals, TransferView, VmState, VmView
+from client.snapshot import ClientSnapshot, Totals, TransferView, VmKind, VmState, VmView
 from ui.job_view import Figure, Progress
 from ui.trace import cpu_percent
 from ui.words import UNKNOWN, bytes_text, count_text, duration_text, memory_text, time_left_text
@@ -55,8 +55,9 @@ class MachineCard:
 
 
 def main_vm(snapshot: ClientSnapshot) -> VmView | None:
-    """The VM that the home page is about: the first that lives, else the first."""
-    return next((vm for vm in snapshot.vms if vm.state in _LIVE), next(iter(snapshot.vms), None))
+    """The VM that the home page is about: the first of the project that lives, else its first."""
+    vms = tuple(vm for vm in snapshot.vms if vm.kind is VmKind.PROJECT)
+    return next((vm for vm in vms if vm.state in _LIVE), next(iter(vms), None))
 
 
 def machine_card(vm: VmView | None) -> MachineCard:

@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from client.snapshot import ClientSnapshot, VmState, VmView
+from client.snapshot import ClientSnapshot, VmKind, VmState, VmView
 
 #: Points kept per chart and the least time between two.
 POINTS = 120
@@ -29,7 +29,8 @@ class Trace:
 
     def add(self, snapshot: ClientSnapshot) -> None:
         """Take the snapshot's figures; a second sample within `STEP` is dropped."""
-        vm = next((vm for vm in snapshot.vms if vm.cpu_percent is not None or vm.memory_mib is not None), None)
+        vms = (vm for vm in snapshot.vms if vm.kind is VmKind.PROJECT)
+        vm = next((vm for vm in vms if vm.cpu_percent is not None or vm.memory_mib is not None), None)
         if vm is None:
             return
         if vm.vm_id != self._vm_id or (self._samples and snapshot.taken_at < self._samples[-1].at):

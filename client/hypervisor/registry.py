@@ -13,6 +13,7 @@ from client.hypervisor.errors import ChosenUnavailable, HypervisorUnproven, NoHy
 from client.hypervisor.spec_file import is_valid_vm_id
 from client.hypervisor.verdicts import Verdicts
 from client.log import logger
+from client.own_vm import is_own
 from client.snapshot import VmState
 
 #: A name that is no VM's id: drivers share the folder and see only their own VMs.
@@ -138,8 +139,9 @@ async def put_away_others(
     """See to it that of what was left with drivers that are not in use nothing runs.
 
     It is removed, and a job in it goes back to the project's queue, if its driver could be used but is not, or if the
-    driver in use was asked for by name. Of a driver that cannot be used now all stays, the saved states above all: what
-    stands in its way may pass. What cannot be done now is tried again at the next choice.
+    driver in use was asked for by name; a volunteer's own VM never is. Of a driver that cannot be used now all stays,
+    the saved states above all: what stands in its way may pass. What cannot be done now is tried again at the next
+    choice.
 
     Args:
         preferred: as for `choose`.
@@ -165,7 +167,7 @@ async def put_away_others(
 
 async def _put_away(driver: Driver, vm: VmInfo, *, removes: bool) -> None:
     log = logger("hypervisor")
-    if removes:
+    if removes and not is_own(vm.vm_id):
         log.info("Removing %s, which was left with %s", vm.vm_id, driver.name)
         await driver.destroy(vm.vm_id)
     elif vm.state not in _AT_REST:

@@ -53,7 +53,7 @@ class Quota:
         if not self._jobs or self._is_leaving:
             return
         ended = self.outcome.accepted + self.outcome.failed
-        job = snapshot.vms[0].job if snapshot.vms else None
+        job = snapshot.project_vm.job if snapshot.project_vm else None
         if ended >= self._jobs:
             self._leave()
         elif not self._is_last:

@@ -28,7 +28,7 @@ def progress_of(snapshot: ClientSnapshot) -> tuple[str, float | None]:
         transfer = snapshot.transfers[-1]
         share = transfer.done_bytes / transfer.total_bytes if transfer.total_bytes else None
         return f"{transfer.step} {transfer.name} ({transfer.rate_bytes_per_s / 1e6:.1f} MB/s)", share
-    vm = snapshot.vms[0] if snapshot.vms else None
+    vm = snapshot.project_vm
     if vm is not None and snapshot.activity is Activity.BOOTING:
         return vm.boot_step or "booting", vm.boot_fraction
     if vm is not None and vm.job is not None and vm.job.total_units:

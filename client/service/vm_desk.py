@@ -48,9 +48,11 @@ _WAITS: Final = {
 
 
 class Machine(Protocol):
-    """One VM, as the core keeps it. errands: of its guest."""
+    """One VM, as the core keeps it."""
 
-    errands: Errands
+    @property
+    def errands(self) -> Errands | None:
+        """Of its guest; None: no agent is in it."""
 
     async def console(self, limit_bytes: int) -> str:
         """The end of what the guest printed."""
@@ -79,33 +81,41 @@ class VmDesk:
         machine = self._machine(vm_id)
         if machine is None:
             raise self._absent(vm_id)
+        if word == "console":
+            await _console(machine, bool(given.get("follow")), reader, send)
+            return
+        errands = machine.errands
+        if errands is None:
+            what = "it is your own virtual machine, and none of this program's helpers is in it to do that"
+            raise BadInput(vm_id, what, "use its console, or log in to it over its network")
+        await self._answer_by_guest(word, errands, vm_id, given, reader, send)
+
+    async def _answer_by_guest(
+        self, word: str, errands: Errands, vm_id: str, given: dict[str, Any], reader: StreamReader, send: Send
+    ) -> None:
         try:
             match word:
                 case "exec":
-                    await self._exec(machine, vm_id, given, reader, send)
+                    await self._exec(errands, vm_id, given, reader, send)
                 case "results":
-                    await _results(machine.errands, send)
+                    await _results(errands, send)
                 case "result":
-                    await _result(machine.errands, str(given.get("id", "")), send)
+                    await _result(errands, str(given.get("id", "")), send)
                 case "put" | "get":
-                    await self._copy(word, machine, vm_id, given, reader, send)
-                case "console":
-                    await _console(machine, bool(given.get("follow")), reader, send)
+                    await self._copy(word, errands, vm_id, given, reader, send)
                 case "send":
-                    machine.errands.mailbox.send(str(given["topic"]), str(given["text"]))
+                    errands.mailbox.send(str(given["topic"]), str(given["text"]))
                     await self._note_kept(vm_id, send)
                     await send({"done": {}})
                 case "messages":
-                    await _messages(
-                        machine.errands, int(given.get("after", 0)), bool(given.get("follow")), reader, send
-                    )
+                    await _messages(errands, int(given.get("after", 0)), bool(given.get("follow")), reader, send)
                 case _:
                     raise BadInput("command", f"there is no vm {word}", "see main.py vm --help")
         except (KeyError, TypeError, ValueError) as error:
             raise BadInput(f"vm {word}", f"its arguments do not fit ({error})", "see main.py vm --help") from error
 
     async def _exec(
-        self, machine: Machine, vm_id: str, given: dict[str, Any], reader: StreamReader, send: Send
+        self, errands: Errands, vm_id: str, given: dict[str, Any], reader: StreamReader, send: Send
     ) -> None:
         order = Order(
             argv=tuple(str(one) for one in given["argv"]),
@@ -116,9 +126,9 @@ class VmDesk:
             has_input=bool(given.get("input")),
         )
         self._see_ready(vm_id)
-        command = machine.errands.commands.run(order)
+        command = errands.commands.run(order)
         hearing = asyncio.create_task(_hear(command, reader, send))
-        noting = asyncio.create_task(self._note_waits(vm_id, machine, send))
+        noting = asyncio.create_task(self._note_waits(vm_id, errands, send))
         try:
             await send({"ok": True, "id": command.exec_id})
             await _pass_on(command, hearing, send)
@@ -129,7 +139,7 @@ class VmDesk:
             await asyncio.gather(hearing, noting, return_exceptions=True)
 
     async def _copy(
-        self, word: str, machine: Machine, vm_id: str, given: dict[str, Any], reader: StreamReader, send: Send
+        self, word: str, errands: Errands, vm_id: str, given: dict[str, Any], reader: StreamReader, send: Send
     ) -> None:
         self._see_ready(vm_id)
         local, path = Path(str(given["local"])), str(given["path"])
@@ -141,14 +151,14 @@ class VmDesk:
         def show(done: int, total: int) -> None:
             news["progress"] = [done, total]
 
-        files, replace = machine.errands.files, bool(given.get("force"))
+        files, replace = errands.files, bool(given.get("force"))
         moving = asyncio.create_task(
             files.put(local, path, show, on_begin=begin)
             if word == "put"
             else files.get(path, local, show, replace=replace, on_begin=begin)
         )
         hanging_up = asyncio.create_task(reader.read(1))
-        noting = asyncio.create_task(self._note_waits(vm_id, machine, send))
+        noting = asyncio.create_task(self._note_waits(vm_id, errands, send))
         try:
             while not moving.done() and not hanging_up.done():
                 await asyncio.wait([moving, hanging_up], timeout=_PROGRESS_INTERVAL_S)
@@ -189,13 +199,13 @@ class VmDesk:
         if view is None or view.state not in {VmState.STARTING, VmState.RUNNING}:
             await send({"note": f"{vm_id} does not run now; the message is kept until it does."})
 
-    async def _note_waits(self, vm_id: str, machine: Machine, send: Send) -> None:
+    async def _note_waits(self, vm_id: str, errands: Errands, send: Send) -> None:
         """Say why nothing happens, once for each reason, until the guest speaks and runs."""
         told, starting = "", ""
         while True:
             view = self._view(vm_id)
             state = view.state if view is not None else VmState.ABSENT
-            why = _WAITS.get(state, "" if machine.errands.boot else starting)
+            why = _WAITS.get(state, "" if errands.boot else starting)
             # Not at the first look: a guest that is up may only just meet this client.
             starting = "{vm} is starting; this is done when it is up."
             if why and why != told:

@@ -102,7 +102,9 @@ def _machine(spec: VmSpec, accelerator: str) -> Iterator[str]:
 def _boot(spec: VmSpec) -> Iterator[str]:
     boot = spec.direct_boot
     if boot is None:
-        yield from ("-boot", "order=d,strict=on")
+        has_cd = any(medium.role is MediumRole.SYSTEM for medium in spec.media)
+        # A CD that does not want to be booted from a second time, as installers', gives way to the disk.
+        yield from ("-boot", f"order={'dc' if has_cd else 'c'},strict=on")
         return
     yield from ("-kernel", str(boot.kernel), "-initrd", str(boot.initrd))
     yield from ("-append", f"console=ttyS0 {boot.command_line}".strip())
@@ -116,7 +118,8 @@ def _disk(medium: Medium, spec: VmSpec, folder: Path) -> Iterator[str]:
     else:
         file = f"format=raw,readonly=on,file={escape(str(medium.path))}"
     yield from ("-drive", f"if=none,id={role},{file}")
-    if role is MediumRole.SYSTEM and spec.direct_boot is None:
+    if role in {MediumRole.SYSTEM, MediumRole.CONTEXT} and spec.direct_boot is None:
+        # Where a guest of any kind looks for both; a context on a disk would be taken for free space by uCernVM.
         yield from ("-device", f"ide-cd,drive={role},serial={role}")
     else:
         yield from ("-device", f"virtio-blk-pci,drive={role},serial={role}")
