@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from client import actions
+from client.appliance.catalog_facts import ApplianceNeeds, Facts
 from client.appliance.choice import from_manifest
 from client.appliance.errors import CatalogUnreachable
 from client.appliance.known import Known, Standing
@@ -31,6 +32,7 @@ class Publisher:
     def __init__(self, folder: Path) -> None:
         self.objects = Objects(folder)
         self.error: Exception | None = None
+        self.facts: Facts | None = None
         self.kinds: list[str] = []
         self.publish("1")
 
@@ -47,7 +49,7 @@ class Publisher:
         self.kinds.append(kind)
         if self.error is not None:
             raise self.error
-        choice = from_manifest(URL, self.id, self.manifest)
+        choice = replace(from_manifest(URL, self.id, self.manifest), facts=self.facts)
         if kind == "look":
             self._put(self.id, "manifest.json", self.manifest)
             return {"choice": choice.to_json(), "is_fresh": True, "problem": None}
@@ -140,6 +142,42 @@ async def test_without_an_appliance_the_cause_is_told_and_it_goes_on_by_itself(r
         publisher.error = None
         await rig.until(lambda s: s.activity is Activity.WORKING)
         await rig.until(lambda s: not s.problems)
+
+
+async def test_nothing_is_looked_for_while_the_program_starts(rig: Rig, publisher: Publisher) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+    project = load_project(rig.paths.project)
+    known = Known(rig.paths.appliances / "known")
+    known.stand(wish_of(project).id, Standing(publisher.id))
+    publisher.kinds.clear()
+    async with rig.running() as core:
+        await rig.until(lambda s: s.activity is Activity.WORKING and s.store)
+        core.appliances.soon()
+        await rig.until(lambda s: s.totals.jobs_accepted)
+    assert publisher.kinds == []
+
+
+async def test_what_cannot_run_here_is_refused_before_it_is_fetched(rig: Rig, publisher: Publisher) -> None:
+    publisher.facts = Facts("tiny", "1", ("direct",), needs=ApplianceNeeds(cpus=64))
+    rig.preferences = {"guest.cpus": 1}
+    async with rig.running() as core:
+        await core.handle(Start())
+        seen = await rig.until(lambda s: s.problems)
+        assert seen.problems[0].code == "needs-not-met"
+        assert "64 processors" in seen.problems[0].text
+    assert "files" not in publisher.kinds
+
+
+async def test_a_system_without_updates_works_and_is_told_of(rig: Rig, publisher: Publisher) -> None:
+    publisher.facts = Facts("tiny", "1", ("direct",), end_of_life="2024-06-30")
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        seen = await rig.until(lambda s: s.problems)
+        assert [(one.code, one.severity) for one in seen.problems] == [("appliance-end-of-life", Severity.NOTICE)]
+        assert "2024-06-30" in seen.problems[0].text
 
 
 async def test_holding_is_kept_over_a_restart(rig: Rig) -> None:
