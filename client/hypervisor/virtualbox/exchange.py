@@ -12,7 +12,6 @@ from client.hypervisor.virtualbox.machine import ONLINE, Machine, Verb
 from client.hypervisor.virtualbox.parse import parse_info
 
 _MIB: Final = 1 << 20
-_INBOXES: Final = "inboxes"
 
 
 class VirtualBoxExchange:
@@ -49,7 +48,7 @@ class VirtualBoxExchange:
 
     def _show(self, machine: Machine, path: Path) -> Path:
         # Each under a name of its own: of one that VirtualBox knows it would remember the former size.
-        folder = machine.folder.path / _INBOXES
+        folder = media.inbox_folder(machine.folder.path)
         folder.mkdir(exist_ok=True)
         self._count += 1
         stamp = path.stat().st_mtime_ns
@@ -71,10 +70,9 @@ async def _put(machine: Machine, shown: str) -> None:
 
 
 async def _forget_others(machine: Machine, shown: str) -> None:
-    folder = machine.folder.path / _INBOXES
-    others = [one for one in folder.iterdir() if str(one) != shown] if folder.is_dir() else []
+    others = [one for one in media.inboxes(machine.folder.path) if str(one) != shown]
     if others:
-        await Books(machine.manage).close_media(folder, unused_only=True)
+        await Books(machine.manage).close_media(media.inbox_folder(machine.folder.path), unused_only=True)
         for one in others:
             one.unlink(missing_ok=True)
 

@@ -20,7 +20,15 @@ from client.hypervisor.virtualbox.books import Books
 from client.hypervisor.virtualbox.folder import Ledger, used_media
 from client.hypervisor.virtualbox.installation import Installation
 from client.hypervisor.virtualbox.machine import Machine
-from client.hypervisor.virtualbox.media import BASE_SUFFIX, boots_from_disk, forget_bases, prepare_media, restore_bases
+from client.hypervisor.virtualbox.media import (
+    BASE_SUFFIX,
+    DESCRIPTION_SUFFIX,
+    boots_from_disk,
+    forget_bases,
+    inboxes,
+    prepare_media,
+    restore_bases,
+)
 from client.hypervisor.virtualbox.problems import ObjectNotFound, SessionLocked, VirtualBoxDiskFull, WrongState
 from client.snapshot import VmState
 
@@ -111,7 +119,7 @@ class Maker:
         is_plain = _is_plain(machine)
         for known in self._known(machine):
             await self._unregister(machine, known)
-        media = {one for one in folder.record().media.values() if not one.endswith(BASE_SUFFIX)}
+        media = _cds(folder.record().media)
         if is_plain:
             # Its disks went with it; the CDs are known, so the lists of all media, each a call, need not be read.
             await self._books.close_cds(media - self._used_by_others(machine))
@@ -228,10 +236,17 @@ def _drives(media: dict[str, str]) -> tuple[shape.Drive, ...]:
 
 
 def _is_plain(machine: Machine) -> bool:
-    """Whether a VM has nothing but what its spec says: it is whole, and has neither snapshots nor an exchange."""
+    """Whether VirtualBox has of a VM just what its spec and its record say: it is whole, and nothing came to it."""
     spec, settings = machine.folder.spec(), machine.folder.settings()
-    has_more = spec is None or spec.exchange_mib or settings is None or settings.snapshots
-    return not has_more and is_whole(machine)
+    has_more = spec is None or settings is None or settings.snapshots
+    shown = Path(machine.folder.record().media.get(shape.INBOX, ""))
+    return not has_more and is_whole(machine) and set(inboxes(machine.folder.path)) <= {shown}
+
+
+def _cds(media: dict[str, str]) -> set[str]:
+    """The files in a VM's CD drives."""
+    disks = (BASE_SUFFIX, DESCRIPTION_SUFFIX)
+    return {file for file in media.values() if file != shape.EMPTY and not file.endswith(disks)}
 
 
 def is_whole(machine: Machine) -> bool:

@@ -22,6 +22,7 @@ CD_SECTOR_BYTES: Final = 2048
 _LEAST_CD_BYTES: Final = 16 * CD_SECTOR_BYTES + CD_SECTOR_BYTES
 _CD_SUFFIX: Final = ".iso"
 BASE_SUFFIX: Final = ".vdi"
+DESCRIPTION_SUFFIX: Final = ".vmdk"
 _ISO_MARK_AT: Final = 16 * CD_SECTOR_BYTES + 1
 _ISO_MARK: Final = b"CD001"
 _MIB: Final = 1 << 20
@@ -125,6 +126,17 @@ def cd_file(path: Path, beside: Path, *, always_renamed: bool = False) -> Path:
     return shown
 
 
+def inbox_folder(folder: Path) -> Path:
+    """Of what a VM is shown in the drive of its inbox."""
+    return folder / "inboxes"
+
+
+def inboxes(folder: Path) -> list[Path]:
+    """What a VM was shown there and VirtualBox may still know."""
+    shown = inbox_folder(folder)
+    return list(shown.iterdir()) if shown.is_dir() else []
+
+
 def outbox_file(folder: Path, exchange_mib: int) -> Path:
     """The raw file that the outbox's disk consists of."""
     return folder / f"outbox-{exchange_mib}-flat.vmdk"
@@ -133,7 +145,7 @@ def outbox_file(folder: Path, exchange_mib: int) -> Path:
 def make_outbox(folder: Path, exchange_mib: int) -> Path:
     """The outbox's disk: a description and beside it the disk's bytes as they are; one that is there stays."""
     flat = outbox_file(folder, exchange_mib)
-    description = folder / f"outbox-{exchange_mib}.vmdk"
+    description = folder / f"outbox-{exchange_mib}{DESCRIPTION_SUFFIX}"
     size_bytes = exchange_mib * _MIB
     if description.exists() and flat.exists() and flat.stat().st_size == size_bytes:
         return description
