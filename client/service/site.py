@@ -80,7 +80,9 @@ class Site:
         try:
             plan = await self._prepare()
             self.children = {spec.name: SiteChild(spec) for spec in self._specs(plan)}
-            await asyncio.gather(*(self._start(child) for child in self.children.values()))
+            # Hashing and signing the appliance takes about as long as the others need to begin.
+            project = asyncio.to_thread(self._write_project, plan)
+            await asyncio.gather(project, *(self._start(child) for child in self.children.values()))
         except BaseException:
             await self.down()
             raise
@@ -123,6 +125,8 @@ class Site:
         for child in ("job-manager", "storage-manager"):
             self.folder.ready(child).unlink(missing_ok=True)
         site_files.write_children(self.folder, plan, self._terms, self._appliance)
+
+    def _write_project(self, plan: SitePlan) -> None:
         site_files.write_project(self.folder, plan, self._terms, self._appliance, self._publish(plan))
 
     def _publish(self, plan: SitePlan) -> dict[str, dict[str, str]]:
