@@ -52,6 +52,7 @@ class Known:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._choices: dict[str, Choice] = {}
+        self._told: set[str] = set()
 
     def choice(self, id: str) -> Choice | None:
         """What is known of a version; None if nothing is, or nothing that can be used."""
@@ -59,7 +60,9 @@ class Known:
             try:
                 self._choices[id] = read_choice(self._read(f"{id}.json"), id)
             except (OSError, ValueError, BadManifest) as error:
-                if not isinstance(error, FileNotFoundError):
+                if not isinstance(error, FileNotFoundError) and id not in self._told:
+                    # It is asked for once a second.
+                    self._told.add(id)
                     logger("appliance").warning("What was known of the appliance %s cannot be read: %s", id[:16], error)
         return self._choices.get(id)
 
