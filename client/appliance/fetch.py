@@ -6,7 +6,7 @@ What was fetched before is hashed again and gone on with. Docs: docs/downloads.m
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -155,9 +155,12 @@ class Download:
             mirror.etag = answer.etag if mirror.etag is not None else None
             patience = Patience(self._order.stall_s)
             # A mirror without ranges sends once more what is here already.
-            for _ in self._body(answer, patience, part, answer.skip):
+            for _ in self._body(answer, patience, answer.skip, lambda: answer.skip):
                 self._tell("downloading", began)
-            for data in self._body(answer, patience, part, end - began):
+                if self._face.held:
+                    return
+            # Not over the end of a piece at once: if it is wrong, no more than it is lost.
+            for data in self._body(answer, patience, end - began, lambda: self._end_of_piece(part) - part.position):
                 self._store(data, part, mirror, began)
                 self._tell("downloading", part.position)
                 if self._shall_leave(mirror, part, at):
@@ -165,16 +168,14 @@ class Download:
         taken = time.monotonic() - at
         self._mirrors.praise(mirror, (part.position - began) / max(taken, 1e-3))
 
-    def _body(self, answer: Answer, patience: Patience, part: PartFile, left: int) -> Iterator[bytes]:
-        """The next `left` bytes that the mirror sends, at the rate that is allowed.
+    def _body(self, answer: Answer, patience: Patience, left: int, most: Callable[[], int]) -> Iterator[bytes]:
+        """The next `left` bytes that the mirror sends, at the rate that is allowed, at most `most()` at a time.
 
         Raises:
             Fault
         """
         while left:
-            # Not over the end of a piece: if it is wrong, no more than it is lost.
-            most = min(left, self._limiter.chunk(self._face.limit), self._end_of_piece(part) - part.position)
-            data = answer.read(most)
+            data = answer.read(min(left, most(), self._limiter.chunk(self._face.limit)))
             left -= len(data)
             if not data:
                 raise Fault("the connection ended too early")

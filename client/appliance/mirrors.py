@@ -13,8 +13,8 @@ MEASURED: Final = 4
 #: a mirror is left for another when it has become slower than this part of what the other gave
 _TOO_SLOW: Final = 0.5
 _MOST_PAUSE_S: Final = 30.0
-#: so many tries in a row for each mirror, without a gain, end the download
-_FRUITLESS: Final = 6
+#: after so many faults in a row a mirror is not asked any more
+_MOST_FAULTS: Final = 6
 #: less than this is no gain
 FRUIT_BYTES: Final = 64 * 1024
 
@@ -51,7 +51,6 @@ class Mirrors:
         self._all = [Mirror(url) for url in urls]
         self._pause_s = pause_s
         self._clock = clock
-        self._fruitless = 0
         self._said = DownloadFailed("", "no mirror is known")
 
     def choose(self) -> Mirror | None:
@@ -64,7 +63,8 @@ class Mirrors:
         if not left and self._all:
             # Wrong bytes say more than no answer.
             raise max((one.refused for one in self._all if one.refused), key=lambda one: one.code != self._said.code)
-        if not left or self._fruitless >= _FRUITLESS * len(self._all):
+        left = [one for one in left if one.faults < _MOST_FAULTS]
+        if not left:
             raise self._said
         ready = [one for one in left if one.not_before <= self._clock()]
         if not ready:
@@ -76,7 +76,7 @@ class Mirrors:
 
     def wait_s(self) -> float:
         """How long until a mirror may be asked again."""
-        times = [one.not_before for one in self._all if not one.refused]
+        times = [one.not_before for one in self._all if not one.refused and one.faults < _MOST_FAULTS]
         return max(0.0, min(times, default=0.0) - self._clock())
 
     def named(self, url: str) -> list[Mirror]:
@@ -107,7 +107,6 @@ class Mirrors:
         mirror.refused = None if fault.may_be_chance and mirror.doubts < 2 else fault.refusal
         pause_s = min(_MOST_PAUSE_S, self._pause_s * 2 ** (mirror.faults - 1))
         mirror.not_before = self._clock() + max(pause_s, fault.wait_s)
-        self._fruitless = 0 if gained >= FRUIT_BYTES else self._fruitless + 1
         self._said = DownloadFailed(mirror.url, fault.said)
 
     def _is_good(self, mirror: Mirror, now: float) -> bool:

@@ -309,3 +309,35 @@ def test_progress_tells_all_that_a_bar_needs(tmp_path: Path) -> None:
     assert sorted(said["done_bytes"] for said in told) == [said["done_bytes"] for said in told]
     assert all(said["rate_bytes_per_s"] > 0 and said["left_s"] >= 0 for said in told)
     assert told[-1]["mirror"] == server.url
+
+
+MIXED = [
+    *PLAYS.values(),
+    http.shifted(5),
+    http.shifted_secretly(-7),
+    http.says_range(None),
+    http.other_file(OTHER),
+    http.other_file(OTHER[:-9]),
+    http.is_gzip,
+    http.answers("416 No", Content_Range="bytes */3"),
+    http.answers("302 Found", Location="/elsewhere"),
+    http.answers("404 Not Found"),
+]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_mixture_ends_with_the_right_bytes_or_a_refusal(seed: int, tmp_path: Path) -> None:
+    chance = random.Random(seed)
+    plays = [chance.choices(MIXED, k=chance.randrange(8)) for _ in range(3)]
+    always = [chance.choice([None, None, *MIXED]) for _ in range(3)]
+    with (
+        serving(CONTENT, *plays[0], always=always[0]) as one,
+        serving(CONTENT, *plays[1], always=always[1]) as two,
+        serving(CONTENT, *plays[2], always=always[2]) as three,
+    ):
+        urls = [one.url, two.url, three.url][: chance.randrange(1, 4)]
+        trial = Trial(tmp_path, target_of(CONTENT, urls, pieces=chance.random() < 0.8))
+        try:
+            trial.run()
+        except ApplianceError:
+            assert not trial.to.exists()
