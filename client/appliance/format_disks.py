@@ -131,8 +131,8 @@ def _vhd_tables(source: Source, table_at: int, size: int) -> None:
     if entries > source.size_bytes // 4:
         raise source.cut()
     places = struct.unpack(f">{entries}I", source.take(blocks_at, 4 * entries))
-    last = max((one for one in places if one != _NO_BLOCK), default=0)
-    if last * SECTOR_BYTES + block > source.size_bytes:
+    used = [one for one in places if one != _NO_BLOCK]
+    if used and max(used) * SECTOR_BYTES + block > source.size_bytes:
         raise source.cut()
 
 
