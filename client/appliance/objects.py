@@ -92,7 +92,7 @@ class Objects:
     def remove(self, sha256: str) -> int:
         """Remove a file and what is unfinished of it; returns how many bytes that gave."""
         freed = 0
-        paths = [*self._files(sha256), *self._unfinished(sha256)]
+        paths = [*self._children(self._folder(sha256)), *self._unfinished(sha256)]
         for path in paths:
             with contextlib.suppress(FileNotFoundError):
                 freed += path.stat().st_size
@@ -119,6 +119,8 @@ class Objects:
             for inner in self._children(folder):
                 if not (is_digest(inner.name) and inner.name.startswith(folder.name)) or not any(self._children(inner)):
                     yield inner
+                else:
+                    yield from (path for path in self._children(inner) if path.name.startswith("."))
             if not any(self._children(folder)):
                 yield folder
         for path in self._children(self._parts):
@@ -140,7 +142,9 @@ class Objects:
         return next(iter(sorted(self._files(sha256))), None)
 
     def _files(self, sha256: str) -> list[Path]:
-        return [path for path in self._children(self._folder(sha256)) if path.is_file()]
+        found = self._children(self._folder(sha256))
+        # File managers leave hidden files wherever somebody looked.
+        return [path for path in found if not path.name.startswith(".") and path.is_file()]
 
     def _unfinished(self, sha256: str) -> list[Path]:
         return [path for path in self._children(self._parts) if path.name.startswith(f"{sha256}.")]

@@ -184,8 +184,11 @@ class Store:
         ]
         freed = 0
         for sha256 in victims(kept, most_bytes):
-            freed += self.objects.remove(sha256)
-            logger("appliance").info("Removed %s, which nothing needs", sha256[:16])
+            try:
+                freed += self.objects.remove(sha256)
+                logger("appliance").info("Removed %s, which nothing needs", sha256[:16])
+            except OSError as error:
+                logger("appliance").warning("%s stays, for it cannot be removed: %s", sha256[:16], error)
         return freed
 
     def _census_or_nothing(self) -> Census | None:

@@ -189,6 +189,36 @@ def test_strangers_are_removed_and_workers_are_not_disturbed(store: Store, tmp_p
     assert not (tmp_path / "appliances" / "parts" / "thumbs.db").exists()
 
 
+def test_hidden_files_and_copies_are_not_taken_for_the_file(store: Store) -> None:
+    choice = make_choice("1", ONE)
+    fill(store, choice)
+    store.known.stand("w", Standing(choice.id))
+    path = store.objects.place(ONE, "")
+    path.with_name(".DS_Store").write_bytes(b"x" * 9)
+    path.with_name("file (copy)").write_bytes(b"12345")
+    assert store.objects.place(ONE, "") == path
+    assert store.objects.has(ONE, 5)
+    store.tidy()
+    assert not path.with_name(".DS_Store").exists()
+    store.objects.remove(ONE)
+    assert not path.parent.exists()
+
+
+def test_what_cannot_be_removed_stays_and_the_rest_goes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(store, make_choice("1", ONE))
+    remove = store.objects.remove
+
+    def refuse_one(sha256: str) -> int:
+        if sha256 == ONE:
+            raise PermissionError(1, "Operation not permitted")
+        return remove(sha256)
+
+    monkeypatch.setattr(store.objects, "remove", refuse_one)
+    store.limit_bytes = 0
+    assert store.tidy() == 5
+    assert set(store.objects.sizes()) == {ONE}
+
+
 def test_what_is_known_survives_damage(store: Store, tmp_path: Path) -> None:
     choice = make_choice("1", ONE)
     store.known.add(choice)
