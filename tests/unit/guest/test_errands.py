@@ -32,7 +32,7 @@ SAID = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(SAID, max_size=40))
 def test_no_word_of_a_guest_does_harm(tmp_path_factory: pytest.TempPathFactory, words: list[tuple]) -> None:  # type: ignore[type-arg]
     asyncio.run(_say_all(tmp_path_factory.mktemp("errands"), words))

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from client.errors import BadInput
+from client.guest import mailbox
 from client.guest.errors import MailboxFull
 from client.guest.mailbox import MOST_KEPT_IN, MOST_KEPT_OUT, Mailbox
 from client.link import Message
@@ -128,13 +129,16 @@ def letter(number: int) -> Message:
     return Message("message", {"number": number, "topic": "t", "text": f"{number}"})
 
 
-async def test_a_guest_without_end_fills_no_disk(tmp_path: Path) -> None:
+async def test_a_guest_without_end_fills_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = 60
+    assert MOST_KEPT_IN > kept
+    monkeypatch.setattr(mailbox, "MOST_KEPT_IN", kept)
     box, _ = box_in(tmp_path)
     box.met("boot")
-    for number in range(1, 5 * MOST_KEPT_IN):
+    for number in range(1, 5 * kept):
         box.take(letter(number))
-    assert len(box.inbox()) == MOST_KEPT_IN
-    assert len((tmp_path / "mail-in.jsonl").read_text().splitlines()) <= 2 * MOST_KEPT_IN
+    assert len(box.inbox()) == kept
+    assert len((tmp_path / "mail-in.jsonl").read_text().splitlines()) <= 2 * kept
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
