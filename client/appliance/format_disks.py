@@ -14,6 +14,9 @@ _CORRUPT, _DATA_FILE = 0b10, 0b100
 _OFFSET: Final = 0x00FF_FFFF_FFFF_FE00
 _COMPRESSED: Final = 1 << 62
 _NO_BLOCK: Final = 0xFFFFFFFF
+#: bound memory and time
+_MOST_TABLES: Final = 1 << 20
+_MOST_BLOCKS: Final = 1 << 23
 _KIB64: Final = 64 * 1024
 _MIB: Final = 1 << 20
 _MOST_ITEMS: Final = 64
@@ -59,10 +62,12 @@ def _qcow2_tables(source: Source, size: int, bits: int, tables: int, tables_at: 
     needed = -(-size // (per_table << bits))
     if tables < needed or tables > max(2 * needed, needed + (1 << bits)):
         raise source.nonsense("its tables do not fit its size")
+    if needed > _MOST_TABLES:
+        raise source.nonsense("its tables are larger than any program makes them")
     if tables_at % (1 << bits) or tables_at + 8 * tables > source.size_bytes:
         raise source.cut()
     cluster = 1 << bits
-    inner = {one & _OFFSET for one in struct.unpack(f">{tables}Q", source.take(tables_at, 8 * tables))} - {0}
+    inner = {one & _OFFSET for one in struct.unpack(f">{needed}Q", source.take(tables_at, 8 * needed))} - {0}
     if len(inner) * cluster > source.size_bytes:
         raise source.cut()
     compressed = (1 << (62 - (bits - 8))) - 1
@@ -128,8 +133,8 @@ def _vhd_tables(source: Source, table_at: int, size: int) -> None:
     blocks_at, entries, block = struct.unpack(">16xQ4x2I", header[:36])
     if not header.startswith(b"cxsparse") or not SECTOR_BYTES <= block <= 256 * _MIB or entries < -(-size // block):
         raise source.nonsense("its blocks do not fit its size")
-    if entries > source.size_bytes // 4:
-        raise source.cut()
+    if entries > _MOST_BLOCKS:
+        raise source.nonsense("its tables are larger than any program makes them")
     places = struct.unpack(f">{entries}I", source.take(blocks_at, 4 * entries))
     used = [one for one in places if one != _NO_BLOCK]
     if used and max(used) * SECTOR_BYTES + block > source.size_bytes:

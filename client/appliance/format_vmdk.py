@@ -16,6 +16,9 @@ _DESCRIPTION_AT: Final = 512
 _DESCRIPTION_BYTES: Final = 20 * SECTOR_BYTES
 _MOST_DESCRIPTION: Final = 64 * 1024
 _MOST_EXTENTS: Final = 256
+#: a disk of 8 TiB has so many at most, as VMware and others write them; bounds memory and time
+_MOST_TABLES: Final = 1 << 20
+_MOST_GRAINS: Final = 1 << 27
 _AT_END: Final = 0xFFFFFFFFFFFFFFFF
 _COMPRESSED: Final = 1 << 16
 _EXTENT: Final = re.compile(r'(RW|RDONLY|NOACCESS) +(\d{1,18}) +([A-Z]+)(?: +"([^"\r\n]*)")?(?: +(\d{1,18}))?[ \t]*')
@@ -71,6 +74,8 @@ class _Header:
 
 def _check_tables(source: Source, header: _Header, tables: int) -> None:
     """See that all it points at is there: programs read zeros for what is missing."""
+    if tables > _MOST_TABLES or tables * header.per_table > _MOST_GRAINS:
+        raise source.nonsense("its tables are larger than any program makes them")
     inner = set(struct.unpack(f"<{tables}I", source.take(header.table * SECTOR_BYTES, 4 * tables))) - {0}
     if len(inner) * header.per_table * 4 > source.size_bytes:
         raise source.cut()

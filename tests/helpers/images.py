@@ -16,10 +16,12 @@ def _guid(text: str) -> bytes:
     return uuid.UUID(text).bytes_le
 
 
-def qcow2(size: int = SIZE, *, version: int = 3, backing: int = 0, encryption: int = 0, features: int = 0) -> bytes:
-    tables = max(1, -(-size // (512 * MIB)))
+def qcow2(
+    size: int = SIZE, *, version: int = 3, backing: int = 0, encryption: int = 0, features: int = 0, bits: int = 16
+) -> bytes:
+    tables = max(1, -(-size // (1 << (2 * bits - 3))))
     head = struct.pack(
-        ">4sIQIIQIIQ", b"QFI\xfb", version, backing, 8 if backing else 0, 16, size, encryption, tables, 65536
+        ">4sIQIIQIIQ", b"QFI\xfb", version, backing, 8 if backing else 0, bits, size, encryption, tables, 65536
     )
     head = head.ljust(72, b"\0") + struct.pack(">Q", features) + bytes(16) + struct.pack(">2I", 4, 104)
     return head.ljust(65536, b"\0") + bytes(max(65536, 8 * tables))
@@ -56,9 +58,11 @@ def vhdx(size: int = SIZE, *, parent: bool = False) -> bytes:
     return (b"vhdxfile".ljust(196608, b"\0") + region).ljust(at, b"\0") + items.ljust(65536, b"\0")
 
 
-def vmdk(size: int = SIZE, *, description: str = "", capacity: int | None = None, flags: int = 3) -> bytes:
+def vmdk(
+    size: int = SIZE, *, description: str = "", capacity: int | None = None, flags: int = 3, per_table: int = 512
+) -> bytes:
     sectors = size // 512 if capacity is None else capacity
-    head = struct.pack("<4sIIQQQQIQQQ", b"KDMV", 1, flags, sectors, 128, 1, 20, 512, 0, 26, 128).ljust(512, b"\0")
+    head = struct.pack("<4sIIQQQQIQQQ", b"KDMV", 1, flags, sectors, 128, 1, 20, per_table, 0, 26, 128).ljust(512, b"\0")
     text = description or '# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType="monolithicSparse"\n'
     return (head + text.encode()).ljust(26 * 512, b"\0") + bytes(64 * 1024)
 

@@ -54,6 +54,8 @@ REFUSED = {
     "vmdk that only describes": (images.vmdk(capacity=0), "description of other files"),
     "huge vmdk": (images.vmdk(capacity=2**63), "TiB"),
     "flat over another": (images.flat_vmdk('RW 8 FLAT "a" 0', 'parentFileNameHint="b"'), "builds on another"),
+    "vmdk of endless tables": (images.vmdk(capacity=2**34, per_table=1), "larger than any program"),
+    "qcow2 of endless tables": (images.qcow2(2**36, bits=9), "larger than any program"),
     "device in a vmdk": (images.flat_vmdk('RW 8 VMFSRDM "/dev/sda"'), "VMFSRDM"),
     "short iso": (images.iso(2000)[:300_000], "not whole"),
     "disk shorter than its table": (images.mbr(sectors=1 << 20), "not whole"),
