@@ -85,6 +85,7 @@ class OwnKeeper:
         self._saw_last_step = False
         self._action: asyncio.Task[None] | None = None
         self._reset_asked = False
+        self._is_gone = False
         self._failures = 0
         self._not_before = 0.0
         self._usage = UsageMeter(parts.clock)
@@ -107,7 +108,7 @@ class OwnKeeper:
             before, (self._info, self._traffic, self._console) = self._info, sight
             self._notice(before, self._info)
             self._saw_last_step = True
-        if not self._is_acting() and self._saw_last_step:
+        if not self._is_acting() and self._saw_last_step and not self._is_gone:
             step = self._next_step(wanted.want)
             if step != Step.NOTHING:
                 self._action = asyncio.create_task(self._act(step))
@@ -249,6 +250,7 @@ class OwnKeeper:
         parts, vm_id = self._parts, self.vm.vm_id
         await parts.driver.destroy(vm_id)
         await asyncio.to_thread(unmake_vm, parts.store, parts.paths, vm_id)
+        self._is_gone = True
         parts.removed(vm_id)
 
     async def _spec(self) -> VmSpec:
@@ -300,6 +302,9 @@ class OwnKeeper:
     async def _draw(self, wanted: Wanted) -> None:
         info, vm = self._info, self.vm
         usage = await self._usage.measure(info.pids)
+        if self._is_gone:
+            # It went while this turn was under way, and must not be shown again.
+            return
         view = view_of(vm)
         reason = wanted.reason
         if self._is_elsewhere():

@@ -8,6 +8,7 @@ from typing import Final
 
 from client.appliance.contextual.seed import build_seed, remove_seed
 from client.appliance.contextual.template import load_template
+from client.appliance.contextual.values import check_values
 from client.appliance.formats import Format, look_at
 from client.commands import CreateVm
 from client.empty_disk import empty_disk
@@ -21,15 +22,18 @@ _BOOTS: Final = {Format.ISO: Boots.CD, Format.RAW: Boots.DISK, Format.QCOW2: Boo
 _GIB: Final = 1 << 30
 
 
-def make_vm(store: OwnStore, paths: Paths, vm_id: str, wanted: CreateVm) -> OwnVm:
+def make_vm(store: OwnStore, paths: Paths, vm_id: str, wanted: CreateVm, image_name: str = "") -> OwnVm:
     """Make it; it is there when this returns.
+
+    Args:
+        image_name: as the volunteer knows it; empty: its file's.
 
     Raises:
         BadInput: what was wanted does not fit.
         ImageRefused, BadTemplate, BadContextValues: the image, the template, or what was filled in cannot be used.
         OSError: a file cannot be written.
     """
-    vm = plan_vm(vm_id, wanted)
+    vm = plan_vm(vm_id, wanted, image_name)
     try:
         store.begin(vm_id)
     except FileExistsError as error:
@@ -55,7 +59,7 @@ def unmake_vm(store: OwnStore, paths: Paths, vm_id: str) -> None:
     store.forget(vm_id)
 
 
-def plan_vm(vm_id: str, wanted: CreateVm) -> OwnVm:
+def plan_vm(vm_id: str, wanted: CreateVm, image_name: str = "") -> OwnVm:
     """What would be made; looks at the image and the template's head only.
 
     Raises:
@@ -64,14 +68,12 @@ def plan_vm(vm_id: str, wanted: CreateVm) -> OwnVm:
     path = Path(wanted.image)
     if not path.is_absolute():
         raise BadInput("the image", f"{wanted.image!r} does not say where it is", "give its place from the root on")
-    name = load_template(template_path(wanted.template)).name if wanted.template else ""
-    if wanted.network not in set(Network):
-        raise BadInput("the network", f"there is no {wanted.network!r}", "choose none or nat")
+    name = check_wanted(vm_id, wanted)
     vm = OwnVm(
         vm_id=vm_id,
         name=wanted.name,
         image=path,
-        image_name=path.name,
+        image_name=image_name or path.name,
         boots=boots_of(path),
         cpus=wanted.cpus,
         memory_mib=wanted.memory_mib,
@@ -80,13 +82,30 @@ def plan_vm(vm_id: str, wanted: CreateVm) -> OwnVm:
         template=name,
         wish=Wish.RUN if wanted.starts else Wish.REST,
     )
-    if fault := fault_of_size(vm):
-        raise BadInput("its size", fault, "choose another one")
     if vm.boots is Boots.DISK and vm.disk_gib:
         what = "the image is a disk already, and keeps its own size"
         raise BadInput("the disk", what, "leave it out; one is made only for a virtual machine that boots from a CD")
     _check_kept(vm)
     return vm
+
+
+def check_wanted(vm_id: str, wanted: CreateVm) -> str:
+    """Look at all but the image, before it is taken in. Returns the template's name.
+
+    Raises:
+        BadInput, BadTemplate, BadContextValues
+    """
+    name = ""
+    if wanted.template:
+        template = load_template(template_path(wanted.template))
+        check_values(template, wanted.values)
+        name = template.name
+    if wanted.network not in set(Network):
+        raise BadInput("the network", f"there is no {wanted.network!r}", "choose none or nat")
+    size = OwnVm(vm_id, wanted.name, Path("/"), "", Boots.CD, wanted.cpus, wanted.memory_mib, wanted.disk_gib)
+    if fault := fault_of_size(size):
+        raise BadInput("its size", fault, "choose another one")
+    return name
 
 
 def boots_of(path: Path) -> Boots:

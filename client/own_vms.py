@@ -16,8 +16,9 @@ from client.hypervisor.driver import Driver, Feature
 from client.journal import Journal
 from client.log import logger
 from client.messages import code_of, sentence
+from client.own_image import boot_file
 from client.own_keeper import OwnKeeper, OwnParts
-from client.own_make import make_vm, unmake_vm
+from client.own_make import check_wanted, make_vm, unmake_vm
 from client.own_share import Project, Size, project_waits, share_out, wanted_of
 from client.own_view import NOT_READY, unreadable_view, view_of
 from client.own_vm import MARK, Network, OwnStore, OwnVm, Wish, fault_of_name, id_of, is_own
@@ -126,7 +127,6 @@ class OwnVms:
         for keeper in self._keepers.values():
             await keeper.close()
         self._keepers, self._parts, self._swept = {}, None, None
-        self._show_kept()
 
     def machine(self, vm_id: str) -> OwnKeeper | None:
         """The keeper of one, by id or name; None when there is none, or no driver."""
@@ -167,7 +167,9 @@ class OwnVms:
         self._check_network(wanted)
         self._making.add(vm_id)
         try:
-            vm = await self._make(vm_id, wanted)
+            await asyncio.to_thread(check_wanted, vm_id, wanted)
+            image, image_name = await boot_file(self._paths, wanted.image)
+            vm = await self._make(vm_id, replace(wanted, image=str(image)), image_name)
         finally:
             self._making.discard(vm_id)
         self._vms[vm_id] = vm
@@ -215,8 +217,9 @@ class OwnVms:
         except (ClientError, OSError) as error:
             self._complain(about, error)
 
-    async def _make(self, vm_id: str, wanted: CreateVm) -> OwnVm:
-        making = asyncio.create_task(asyncio.to_thread(make_vm, self._store, self._paths, vm_id, wanted))
+    async def _make(self, vm_id: str, wanted: CreateVm, image_name: str) -> OwnVm:
+        work = asyncio.to_thread(make_vm, self._store, self._paths, vm_id, wanted, image_name)
+        making = asyncio.create_task(work)
         try:
             return await asyncio.shield(making)
         except asyncio.CancelledError:

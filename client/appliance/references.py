@@ -16,7 +16,7 @@ from client import filenames
 #: of a description, all is read; of a disk, the part that names what it lies over
 _MOST_BYTES: Final = 4 * 2**20
 _HEAD_BYTES: Final = 64 * 1024
-_DESCRIPTIONS: Final = (".json", ".vbox", ".vbox-prev", ".vbox-tmp", ".xml", ".part")
+_DESCRIPTIONS: Final = (".json", ".toml", ".vbox", ".vbox-prev", ".vbox-tmp", ".xml", ".part")
 _DISKS: Final = (".qcow2", ".vmdk", ".vdi")
 _IN_PATH: Final = re.compile(rb"objects[\\/]{1,2}[0-9a-f]{2}[\\/]{1,2}([0-9a-f]{64})")
 _OLD_IN_PATH: Final = re.compile(rb"appliances[\\/]{1,2}([0-9a-f]{16})[\\/]")
@@ -46,7 +46,7 @@ def vm_texts(vms: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def needed_by_vms(vms: Path) -> dict[str, frozenset[str]]:
-    """SHA-256 of each file that VMs need -> their ids.
+    """SHA-256 of each file that VMs need, also own ones that no hypervisor knows of yet -> their ids.
 
     Args:
         vms: the folder that hypervisors keep their VMs in.
@@ -55,7 +55,8 @@ def needed_by_vms(vms: Path) -> dict[str, frozenset[str]]:
         OSError: a VM's folder cannot be read, so that it is not known.
     """
     found: dict[str, set[str]] = {}
-    for vm_id, text in vm_texts(vms):
+    own = vms.parent / filenames.OWN
+    for vm_id, text in (*vm_texts(vms), *vm_texts(own)):
         for sha256 in digests_in(text):
             found.setdefault(sha256, set()).add(vm_id)
     return {sha256: frozenset(ids) for sha256, ids in found.items()}

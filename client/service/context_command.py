@@ -48,11 +48,11 @@ def _run(given: argparse.Namespace) -> int:
             print(f"{path.stem:14} {load_template(path).name}")
         return 0
     template = load_template(_find(given.template))
-    values = dict(_pair(one) for one in given.set)
+    values = dict(field_value(one) for one in given.set)
     if not given.show and not given.output:
         _say("\n".join(_asked(template)))
         return 0
-    values |= _ask(template, values)
+    values |= ask_secrets(template, values)
     medium = _MEDIA[given.medium]
     if given.show:
         for name, content in shown_files(template, values, medium).items():
@@ -102,7 +102,12 @@ def _find(name: str) -> Path:
     return path
 
 
-def _pair(text: str) -> tuple[str, str]:
+def field_value(text: str) -> tuple[str, str]:
+    """Field and value of a `--set`.
+
+    Raises:
+        BadInput: it is none, or its file cannot be read.
+    """
     name, equals, value = text.partition("=")
     if not equals:
         raise BadInput("--set", "a field and its value belong together", "write FIELD=VALUE")
@@ -124,7 +129,7 @@ def _from_file(name: str, said: str) -> str:
     return text[:-1].removesuffix("\r") if text.endswith("\n") and text.count("\n") == 1 else text
 
 
-def _ask(template: Template, values: dict[str, str]) -> dict[str, str]:
+def ask_secrets(template: Template, values: dict[str, str]) -> dict[str, str]:
     """Secrets that nobody has given, from the terminal: on a command line all users of the computer can read them."""
     if not sys.stdin.isatty():
         return {}

@@ -5,6 +5,7 @@
     -> {"token": "...", "do": "watch"}            then one snapshot a line until the connection closes
     -> {"token": "...", "do": "vm exec", ...}     see client.service.vm_desk
     -> {"token": "...", "do": "images list", ...} see client.service.images_desk
+    -> {"token": "...", "do": "own create", ...}  see client.service.own_desk
 
 Loopback TCP because Windows' asyncio has no Unix sockets; the token is in a file that only the user can read.
 """
@@ -27,8 +28,9 @@ from client.errors import AlreadyRunning, BadInput, NotRunning
 from client.log import logger
 from client.paths import Paths, write_atomic
 from client.service.images_desk import ImagesDesk
+from client.service.own_desk import OwnDesk
 from client.service.vm_desk import VmDesk
-from client.snapshot import Activity, ClientSnapshot, VmState
+from client.snapshot import Activity, ClientSnapshot, VmKind, VmState
 
 LINE_LIMIT: Final = 65536
 TIMEOUT_S: Final = 10.0
@@ -106,6 +108,7 @@ class ControlServer:
         show: Callable[[], bool],
         desk: VmDesk | None = None,
         images: ImagesDesk | None = None,
+        own: OwnDesk | None = None,
     ) -> None:
         """Build it; nothing is opened.
 
@@ -113,6 +116,7 @@ class ControlServer:
             show: brings this instance's window to the front; False if it has none.
             desk: answers what is asked of a guest.
             images: answers what is asked of the appliances.
+            own: answers what is asked of the volunteer's own VMs.
         """
         self._paths = paths
         self._board = board
@@ -120,6 +124,7 @@ class ControlServer:
         self._show = show
         self._desk = desk
         self._images = images
+        self._own = own
         self._token = secrets.token_urlsafe(24)
         self._server: asyncio.Server | None = None
 
@@ -163,6 +168,9 @@ class ControlServer:
         if word.startswith("images ") and self._images is not None:
             await self._images.answer(word, given, lambda said: _write(writer, said))
             return
+        if word.startswith("own ") and self._own is not None:
+            await self._own.answer(word, given, reader, lambda said: _write(writer, said))
+            return
         await self._obey(word, given, writer)
 
     async def _obey(self, word: str, given: dict[str, Any], writer: StreamWriter) -> None:
@@ -191,12 +199,13 @@ class ControlServer:
         facts = self._board.facts
         if word != "poweroff" or facts.activity is not Activity.STOPPED:
             return ""
-        saved = any(vm.state is VmState.SAVED for vm in facts.vms)
+        saved = any(vm.state is VmState.SAVED for vm in facts.vms if vm.kind is VmKind.PROJECT)
         return "Throwing its saved state away; it is off then." if saved else "It is off already."
 
     def _is_meaningless(self, word: str) -> bool:
         if word == "reset":
-            return not any(vm.state in {VmState.STARTING, VmState.RUNNING} for vm in self._board.facts.vms)
+            ours = (vm for vm in self._board.facts.vms if vm.kind is VmKind.PROJECT)
+            return not any(vm.state in {VmState.STARTING, VmState.RUNNING} for vm in ours)
         return word in MEANINGLESS_AT_REST and self._board.facts.activity is Activity.STOPPED
 
     async def _watch(self, writer: StreamWriter) -> None:

@@ -15,6 +15,7 @@ from client.paths import Paths
 from client.preferences.store import Preferences, load
 from client.service.control import ControlServer
 from client.service.images_desk import ImagesDesk
+from client.service.own_desk import OwnDesk
 from client.service.quota import Outcome, Quota
 from client.service.relay_command import relay_command
 from client.service.vm_desk import VmDesk
@@ -69,7 +70,8 @@ async def run(options: Options, port: Port) -> Outcome:
     end = core.board.subscribe(port.publish)
     quota = Quota(core, options.jobs)
     images = ImagesDesk(core.board, core.appliances)
-    control = ControlServer(paths, core.board, core.handle, port.show_window, VmDesk(core.board, core.machine), images)
+    vms, own = VmDesk(core.board, core.machine), OwnDesk(core.board, core.own)
+    control = ControlServer(paths, core.board, core.handle, port.show_window, vms, images, own)
     commands = asyncio.create_task(_obey(port, core.handle))
     try:
         await control.open()

@@ -25,6 +25,7 @@ from client.guest.mailbox import check_letter
 from client.hypervisor.registry import left_with_others
 from client.messages import sentence
 from client.paths import Paths, default_base
+from client.service import own_command
 from client.service.control import ask, converse
 from client.service.standard import Output, StandardInput, silence
 from client.service.vm_desk import MOST_UNTAKEN
@@ -103,7 +104,25 @@ def _main(argv: list[str]) -> int:
             return _Run(paths, "vm send").to_end({"topic": given.topic, "text": given.text})
         case "messages":
             return _Run(paths, "vm messages").to_end({"after": given.after, "follow": given.follow})
-    return asyncio.run(_verb(paths, given.word, given.vm))
+    return _handle(paths, given)
+
+
+def _handle(paths: Paths, given: argparse.Namespace) -> int:
+    """What is done to a whole virtual machine."""
+    if given.word == "create":
+        return _told(*own_command.create(paths, given))
+    if given.word == "remove" and given.vm == DEFAULT_VM:
+        raise BadInput(given.vm, "it is the project's, not your own", "main.py vm poweroff ends it")
+    if given.word == "remove":
+        return _told(*own_command.order(paths, given.vm, "remove", as_json=given.json, is_sure=given.yes))
+    if given.vm != DEFAULT_VM:
+        return _told(*own_command.order(paths, given.vm, given.word))
+    return asyncio.run(_verb(paths, given.word))
+
+
+def _told(failed: int, text: str) -> int:
+    print(text)
+    return LOST if failed else 0
 
 
 def _split(argv: list[str]) -> tuple[list[str], list[str]]:
@@ -162,6 +181,7 @@ def _parser() -> argparse.ArgumentParser:
         copy.add_argument("--vm", default=DEFAULT_VM)
         if name == "get":
             copy.add_argument("--force", action="store_true", help="replace a file of this computer that is there")
+    own_command.add_words(word)
     console = word("console", "what it printed on its console")
     console.add_argument("vm", nargs="?", default=DEFAULT_VM)
     console.add_argument("--follow", action="store_true", help="go on until Ctrl-C")
@@ -210,7 +230,10 @@ async def _list(paths: Paths, as_json: bool) -> int:
         return 0
     for vm in vms:
         how = f"{vm['hypervisor']} {vm['accelerator']}".strip()
-        print(f"{vm['vm_id']:12} {vm['state']:10} {how}")
+        print(f"{vm['vm_id']:12} {vm['state']:10} {how}".rstrip())
+        more = (f"{vm['name']}: {vm['about']}" if vm.get("about") else "", (vm.get("reason") or {}).get("text"))
+        for line in filter(None, more):
+            print(f"    {line}")
     if not vms:
         print("There is no virtual machine yet; Start makes one.")
     for name, size in left_with_others({vm["hypervisor"] for vm in vms}, paths.vms).items() if vms else ():
@@ -218,9 +241,7 @@ async def _list(paths: Paths, as_json: bool) -> int:
     return 0
 
 
-async def _verb(paths: Paths, word: str, vm_id: str) -> int:
-    if vm_id != DEFAULT_VM:
-        raise BadInput(vm_id, "there is no such virtual machine", "main.py vm list shows them")
+async def _verb(paths: Paths, word: str) -> int:
     asked, said = VERBS[word]
     reply = await ask(paths, asked)
     print((reply.get("note") or said) if reply["ok"] else f"{reply['text']} {reply.get('doing', '')}", file=sys.stdout)

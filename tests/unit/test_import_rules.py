@@ -30,6 +30,7 @@ LEVELS = (
     ("client.parts", 4),
     ("client.cvmfs", 4),
     ("client.appliances", 4),
+    ("client.own_image", 4),
     ("client.own_keeper", 4),
     ("client.own_make", 4),
     ("client.own_share", 4),

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client.commands import CreateVm
@@ -55,6 +55,7 @@ def test_every_name_that_is_taken_comes_back_from_the_file(name: str) -> None:
     assert parse_text(build_text(vm), vm.vm_id) == vm
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_a_hostile_file_is_refused_and_left_alone(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     store = OwnStore(tmp_path_factory.mktemp("own"))

@@ -55,7 +55,11 @@ LONG = "x" * 100_000
         (["get", "/x", "/dev/null"], "never replaced"),
         (["get", "/x", "/etc/passwd"], "is there already"),
         (["get", "/x", "/no/such/folder/file"], "there is no such folder"),
-        (["start", "another"], "no such virtual machine"),
+        (["start", "another"], "does not run in"),
+        (["remove", "another"], "add --yes"),
+        (["remove", "work-1"], "not your own"),
+        (["create", "...", "--image", "x"], "a letter from a to z"),
+        (["create", "a", "--image", "x", "--set", "a=b"], "add --template"),
     ],
     ids=lambda given: " ".join(given)[:30] if isinstance(given, list) else "",
 )

@@ -1,0 +1,130 @@
+"""`main.py vm create`, `remove`, and the words for one of the volunteer's own VMs; for `client.service.vm_command`.
+
+main.py vm create NAME --image FILE|NAME [--template T --set FIELD=VALUE ...] [--memory MIB] [--cpus N] [--disk GIB]
+                       [--network none|nat] [--start]
+main.py vm remove NAME [--yes]
+"""
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from client.appliance.contextual.template import load_template
+from client.errors import BadInput, NotRunning
+from client.own_make import template_path
+from client.own_vm import Network, id_of
+from client.paths import Paths
+from client.service.context_command import ask_secrets, field_value
+from client.service.control import ask, converse
+
+#: what is said when an order was taken
+_TAKEN: Final = {
+    "start": "Starting.",
+    "pause": "Pausing.",
+    "resume": "Going on.",
+    "save": "Saving it.",
+    "reset": "Resetting it.",
+    "poweroff": "Powering it off; its state is not saved.",
+    "remove": "Removing it, and all that it has written.",
+}
+_NAT_SAYS: Final = "Its programs reach the internet and your own network, as any program on this computer does."
+_QUESTION: Final = "Remove the virtual machine {vm}, and all that it has written, for good? [y/N] "
+
+
+def add_words(word: Callable[[str, str], argparse.ArgumentParser]) -> None:
+    """Add `create` and `remove` to the parser. word: makes one from its name and help."""
+    create = word("create", "make a virtual machine of your own")
+    create.add_argument("name", help="what to call it")
+    create.add_argument("--image", required=True, metavar="FILE|NAME", help="what it boots from; see main.py image")
+    create.add_argument("--template", default="", metavar="T", help="sets it up; main.py context --list shows them")
+    create.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="as for main.py context")
+    create.add_argument("--memory", type=int, default=512, metavar="MIB", help="512 if not given")
+    create.add_argument("--cpus", type=int, default=1, metavar="N", help="1 if not given")
+    create.add_argument("--disk", type=int, default=0, metavar="GIB", help="an empty disk beside the CD it boots from")
+    create.add_argument("--network", choices=[one.value for one in Network], default="none", help=f"nat: {_NAT_SAYS}")
+    create.add_argument("--start", action="store_true", help="let it run at once")
+    create.add_argument("--json", action="store_true")
+    remove = word("remove", "remove a virtual machine of your own, and all that it has written")
+    remove.add_argument("vm", help="its name")
+    remove.add_argument("--yes", action="store_true", help="do not ask")
+    remove.add_argument("--json", action="store_true")
+
+
+def create(paths: Paths, given: argparse.Namespace) -> tuple[int, str]:
+    """Make one. Returns whether it was not (0 or 1), and what to say."""
+    wanted = _wanted(given)
+    reply = asyncio.run(_create(paths, wanted))
+    if given.json:
+        return 0 if reply["ok"] else 1, json.dumps(reply, indent=1)
+    if not reply["ok"]:
+        return 1, f"{reply['text']} {reply.get('doing', '')}".strip()
+    how = "it starts" if given.start else f"main.py vm start {given.name!r} starts it"
+    warning = f" {_NAT_SAYS}" if given.network == Network.NAT else ""
+    return 0, f"{given.name} is made: {reply['vm']['about']}; {how}.{warning}"
+
+
+def order(paths: Paths, vm: str, verb: str, *, as_json: bool = False, is_sure: bool = True) -> tuple[int, str]:
+    """Have something done with one. Returns whether it was refused (0 or 1), and what to say.
+
+    Args:
+        is_sure: else it is asked at the terminal.
+    """
+    if not is_sure and not _agrees(vm):
+        return 1, "Nothing was removed."
+    reply = asyncio.run(ask(paths, "own order", {"vm": vm, "verb": verb}))
+    if as_json:
+        return 0 if reply["ok"] else 1, json.dumps(reply, indent=1)
+    if not reply["ok"]:
+        return 1, f"{reply['text']} {reply.get('doing', '')}".strip()
+    return 0, _TAKEN[verb]
+
+
+def _wanted(given: argparse.Namespace) -> dict[str, Any]:
+    id_of(given.name)
+    template = given.template
+    if template and template_path(template) == Path(template):
+        template = str(Path(template).expanduser().absolute())
+    if given.set and not template:
+        raise BadInput("--set", "it fills in a template's fields, and no template is given", "add --template")
+    values = dict(field_value(one) for one in given.set)
+    if template:
+        values |= ask_secrets(load_template(template_path(template)), values)
+    image = Path(given.image).expanduser()
+    return {
+        "name": given.name,
+        "image": str(image.absolute()) if image.exists() or "/" in given.image else given.image,
+        "template": template,
+        "values": values,
+        "cpus": given.cpus,
+        "memory_mib": given.memory,
+        "disk_gib": given.disk,
+        "network": given.network,
+        "starts": given.start,
+    }
+
+
+async def _create(paths: Paths, wanted: dict[str, Any]) -> dict[str, Any]:
+    """Ctrl-C and a polite end hang up, upon which the instance gives it up."""
+    task = asyncio.current_task()
+    if sys.platform != "win32" and task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    reader, writer = await converse(paths, "own create", wanted)
+    try:
+        line = await reader.readline()
+    finally:
+        writer.close()
+    if not line:
+        raise NotRunning(str(paths.base))
+    reply: dict[str, Any] = json.loads(line)
+    return reply
+
+
+def _agrees(vm: str) -> bool:
+    if not sys.stdin.isatty():
+        raise BadInput("vm remove", "nobody can be asked whether it is meant", "add --yes")
+    return input(_QUESTION.format(vm=vm)).strip().lower() in {"y", "yes"}

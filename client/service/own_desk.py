@@ -1,0 +1,104 @@
+"""The instance's end of `main.py vm create` and of what is asked of own VMs, over the control socket.
+
+    -> {"token": "...", "do": "own create", "with": {"name": "...", "image": "...", ...}}
+    <- {"ok": true, "vm": {...}}                 or {"ok": false, "error": "...", "text": "...", "doing": "..."}
+    -> {"token": "...", "do": "own order", "with": {"vm": "...", "verb": "remove"}}     <- {"ok": true, "vm": {...}}
+
+A connection that ends before the answer to `create`: it is given up, and nothing of it stays.
+"""
+
+import asyncio
+from asyncio import StreamReader
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from client.board import Board
+from client.commands import CreateVm, OrderVm, VmVerb
+from client.errors import BadInput, ClientError
+from client.messages import code_of, sentence
+from client.own_vms import OwnVms
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+_HELP: Final = "see main.py vm --help"
+
+
+class OwnDesk:
+    """Answers words that begin with `own `."""
+
+    def __init__(self, board: Board, own: OwnVms) -> None:
+        self._board = board
+        self._own = own
+
+    async def answer(self, word: str, given: dict[str, Any], reader: StreamReader, send: Send) -> None:
+        """Answer one word."""
+        try:
+            await self._answer(word.removeprefix("own "), given, reader, send)
+        except (ClientError, OSError) as error:
+            if isinstance(error, ConnectionError):
+                raise
+            said = sentence(error)
+            await send({"ok": False, "error": code_of(error), "text": said.text, "doing": said.doing})
+
+    async def _answer(self, word: str, given: dict[str, Any], reader: StreamReader, send: Send) -> None:
+        match word:
+            case "create":
+                await self._create(parse_create(given), reader, send)
+            case "order":
+                vm = self._own.order(parse_order(given))
+                await send({"ok": True, "vm": self._view(vm.vm_id if vm else "")})
+            case _:
+                raise BadInput("command", f"there is no own {word}", _HELP)
+
+    async def _create(self, wanted: CreateVm, reader: StreamReader, send: Send) -> None:
+        making = asyncio.create_task(self._own.create(wanted))
+        hanging_up = asyncio.create_task(reader.read(1))
+        try:
+            await asyncio.wait((making, hanging_up), return_when=asyncio.FIRST_COMPLETED)
+            if making.done():
+                await send({"ok": True, "vm": self._view(making.result().vm_id)})
+        finally:
+            for task in (making, hanging_up):
+                task.cancel()
+            await asyncio.gather(making, hanging_up, return_exceptions=True)
+
+    def _view(self, vm_id: str) -> dict[str, Any] | None:
+        vms: list[dict[str, Any]] = self._board.snapshot().to_json()["vms"]
+        return next((vm for vm in vms if vm["vm_id"] == vm_id), None)
+
+
+def parse_create(given: dict[str, Any]) -> CreateVm:
+    """What is to be made.
+
+    Raises:
+        BadInput: the arguments do not fit.
+    """
+    try:
+        values = given.get("values") or {}
+        if not isinstance(values, dict) or not all(isinstance(value, str | int | bool) for value in values.values()):
+            raise TypeError("values")
+        return CreateVm(
+            name=str(given["name"]),
+            image=str(given["image"]),
+            template=str(given.get("template") or ""),
+            values={str(name): value for name, value in values.items()},
+            cpus=int(given.get("cpus") or 1),
+            memory_mib=int(given.get("memory_mib") or 512),
+            disk_gib=int(given.get("disk_gib") or 0),
+            network=str(given.get("network") or "none"),
+            starts=given.get("starts") is True,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        # Not what was given: it may be a secret.
+        raise BadInput("vm create", f"its arguments do not fit ({type(error).__name__})", _HELP) from error
+
+
+def parse_order(given: dict[str, Any]) -> OrderVm:
+    """What is to be done with one.
+
+    Raises:
+        BadInput: the arguments do not fit.
+    """
+    try:
+        return OrderVm(str(given["vm"]), VmVerb(given["verb"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput("vm", f"its arguments do not fit ({error})", _HELP) from error

@@ -1,0 +1,418 @@
+"""Own VMs under the core, on the fake driver: beside the project's, within the limits, and over kills at any moment."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from client import actions
+from client.appliance.medium import write_medium
+from client.commands import Command, CreateVm, OrderVm, Pause, PowerOff, Quit, Resume, Start, Stop, VmVerb
+from client.core import Core
+from client.errors import BadInput
+from client.hypervisor.driver import VmSpec
+from client.hypervisor.errors import StartFailed
+from client.hypervisor.fake import FakeDriver
+from client.own_keeper import OwnKeeper
+from client.own_share import Project, Size, project_waits, share_out, wanted_of
+from client.own_vm import Boots, OwnStore, OwnVm, Wish
+from client.own_vms import OwnVms
+from client.reconcile import Intent, Want
+from client.snapshot import Activity, ClientSnapshot, Reason, VmKind, VmState, VmView
+from tests.helpers.client_core import Rig
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFpvPsKqZ3cEo4hLKTzVHtWDdsGxHwvWhTLXPDvd7B8s me@home"
+ROOM = {"guest.cpus": 4, "guest.memory_mib": 4096}
+BOX = "own-box"
+
+
+@pytest.fixture
+def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    monkeypatch.setattr("client.core.TURN_S", 0.05)
+    monkeypatch.setattr("client.board.INTERVAL_S", 0.01)
+    monkeypatch.setattr("client.supervisor.FIRST_WAIT_S", 0.1)
+    # Built here, since cancelled tests would leave its threads at work side by side.
+    actions._agent()
+
+    async def as_it_is(_: object, words: str) -> tuple[Path, str]:
+        """Without the workers that take images into the store."""
+        return Path(words), Path(words).name
+
+    monkeypatch.setattr("client.own_vms.boot_file", as_it_is)
+    rig = Rig(tmp_path / "base", preferences=dict(ROOM))
+    rig.prepare()
+    return rig
+
+
+def a_box(folder: Path, **more: object) -> CreateVm:
+    iso = folder / "tiny.iso"
+    if not iso.exists():
+        write_medium(iso, {"a": b"a"}, "TINY")
+    return replace(CreateVm("Box", str(iso), template="linux", values={"key": KEY}, disk_gib=1, starts=True), **more)
+
+
+def own(snapshot: ClientSnapshot, vm_id: str = BOX) -> VmView | None:
+    return next((vm for vm in snapshot.vms if vm.vm_id == vm_id), None)
+
+
+def is_in(state: VmState, vm_id: str = BOX) -> Callable[[ClientSnapshot], bool]:
+    return lambda snapshot: (vm := own(snapshot, vm_id)) is not None and vm.state is state
+
+
+def waits_for(code: str, vm_id: str = BOX) -> Callable[[ClientSnapshot], bool]:
+    return lambda s: (vm := own(s, vm_id)) is not None and vm.reason is not None and vm.reason.code == code
+
+
+async def ids(rig: Rig) -> list[str]:
+    assert rig.driver is not None
+    return [info.vm_id for info in await rig.driver.list_vms()]
+
+
+def traces(rig: Rig) -> list[str]:
+    return [str(path) for path in rig.folder.rglob("*") if BOX in str(path)]
+
+
+async def order(core: Core, *verbs: VmVerb) -> None:
+    for verb in verbs:
+        await core.handle(OrderVm("Box", verb))
+
+
+async def test_one_runs_beside_the_projects(rig: Rig, tmp_path: Path) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await core.handle(a_box(tmp_path))
+        seen = await rig.until(lambda s: s.activity is Activity.WORKING and is_in(VmState.RUNNING)(s))
+        assert [vm.kind for vm in seen.vms] == [VmKind.PROJECT, VmKind.OWN]
+        view = own(seen)
+        assert view is not None
+        assert (view.name, view.wish, view.reason) == ("Box", "run", None)
+        assert view.about == (
+            "tiny.iso, 1 processor, 512 MiB, disk of 1 GiB, no network, set up by \u201cLinux with your ssh key\u201d"
+        )
+        assert not seen.headline.startswith("Box")
+
+
+async def test_each_verb_does_what_it_says(rig: Rig, tmp_path: Path) -> None:
+    async with rig.running() as core:
+        await core.handle(a_box(tmp_path, starts=False))
+        await rig.until(waits_for("own-at-rest"))
+        for verb, state in (
+            (VmVerb.START, VmState.RUNNING),
+            (VmVerb.PAUSE, VmState.PAUSED),
+            (VmVerb.RESUME, VmState.RUNNING),
+            (VmVerb.SAVE, VmState.SAVED),
+            (VmVerb.START, VmState.RUNNING),
+            (VmVerb.POWER_OFF, VmState.DEFINED),
+            (VmVerb.START, VmState.RUNNING),
+        ):
+            await order(core, verb)
+            await rig.until(is_in(state))
+        await order(core, VmVerb.RESET)
+        while [entry.step for entry in core._journal.entries() if entry.about == BOX][-1] != "reset":
+            await asyncio.sleep(0.01)
+
+
+async def test_a_pause_of_all_holds_it_and_stop_saves_it(rig: Rig, tmp_path: Path) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await core.handle(a_box(tmp_path))
+        await rig.until(is_in(VmState.RUNNING))
+        await core.handle(Pause())
+        held = await rig.until(is_in(VmState.PAUSED))
+        assert own(held).reason.code == "paused-by-user"
+        await core.handle(Resume())
+        await rig.until(is_in(VmState.RUNNING))
+        await core.handle(Stop())
+        await rig.until(is_in(VmState.SAVED))
+        await rig.until(waits_for("stopped-by-user"))
+        await core.handle(Start())
+        await rig.until(is_in(VmState.RUNNING))
+
+
+async def test_after_stop_one_can_be_started_alone(rig: Rig, tmp_path: Path) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await core.handle(a_box(tmp_path))
+        await rig.until(is_in(VmState.RUNNING))
+        await core.handle(Stop())
+        await rig.until(is_in(VmState.SAVED))
+        await order(core, VmVerb.START)
+        seen = await rig.until(is_in(VmState.RUNNING))
+        assert not seen.allowed.pause
+
+
+@pytest.mark.parametrize("command", [Quit(), PowerOff()])
+async def test_the_end_saves_it_and_the_next_run_goes_on(rig: Rig, tmp_path: Path, command: Command) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await core.handle(a_box(tmp_path))
+        await rig.until(lambda s: s.activity is Activity.WORKING and is_in(VmState.RUNNING)(s))
+        if isinstance(command, PowerOff):
+            # Of the project's VM alone.
+            await core.handle(command)
+            await rig.until(is_in(VmState.DEFINED, "work-1"))
+            assert is_in(VmState.RUNNING)(rig.last)
+        await core.handle(Quit())
+        await rig.ended()
+        assert is_in(VmState.SAVED)(rig.last)
+    async with rig.running():
+        seen = await rig.until(is_in(VmState.RUNNING))
+        assert own(seen).wish == "run"
+
+
+async def test_removed_it_leaves_no_trace(rig: Rig, tmp_path: Path) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await core.handle(a_box(tmp_path))
+        await rig.until(is_in(VmState.RUNNING))
+        assert traces(rig)
+        await order(core, VmVerb.REMOVE, VmVerb.START)
+        await rig.until(lambda s: own(s) is None)
+        assert traces(rig) == []
+        assert await ids(rig) == ["work-1"]
+        # Its image is its owner's.
+        assert (tmp_path / "tiny.iso").exists()
+        await core.handle(a_box(tmp_path))
+        await rig.until(is_in(VmState.RUNNING))
+
+
+async def test_a_kill_between_any_two_steps_leaves_no_orphan(rig: Rig, tmp_path: Path) -> None:
+    """Made, then killed each time something more was begun; in the end removed, with kills again."""
+    async with rig.running() as core:
+        await core.own.create(a_box(tmp_path))
+    for _ in range(4):
+        async with rig.running() as core:
+            begun = len(core._journal.entries())
+            while len(core._journal.entries()) <= begun and not (rig.last and is_in(VmState.RUNNING)(rig.last)):
+                await asyncio.sleep(0)
+    async with rig.running() as core:
+        await rig.until(is_in(VmState.RUNNING))
+        await order(core, VmVerb.REMOVE)
+    async with rig.running():
+        await rig.until(lambda s: s.allowed.start and own(s) is None)
+        while traces(rig):
+            await asyncio.sleep(0.01)
+
+
+async def killed(*_: object) -> None:
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("verb", ["define", "start"])
+async def test_a_kill_within_a_boot(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeDriver, verb, killed)
+        async with rig.running() as core:
+            await core.handle(a_box(tmp_path))
+            while not any(entry.about == BOX for entry in core._journal.entries()):
+                await asyncio.sleep(0.01)
+    async with rig.running():
+        await rig.until(is_in(VmState.RUNNING))
+        assert (await ids(rig)).count(BOX) == 1
+
+
+async def test_what_no_store_knows_is_removed_and_only_if_it_is_marked(rig: Rig) -> None:
+    driver = FakeDriver(rig.paths.vms)
+    for vm_id in ("own-lost", "lost", "owner-1"):
+        await driver.define(VmSpec(vm_id, vm_id, 1, 64, ()))
+    (rig.paths.own / "own-half").mkdir(parents=True)
+    rig.paths.context("own-alone").write_bytes(b"seed")
+    (rig.paths.own / "mine").mkdir()
+    async with rig.running():
+        await rig.until(lambda s: s.allowed.start)
+        while "own-lost" in await ids(rig) or (rig.paths.own / "own-half").exists():
+            await asyncio.sleep(0.01)
+        while rig.paths.context("own-alone").exists():
+            await asyncio.sleep(0.01)
+        assert {"lost", "owner-1"} <= set(await ids(rig))
+        assert (rig.paths.own / "mine").exists()
+
+
+async def test_one_that_cannot_be_read_is_shown_and_left_until_it_is_removed(rig: Rig, tmp_path: Path) -> None:
+    async with rig.running() as core:
+        await core.handle(a_box(tmp_path))
+        await rig.until(is_in(VmState.RUNNING))
+        await core.handle(Quit())
+        await rig.ended()
+    (rig.paths.own / BOX / "vm.toml").write_text("nonsense")
+    async with rig.running() as core:
+        await rig.until(lambda s: s.allowed.start and waits_for("own-vm-unreadable")(s))
+        assert BOX in await ids(rig)
+        await core.handle(OrderVm(BOX, VmVerb.REMOVE))
+        await rig.until(lambda s: own(s) is None)
+        while traces(rig):
+            await asyncio.sleep(0.01)
+
+
+async def test_one_that_does_not_fit_waits_and_says_why(rig: Rig, tmp_path: Path) -> None:
+    rig.preferences |= {"guest.cpus": 1}
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        await core.handle(a_box(tmp_path))
+        seen = await rig.until(waits_for("own-no-room"))
+        assert "it needs 1 processor and 512 MiB" in own(seen).reason.text
+        assert seen.activity is Activity.WORKING
+        await core.handle(Stop())
+        await order(core, VmVerb.START)
+        await rig.until(is_in(VmState.RUNNING))
+        # The project comes first: its own gives way, and the two are never up together.
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        assert is_in(VmState.SAVED)(rig.last)
+    steps = [(entry.about, entry.step) for entry in core._journal.entries() if entry.step in {"save", "restore"}]
+    assert steps[-2:] == [(BOX, "save"), ("work-1", "restore")]
+
+
+async def test_a_guest_that_turns_itself_off_stays_off(rig: Rig, tmp_path: Path) -> None:
+    async with rig.running() as core:
+        await core.handle(a_box(tmp_path))
+        await rig.until(is_in(VmState.RUNNING))
+        assert rig.driver is not None
+        await rig.driver.power_off(BOX)
+        await rig.until(waits_for("own-off"))
+        await order(core, VmVerb.START)
+        await rig.until(is_in(VmState.RUNNING))
+
+
+async def test_one_that_fails_is_said_started_again_and_stops_no_work(rig: Rig, tmp_path: Path) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        assert rig.driver is not None
+        await core.handle(a_box(tmp_path))
+        await rig.until(is_in(VmState.RUNNING))
+        rig.driver.failures["start"] = StartFailed(BOX, ("qemu",), 1, "no memory")
+        await rig.driver.crash(BOX)
+        await rig.until(lambda _: {"own-vm-failed", "start-failed"} <= rig.told)
+        seen = await rig.until(lambda s: is_in(VmState.RUNNING)(s) and not s.problems)
+        assert seen.activity is Activity.WORKING
+
+
+async def test_its_disk_stays_with_the_hypervisor_that_has_it(rig: Rig, tmp_path: Path) -> None:
+    class Other(FakeDriver):
+        name = "other"
+
+    async with rig.running() as core:
+        await core.handle(a_box(tmp_path))
+        await rig.until(is_in(VmState.RUNNING))
+        await core.handle(Quit())
+        await rig.ended()
+    rig.drivers = [Other(rig.folder / "others")]
+    async with rig.running() as core:
+        await rig.until(waits_for("own-elsewhere"))
+        await order(core, VmVerb.START)
+        await order(core, VmVerb.REMOVE)
+        await rig.until(waits_for("own-removing"))
+        assert traces(rig)
+    async with rig.running():
+        while traces(rig):
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("consent", ["confining", "none"])
+async def test_it_is_online_only_if_it_was_asked_for_and_may(rig: Rig, tmp_path: Path, consent: str) -> None:
+    rig.preferences |= {"network.unconfined": consent}
+    async with rig.running() as core:
+        if consent == "none":
+            with pytest.raises(BadInput, match=r"network\.unconfined"):
+                await core.own.create(a_box(tmp_path, network="nat"))
+            return
+        for name, network in (("Box", "none"), ("Net", "nat")):
+            await core.own.create(a_box(tmp_path, name=name, network=network))
+        await rig.until(lambda s: is_in(VmState.RUNNING)(s) and is_in(VmState.RUNNING, "own-net")(s))
+        assert rig.driver is not None
+        specs = [rig.driver._shelf.spec(vm_id) for vm_id in (BOX, "own-net")]
+        assert [(one.network, one.internet) for one in specs if one] == [(False, False), (True, True)]
+
+
+async def test_given_up_while_it_is_made_nothing_stays(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    before = OwnStore.begin
+
+    def slow(store: OwnStore, vm_id: str) -> None:
+        loop.call_soon_threadsafe(entered.set)
+        before(store, vm_id)
+
+    monkeypatch.setattr(OwnStore, "begin", slow)
+    async with rig.running() as core:
+        making = asyncio.create_task(core.own.create(a_box(tmp_path)))
+        await entered.wait()
+        making.cancel()
+        await asyncio.gather(making, return_exceptions=True)
+        assert traces(rig) == []
+        monkeypatch.undo()
+        await core.own.create(a_box(tmp_path))
+
+
+async def test_without_a_driver_they_are_shown(rig: Rig, tmp_path: Path) -> None:
+    async with rig.running() as core:
+        await core.own.create(a_box(tmp_path, starts=False))
+    rig.paths.project.unlink()
+    async with rig.running():
+        await rig.until(waits_for("own-not-ready"))
+
+
+# -- pure
+
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+A = OwnVm("own-a", "A", Path("/a"), "a", Boots.CD, cpus=1, memory_mib=512, wish=Wish.RUN)
+B = replace(A, vm_id="own-b", name="B")
+C = replace(A, vm_id="own-c", name="C", memory_mib=2048)
+
+
+@pytest.mark.parametrize(
+    ("vms", "up", "limit", "project", "waiting"),
+    [
+        ((A, B), {}, Size(2, 1024), Project(Size(1, 512)), ()),
+        ((A, B), {}, Size(2, 1024), Project(Size(1, 512), claims=True), ("own-b",)),
+        ((A, B), {"own-b": True}, Size(2, 1024), Project(Size(1, 512), claims=True), ("own-a",)),
+        ((A, C), {}, Size(8, 1024), Project(Size(1, 512)), ("own-c",)),
+        ((replace(A, wish=Wish.REST), B), {"own-a": True}, Size(1, 1024), Project(Size(1, 512)), ("own-b",)),
+        ((replace(A, wish=Wish.HOLD), B), {"own-a": True}, Size(1, 1024), Project(Size(1, 512)), ("own-b",)),
+        ((replace(A, stopped=True), B), {}, Size(1, 1024), Project(Size(1, 512)), ()),
+        ((A,), {}, Size(1, 1024), Project(Size(1, 512), is_up=True), ("own-a",)),
+    ],
+)
+def test_the_room_is_shared_out(
+    vms: tuple[OwnVm, ...], up: dict[str, bool], limit: Size, project: Project, waiting: tuple[str, ...]
+) -> None:
+    assert tuple(share_out(vms, up, limit, project)) == waiting
+
+
+def test_the_project_waits_for_room_that_is_still_in_use() -> None:
+    small = Size(1, 1024)
+    assert project_waits((A,), {"own-a": True}, small, Project(Size(1, 512), claims=True))
+    assert not project_waits((A,), {}, small, Project(Size(1, 512), claims=True))
+    assert not project_waits((A,), {"own-a": True}, small, Project(Size(1, 512), claims=True, is_up=True))
+    assert not project_waits((A,), {"own-a": True}, Size(2, 1024), Project(Size(1, 512), claims=True))
+
+
+@pytest.mark.parametrize(
+    ("vm", "intent", "obstacle", "want"),
+    [
+        (A, Intent(), None, Want.RUN),
+        (A, Intent(working=True, paused=True), None, Want.HOLD),
+        (A, Intent(paused=True), None, Want.RUN),
+        (A, Intent(), Reason("own-no-room", "-"), Want.SAVED),
+        (replace(A, wish=Wish.HOLD), Intent(working=True), None, Want.HOLD),
+        (replace(A, wish=Wish.OFF), Intent(working=True), None, Want.POWERED_OFF),
+        (replace(A, stopped=True), Intent(), None, Want.SAVED),
+        (replace(A, wish=Wish.REST), Intent(working=True), None, Want.SAVED),
+        (A, Intent(leaving=Quit().work), None, Want.SAVED),
+    ],
+)
+def test_what_is_wanted_of_one(vm: OwnVm, intent: Intent, obstacle: Reason | None, want: Want) -> None:
+    assert wanted_of(vm, intent, obstacle).want is want
+
+
+def test_the_parts_have_no_more_faces_than_they_need() -> None:
+    for kind in (OwnVms, OwnKeeper):
+        assert len([name for name in vars(kind) if not name.startswith("_")]) <= 15
