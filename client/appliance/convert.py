@@ -120,7 +120,6 @@ class Conversion:
             tool, "measure", "--output=json", "-O", self._wanted.value, "--image-opts", source, check=False
         )
         need_space(self.part.parent, int(measured.get("required", found.size_bytes)))
-        # With one request at a time what is written lies in order, and a slow disk is not choked.
         words = (tool, "convert", "-p", "--image-opts", "-O", self._wanted.value, source, str(self.part))
         self._watch((*_limits(found.virtual_bytes), *words), QEMU_IMG, found, _PERCENT_OF_QEMU, {})
 
