@@ -22,6 +22,7 @@ _MOST_GRAINS: Final = 1 << 27
 _AT_END: Final = 0xFFFFFFFFFFFFFFFF
 _COMPRESSED: Final = 1 << 16
 _EXTENT: Final = re.compile(r'(RW|RDONLY|NOACCESS) +(\d{1,18}) +([A-Z]+)(?: +"([^"\r\n]*)")?(?: +(\d{1,18}))?[ \t]*')
+_PART: Final = re.compile(rb"^[ \t]*(?:rw|rdonly|noaccess)[ \t]+\d+[ \t]+([a-z]+)", re.MULTILINE)
 _SETTING: Final = re.compile(r'[ \t]*([A-Za-z0-9.]+)[ \t]*=[ \t]*"?([^"\r\n]*)"?[ \t]*')
 
 
@@ -85,11 +86,14 @@ def _check_tables(source: Source, header: _Header, tables: int) -> None:
             raise source.cut()
 
 
-def _check_embedded(source: Source, at: int, count: int) -> None:
+def _check_embedded(source: Source, at: int, count: int, *, is_flat: bool = False) -> None:
     text = source.peek(at, count).lower()
     parent = re.search(rb"parentcid[ \t]*=[ \t]*([0-9a-f]+)", text)
     if b"parentfilenamehint" in text or (parent and parent[1] != b"ffffffff"):
         raise source.refused("it builds on another disk, which could be any file here", _FLATTEN)
+    parts = _PART.findall(text)
+    if not is_flat and (len(parts) > 1 or any(kind != b"sparse" for kind in parts)):
+        raise source.refused("its description names other files than itself", "get the disk in one file")
 
 
 def _flat(source: Source) -> Found:
@@ -99,7 +103,7 @@ def _flat(source: Source) -> Found:
         text = source.take(0, source.size_bytes).rstrip(b"\0").decode("ascii")
     except UnicodeDecodeError:
         raise source.nonsense("characters that are none") from None
-    _check_embedded(source, 0, source.size_bytes)
+    _check_embedded(source, 0, source.size_bytes, is_flat=True)
     extents = tuple(_extents(source, text))
     size = source.disk_size(sum(one.size_bytes for one in extents))
     return Found(Format.VMDK, "flat", size, source.size_bytes, extents=extents)

@@ -54,21 +54,21 @@ class Package:
             ImageForged: the signature is not of this manifest.
             ImageRefused
         """
-        stem = self._description.removesuffix(_DESCRIPTION)
-        manifest, certificate = self._content(f"{stem}.mf", MOST_BYTES), self._content(f"{stem}.cert", MOST_BYTES)
+        manifest_name, certificate_name = self._only(".mf"), self._only(".cert")
+        manifest, certificate = (self._content(one, MOST_BYTES) for one in (manifest_name, certificate_name))
         proof = Proof()
         if manifest:
             self._manifest = read_manifest(manifest, self.path)
             proof = Proof(self._manifest.kind)
         if certificate:
             if self._manifest is None:
-                raise ImageForged(self.path, f"{stem}.mf", "is signed, and there is no such file")
-            signed = check_signature(certificate, manifest, f"{stem}.mf", self.path)
+                raise ImageForged(self.path, certificate_name, "signs a manifest, and there is none")
+            signed = check_signature(certificate, manifest, manifest_name, self.path)
             proof = Proof(self._manifest.kind, signed.signer, signed.issuer, signed.expired_at)
         if not proof.signer and not trust_unsigned:
             what = "its manifest is not signed" if proof.manifest else "it has no manifest with digests of its files"
             raise ImageUnproven(self.path, what)
-        self._check_list(f"{stem}.mf", f"{stem}.cert")
+        self._check_list(manifest_name, certificate_name)
         return proof
 
     def chunks(self, name: str) -> Iterator[bytes]:
@@ -111,6 +111,19 @@ class Package:
         if name not in self._manifest.digests:
             raise ImageForged(self.path, name, "is not in its manifest")
         return (self._manifest.digests[name][0],)
+
+    def _only(self, suffix: str) -> str:
+        """The file with that end of its name; empty if there is none.
+
+        Raises:
+            ImageRefused: there are several, so that it is not clear which counts.
+        """
+        found = [name for name in self._names if name.lower().endswith(suffix)]
+        if len(found) > 1:
+            raise ImageRefused(
+                self.path, f"it holds {len(found)} files {suffix}, and one of them counts", "get it again"
+            )
+        return found[0] if found else ""
 
     def _check_list(self, *apart: str) -> None:
         if self._manifest is None:

@@ -171,7 +171,8 @@ def _asked(image: OwnImage) -> str:
 def _proof(proof: Mapping[str, str]) -> str:
     signer, issuer = proof.get("signer", ""), proof.get("issuer", "")
     if not signer:
-        return "not signed; you trusted it"
+        manifest = f"its manifest ({proof['manifest']}) fits" if proof.get("manifest") else "no manifest"
+        return f"not signed, {manifest}; you trusted it"
     by = "a certificate that its owner made" if signer == issuer else f"a certificate from {issuer}"
     return f"signed by {signer} ({by}, good until {proof.get('expired_at', '')[:10]}; nobody here vouches for the name)"
 

@@ -1,4 +1,4 @@
-"""Disks brought into other forms by VBoxManage, as where there is no qemu-img; that one tells whether they are right."""
+"""Disks brought into other forms by VBoxManage, as without qemu-img, which tells whether they are right."""
 
 import subprocess
 from pathlib import Path

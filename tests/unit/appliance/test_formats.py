@@ -54,6 +54,7 @@ REFUSED = {
     "vmdk that only describes": (images.vmdk(capacity=0), "description of other files"),
     "huge vmdk": (images.vmdk(capacity=2**63), "TiB"),
     "flat over another": (images.flat_vmdk('RW 8 FLAT "a" 0', 'parentFileNameHint="b"'), "builds on another"),
+    "vmdk of several files": (images.vmdk(description='RW 8 SPARSE "a"\nRW 8 FLAT "/etc/shadow" 0\n'), "other files"),
     "vmdk of endless tables": (images.vmdk(capacity=2**34, per_table=1), "larger than any program"),
     "qcow2 of endless tables": (images.qcow2(2**36, bits=9), "larger than any program"),
     "device in a vmdk": (images.flat_vmdk('RW 8 VMFSRDM "/dev/sda"'), "VMFSRDM"),

@@ -153,6 +153,13 @@ def test_a_manifest_names_all_files_and_no_others(tmp_path: Path) -> None:
         prove({name: content for name, content in listed.items() if name != "disk.vmdk"}, tmp_path, trust=True)
 
 
+def test_a_manifest_of_another_name_counts_and_two_do_not(tmp_path: Path) -> None:
+    listed = images.manifest(FILES)
+    assert prove(FILES | {"other.mf": listed}, tmp_path, trust=True) == Proof("SHA256")
+    with pytest.raises(ImageRefused, match="2 files"):
+        prove(FILES | {"other.mf": listed, "vm.mf": listed}, tmp_path, trust=True)
+
+
 @pytest.mark.parametrize(
     "content",
     [
