@@ -172,7 +172,9 @@ def plan_drives(media: Mapping[str, str], boots_from_disk: bool) -> tuple[Drive,
     """
     drives = []
     for role, medium in media.items():
-        if role == MediumRole.SYSTEM and boots_from_disk:
+        # A disk that is all there is to boot from stands where every BIOS and system finds it.
+        is_only = role == MediumRole.SCRATCH and MediumRole.SYSTEM not in media
+        if (role == MediumRole.SYSTEM and boots_from_disk) or is_only:
             drives.append(Drive(BOOT_CONTROLLER, "0", "0", "hdd", medium, LAYERED))
         elif role in _CD_PLACES:
             drives.append(Drive(CD_CONTROLLER, *_CD_PLACES[role], "dvddrive", medium))

@@ -121,3 +121,15 @@ def test_any_folder_name_survives_both_quotings(name: str) -> None:
 
 def test_escape() -> None:
     assert escape("a,b,,c") == "a,,b,,,,c"
+
+
+def test_an_own_vm_boots_from_its_cd_else_from_its_disk_and_finds_its_context_on_a_cd() -> None:
+    def command(*roles: MediumRole) -> str:
+        media = tuple(Medium(role, Path(f"/{role}")) for role in roles)
+        spec = VmSpec("own-a", "a", 1, 256, media)
+        return " ".join(build_command(spec, Launch("qemu", "tcg", Path("/vms/own-a"), ("relay",))))
+
+    assert "-boot order=dc," in command(MediumRole.SYSTEM, MediumRole.SCRATCH)
+    disk = command(MediumRole.SCRATCH, MediumRole.CONTEXT)
+    assert "-boot order=c," in disk
+    assert "ide-cd,drive=context" in disk

@@ -108,3 +108,10 @@ def test_all_disks_go_through_the_cache_of_this_computer() -> None:
         drives = shape.plan_drives(media, boots_from_disk)
         for words in shape.build_controllers(NAMING, drives, Abilities()):
             assert words[words.index("--hostiocache") + 1] == "on"
+
+
+def test_a_disk_that_is_all_there_is_to_boot_from_can_be_booted_from() -> None:
+    (drive,) = shape.plan_drives({"scratch": "/b.vdi"}, boots_from_disk=False)
+    assert (drive.controller, drive.kind, drive.use) == (shape.BOOT_CONTROLLER, "hdd", shape.LAYERED)
+    found = shape.media_in([(*drive.place, "/b.vdi")])
+    assert shape.plan_drives(found, boots_from_disk=True) == (drive,)
