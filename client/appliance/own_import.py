@@ -98,20 +98,23 @@ async def ready_file(
 
 
 async def verify_image(images: OwnImages, image: OwnImage, *, run: RunWorker = run_worker) -> None:
-    """Read all files of an image again.
+    """Read all files of an image again. Another form of a disk that is damaged goes, and is made anew when needed.
 
     Raises:
-        ApplianceAltered: one of them is damaged; own images cannot be fetched again.
+        ApplianceAltered: a file that came in is damaged; it cannot be fetched again.
         ApplianceMissing
     """
-    forms = [Form(one.format, one.sha256, one.size_bytes) for one in image.files]
-    for form in forms:
+    came = [Form(one.format, one.sha256, one.size_bytes) for one in image.files]
+    for form in came:
         if not images.objects.has(form.sha256, form.size_bytes):
             raise ApplianceMissing(str(images.place(form)))
-    files = [_check_order(images, one) for one in forms]
-    bad = (await run("verify", {"files": files})).get("bad", ())
-    if bad:
-        raise ApplianceAltered(str(images.place(next(one for one in forms if one.sha256 in bad))), bad[0], "")
+    made = [form for one in image.files for form in one.forms if images.objects.has(form.sha256, form.size_bytes)]
+    bad = (await run("verify", {"files": [_check_order(images, one) for one in (*came, *made)]})).get("bad", ())
+    for form in came:
+        if form.sha256 in bad:
+            raise ApplianceAltered(str(images.place(form)), form.sha256, "")
+    for sha256 in bad:
+        images.objects.remove(sha256)
 
 
 def _check_order(images: OwnImages, form: Form) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import hashlib
 import json
 import random
 import signal
@@ -211,6 +212,14 @@ async def test_a_damaged_copy_is_never_converted(disk: Path, images: OwnImages, 
     path = tmp_path / "disk.vdi"
     tool(QEMU_IMG, "convert", "-f", "raw", "-O", "vdi", disk, path)
     image = await import_image(images, path)
+    made_here = await ready_file(images, image, image.files[0], QEMU, TOOLS)
+    content = made_here.read_bytes()
+    made_here.chmod(0o600)
+    made_here.write_bytes(content[:-1] + b"x")
+    await verify_image(images, images.find("disk"))
+    assert not made_here.exists()
+    assert same(await ready_file(images, images.find("disk"), images.find("disk").files[0], QEMU, TOOLS), disk)
+    images.objects.remove(hashlib.sha256(content).hexdigest())
     place = images.place(image.files[0].form((Format.VDI,)) or pytest.fail())
     place.chmod(0o600)
     with place.open("r+b") as file:
