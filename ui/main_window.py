@@ -1,6 +1,7 @@
 """The window: the home page, its keys, and what closing means."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QEvent, QSettings, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QCloseEvent, QKeySequence, QShowEvent
@@ -15,6 +16,9 @@ from ui.placement import cut, moved_into
 from ui.trace import Trace
 from ui.view_models import NO_TRAY_TEXT, PROGRAM_NAME, home_view, pause_choices
 from ui.widgets.button import Button
+
+if TYPE_CHECKING:
+    from ui.pages.own_vms import OwnVmsPage
 
 _LEAST = (480, 560)
 _USUAL = (1000, 800)
@@ -45,6 +49,7 @@ class MainWindow(QMainWindow):
         self._trace = trace
         self._settings = settings
         self._snapshot: ClientSnapshot | None = None
+        self._own: OwnVmsPage | None = None
         self._has_tray = True
         self.may_close = False
         self.setWindowTitle(PROGRAM_NAME)
@@ -135,6 +140,8 @@ class MainWindow(QMainWindow):
             entry.setEnabled(allowed is not None and allowed.pause)
             entry.triggered.connect(lambda _=False, command=command: self.asked.emit(command))
         menu.addSeparator()
+        menu.addAction("&My virtual machines …").triggered.connect(lambda _=False: self.show_own_vms())
+        menu.addSeparator()
         menu.addAction("&Copy the log").triggered.connect(self.page.log.view.copy_all)
         menu.addSeparator()
         leave = menu.addAction("Save the work and &quit")
@@ -148,9 +155,24 @@ class MainWindow(QMainWindow):
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.popup(self.more.mapToGlobal(self.more.rect().bottomLeft()))
 
+    def show_own_vms(self) -> "OwnVmsPage":
+        """Open the page of the volunteer's own VMs, building it the first time: most never want it."""
+        if self._own is None:
+            from ui.pages.own_vms import OwnVmsPage
+
+            self._own = OwnVmsPage(self)
+            self._own.asked.connect(self.asked)
+        if self._snapshot is not None:
+            self._own.show_snapshot(self._snapshot)
+        self._own.show()
+        self._own.raise_()
+        return self._own
+
     def show_snapshot(self, snapshot: ClientSnapshot) -> None:
         """Take the newest snapshot; it is drawn at once if the window can be seen, else when it is shown."""
         self._snapshot = snapshot
+        if self._own is not None and self._own.isVisible():
+            self._own.show_snapshot(snapshot)
         if self.isVisible() and not self.isMinimized():
             self._draw()
 

@@ -144,7 +144,9 @@ def is_pressing(before: ClientSnapshot, after: ClientSnapshot) -> bool:
 
 
 def _gist(snapshot: ClientSnapshot) -> tuple[object, ...]:
-    vms = tuple((vm.vm_id, vm.state, vm.boot_step, vm.note, vm.job and _job_gist(vm.job)) for vm in snapshot.vms)
+    vms = tuple(
+        (vm.vm_id, vm.state, vm.boot_step, vm.note, vm.reason, vm.job and _job_gist(vm.job)) for vm in snapshot.vms
+    )
     transfers = tuple((transfer.name, transfer.step) for transfer in snapshot.transfers)
     return snapshot.activity, snapshot.allowed, snapshot.reason, snapshot.problems, snapshot.totals, vms, transfers
 

@@ -1,0 +1,154 @@
+"""The page of own VMs and the form for a new one."""
+
+from dataclasses import replace
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLineEdit, QMessageBox, QPushButton
+from pytestqt.qtbot import QtBot
+
+from client.clock import SystemClock
+from client.commands import Command, CreateVm, OrderVm, VmVerb
+from client.snapshot import ClientSnapshot, Reason, VmKind, VmState, VmView
+from tests.unit.ui import samples
+from tests.unit.ui.conftest import OFFSCREEN_LACKS
+from ui.main_window import MainWindow
+from ui.own_view import console_text, own_rows
+from ui.pages.own_vm_form import OwnVmForm
+from ui.pages.own_vms import OwnVmsPage
+from ui.trace import Trace
+
+pytestmark = pytest.mark.qt_log_ignore(*OFFSCREEN_LACKS, "propagateSizeHints")
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFpvPsKqZ3cEo4hLKTzVHtWDdsGxHwvWhTLXPDvd7B8s me@home"
+ABOUT = "debian-12, 1 processor, 512 MiB, with network, set up by \u201cLinux with your ssh key\u201d"
+NO_ROOM = "It waits for room: it needs 2 processors and 1,024 MiB, and of the 2 processors 1 is free."
+
+
+def one(name: str, state: VmState, wish: str, **more: object) -> VmView:
+    view = VmView(f"own-{name.lower()}", name, state, "qemu", kind=VmKind.OWN, wish=wish, about=ABOUT)
+    return replace(view, **more)
+
+
+OWN = replace(
+    samples.WORKING,
+    vms=(
+        *samples.WORKING.vms,
+        one("Debian", VmState.RUNNING, "run", accelerator="tcg", console="\x1b[32mdebian login:\x1b[0m \r\n"),
+        one("Installer", VmState.ABSENT, "run", reason=Reason("own-no-room", NO_ROOM)),
+        one("Old", VmState.SAVED, "rest", reason=Reason("own-at-rest", "It does not run; start it when you want to.")),
+    ),
+)
+
+
+@pytest.fixture
+def page(qtbot: QtBot) -> OwnVmsPage:
+    page = OwnVmsPage()
+    qtbot.addWidget(page)
+    page.show_snapshot(OWN)
+    page.show()
+    return page
+
+
+def asked_by(page: OwnVmsPage | OwnVmForm) -> list[Command]:
+    asked: list[Command] = []
+    page.asked.connect(asked.append)
+    return asked
+
+
+def test_all_are_drawn_and_those_that_go_go(page: OwnVmsPage) -> None:
+    assert list(page.cards) == ["own-debian", "own-installer", "own-old"]
+    waiting = page.cards["own-installer"]
+    assert waiting.reason.text() == NO_ROOM
+    assert (waiting.start.isEnabled(), waiting.stop.isEnabled()) == (False, True)
+    old = page.cards["own-old"]
+    assert (old.start.isEnabled(), old.stop.isEnabled()) == (True, False)
+    assert page.empty.isHidden()
+    page.show_snapshot(samples.WORKING)
+    assert page.cards == {}
+    assert page.empty.isVisible()
+
+
+def test_buttons_ask(qtbot: QtBot, page: OwnVmsPage) -> None:
+    asked = asked_by(page)
+    qtbot.mouseClick(page.cards["own-old"].start, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(page.cards["own-debian"].stop, Qt.MouseButton.LeftButton)
+    assert asked == [OrderVm("own-old", VmVerb.START), OrderVm("own-debian", VmVerb.SAVE)]
+
+
+@pytest.mark.parametrize("sure", [True, False])
+def test_removal_is_asked_back(qtbot: QtBot, page: OwnVmsPage, sure: bool) -> None:
+    asked = asked_by(page)
+    qtbot.mouseClick(page.cards["own-old"].remove, Qt.MouseButton.LeftButton)
+    box = page.findChild(QMessageBox, "really-remove")
+    assert box is not None
+    assert box.text() == "Remove Old, and all that it has written, for good?"
+    word = "Remove" if sure else "Keep it"
+    button = next(each for each in box.findChildren(QPushButton) if each.text().replace("&", "") == word)
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert asked == ([OrderVm("own-old", VmVerb.REMOVE)] if sure else [])
+
+
+def test_the_console_is_shown_when_it_is_wanted(qtbot: QtBot, page: OwnVmsPage) -> None:
+    card = page.cards["own-debian"]
+    assert not card.text.isVisible()
+    qtbot.mouseClick(card.console, Qt.MouseButton.LeftButton)
+    assert card.text.isVisible()
+    assert "debian login:" in card.text.toPlainText()
+
+
+def test_a_console_is_plain_text() -> None:
+    assert console_text("a\r\n\x1b[1;32mb\x1b[0m\x1b\x07\x00<b>c\td") == "a\nb<b>c\td"
+
+
+def test_one_that_is_being_removed_offers_nothing() -> None:
+    (row,) = own_rows(ClientSnapshot(1, samples.NOW, vms=(one("A", VmState.RUNNING, "removed"),)))
+    assert (row.state, row.start, row.stop, row.remove) == ("Being removed", None, None, None)
+
+
+def test_bad_input_is_said_at_its_field(qtbot: QtBot) -> None:
+    form = OwnVmForm(frozenset({"Box"}))
+    qtbot.addWidget(form)
+    form.show()
+    asked = asked_by(form)
+    form.template.setCurrentIndex(form.template.findData("linux"))
+    form.name.setText("box")
+    qtbot.mouseClick(form.make, Qt.MouseButton.LeftButton)
+    assert asked == []
+    assert form.rows["name"].fault.text() == "There is one of that name."
+    assert form.rows["image"].fault.text() == "Choose the file that it boots from."
+    assert form._fields["key"].fault.text() == "Must be filled in."
+    assert not form._fields["user"].fault.isVisible()
+    form.name.setText("Mine")
+    form.image.setText("/images/debian.qcow2")
+    key = form._fields["key"].editor
+    assert isinstance(key, QLineEdit)
+    key.setText(KEY)
+    password = form._fields["password"].editor
+    assert isinstance(password, QLineEdit)
+    assert password.echoMode() is QLineEdit.EchoMode.Password
+    qtbot.mouseClick(form.make, Qt.MouseButton.LeftButton)
+    (wanted,) = asked
+    assert isinstance(wanted, CreateVm)
+    assert (wanted.name, wanted.template, wanted.network, wanted.starts) == ("Mine", "linux", "none", True)
+    assert wanted.values == {"key": KEY, "user": "volunteer", "host": "my-linux"}
+    assert KEY not in repr(wanted)
+
+
+def test_the_window_opens_it_from_its_menu_and_keeps_it_up_to_date(qtbot: QtBot) -> None:
+    window = MainWindow(SystemClock(), Trace())
+    qtbot.addWidget(window)
+    window.build_all()
+    window.show_snapshot(samples.WORKING)
+    entry = next(each for each in window.build_menu().actions() if "virtual machines" in each.text())
+    entry.trigger()
+    page = window.findChild(OwnVmsPage)
+    assert page is not None
+    assert page.isVisible()
+    window.show_snapshot(OWN)
+    assert len(page.cards) == 3
+    asked: list[Command] = []
+    window.asked.connect(asked.append)
+    page.cards["own-old"].start.click()
+    assert asked == [OrderVm("own-old", VmVerb.START)]
+    page.close()
+    window.may_close = True

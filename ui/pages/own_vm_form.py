@@ -1,0 +1,223 @@
+"""The form for a new virtual machine: what it boots from, what it may take, and the fields of a template."""
+
+from pathlib import Path
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QFileDialog,
+    QHBoxLayout,
+    QLineEdit,
+    QPlainTextEdit,
+    QScrollArea,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from client.appliance.contextual.language import Field, Kind, Template, Value
+from client.appliance.contextual.template import load_template
+from client.commands import CreateVm
+from client.own_make import TEMPLATES
+from ui.own_view import faults_of
+from ui.theme import Role, Tone, tone
+from ui.widgets.button import Button
+from ui.widgets.label import Text
+from ui.widgets.metrics import UNIT
+from ui.widgets.scroll_bar import ScrollBar
+
+_SIZE = (560, 680)
+
+
+class FormRow(QWidget):
+    """A caption, something to fill in, help, and what is wrong with it."""
+
+    def __init__(self, caption: str, editor: QWidget, help: str = "") -> None:
+        super().__init__()
+        self.editor = editor
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, UNIT)
+        column.setSpacing(UNIT // 2)
+        label = Text(caption, strong=True)
+        label.setBuddy(editor)
+        editor.setAccessibleName(caption)
+        self.fault = Text()
+        for widget in (label, editor, Text(help, factor=0.92, quiet=True), self.fault):
+            column.addWidget(widget)
+            if isinstance(widget, Text) and not widget.text():
+                widget.hide()
+
+    def show_fault(self, text: str) -> None:
+        """Say what is wrong; empty: nothing is."""
+        palette = self.fault.palette()
+        palette.setColor(Role.WindowText, tone(palette, Tone.BAD))
+        self.fault.setPalette(palette)
+        self.fault.setText(text)
+        self.fault.setVisible(bool(text))
+        self.editor.setAccessibleDescription(text)
+
+
+class OwnVmForm(QDialog):
+    """Asks what a new one is to be.
+
+    Signals:
+        asked: a `CreateVm`.
+    """
+
+    asked = Signal(object)
+
+    def __init__(self, taken: frozenset[str], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("New virtual machine")
+        self.resize(*_SIZE)
+        self._taken = taken
+        self._template: Template | None = None
+        self.rows: dict[str, FormRow] = {}
+        self._fields: dict[str, FormRow] = {}
+        outer = QVBoxLayout(self)
+        content = QWidget()
+        self._column = QVBoxLayout(content)
+        area = QScrollArea()
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area.setWidgetResizable(True)
+        area.setVerticalScrollBar(ScrollBar(Qt.Orientation.Vertical))
+        area.setWidget(content)
+        outer.addWidget(area, 1)
+        self._build_machine()
+        self._build_template()
+        self._column.addStretch()
+        outer.addLayout(self._buttons())
+
+    def _add(self, place: str, row: FormRow) -> None:
+        self.rows[place] = row
+        self._column.addWidget(row)
+
+    def _build_machine(self) -> None:
+        self.name = QLineEdit()
+        self._add("name", FormRow("Name", self.name))
+        self.image = QLineEdit()
+        choose = Button("&Choose …")
+        choose.setAutoDefault(False)
+        choose.clicked.connect(self._choose)
+        pair = QWidget()
+        line = QHBoxLayout(pair)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.addWidget(self.image, 1)
+        line.addWidget(choose)
+        row = FormRow(
+            "Image", pair, "A CD or a disk: iso, img, qcow2, vdi, vmdk, vhd, ova; or the name of one you added."
+        )
+        self.image.setAccessibleName("Image")
+        self._add("image", row)
+        self.cpus, self.memory, self.disk = _number(1, 64, 1), _number(64, 1 << 20, 512), _number(0, 2048, 0)
+        self._add("cpus", FormRow("Processors", self.cpus))
+        self._add("memory", FormRow("Memory (MiB)", self.memory))
+        self._add("disk", FormRow("Disk (GiB)", self.disk, "Only for one that boots from a CD."))
+        self.network = QCheckBox("It may use the network")
+        help = "Its programs then reach the internet and your own network, as any program on this computer does."
+        self._add("network", FormRow("Network", self.network, help))
+
+    def _build_template(self) -> None:
+        self.template = QComboBox()
+        self.template.addItem("Nothing", "")
+        for path in sorted(TEMPLATES.glob("*.toml")):
+            self.template.addItem(load_template(path).name, path.stem)
+        self._add("template", FormRow("Set it up with", self.template))
+        self.template.currentIndexChanged.connect(self._show_fields)
+        self._asked = QVBoxLayout()
+        self._column.addLayout(self._asked)
+
+    def _buttons(self) -> QHBoxLayout:
+        line = QHBoxLayout()
+        line.addStretch()
+        cancel, self.make = Button("Cancel"), Button("&Make and start it")
+        self.make.set_primary(True)
+        cancel.setAutoDefault(False)
+        cancel.clicked.connect(self.reject)
+        self.make.clicked.connect(self._on_make)
+        line.addWidget(cancel)
+        line.addWidget(self.make)
+        return line
+
+    def _choose(self) -> None:
+        dialog = QFileDialog(self, "What it boots from")
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.fileSelected.connect(self.image.setText)
+        dialog.open()
+
+    def _show_fields(self) -> None:
+        for row in self._fields.values():
+            self._asked.removeWidget(row)
+            row.hide()
+            row.deleteLater()
+        stem = str(self.template.currentData())
+        self._template = load_template(TEMPLATES / f"{stem}.toml") if stem else None
+        fields = self._template.fields if self._template else ()
+        self._fields = {field.name: FormRow(field.label, _editor(field), field.help) for field in fields}
+        for row in self._fields.values():
+            self._asked.addWidget(row)
+
+    def _on_make(self) -> None:
+        image = self.image.text().strip()
+        wanted = CreateVm(
+            name=self.name.text().strip(),
+            image=str(Path(image).expanduser()) if image else "",
+            template=str(self.template.currentData()),
+            values={name: value for name, row in self._fields.items() if (value := _value(row.editor)) is not None},
+            cpus=self.cpus.value(),
+            memory_mib=self.memory.value(),
+            disk_gib=self.disk.value(),
+            network="nat" if self.network.isChecked() else "none",
+            starts=True,
+        )
+        faults = faults_of(wanted, self._template, self._taken)
+        rows = self.rows | self._fields
+        for place, row in rows.items():
+            row.show_fault(faults.get(place, ""))
+        if faults:
+            rows[next(iter(faults))].editor.setFocus()
+            return
+        self.asked.emit(wanted)
+        self.accept()
+
+
+def _number(least: int, most: int, value: int) -> QSpinBox:
+    box = QSpinBox()
+    box.setRange(least, most)
+    box.setValue(value)
+    return box
+
+
+def _editor(field: Field) -> QWidget:
+    if field.kind is Kind.SWITCH:
+        box = QCheckBox("Yes")
+        box.setChecked(field.default is True)
+        return box
+    if field.kind is Kind.CHOICE:
+        choice = QComboBox()
+        choice.addItems(list(field.choices))
+        if field.default is not None:
+            choice.setCurrentText(str(field.default))
+        return choice
+    if field.kind is Kind.SCRIPT:
+        return QPlainTextEdit(str(field.default or ""))
+    line = QLineEdit("" if field.default is None else str(field.default))
+    if field.kind is Kind.SECRET:
+        line.setEchoMode(QLineEdit.EchoMode.Password)
+    return line
+
+
+def _value(editor: QWidget) -> Value | None:
+    """What was filled in; None: nothing, so that the default counts."""
+    match editor:
+        case QCheckBox():
+            return editor.isChecked()
+        case QComboBox():
+            return editor.currentText()
+        case QPlainTextEdit():
+            return editor.toPlainText() or None
+        case QLineEdit():
+            return editor.text() or None
+    return None
