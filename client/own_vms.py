@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from client import filenames
 from client.board import Board
 from client.clock import Clock
 from client.commands import CreateVm, OrderVm, VmVerb
@@ -63,6 +64,7 @@ class OwnVms:
         self._vms: dict[str, OwnVm] = {}
         self._unreadable: frozenset[str] = frozenset()
         self._making: set[str] = set()
+        self._creating: set[asyncio.Task[None]] = set()
         self._parts: OwnParts | None = None
         self._keepers: dict[str, OwnKeeper] = {}
         self._is_known = False
@@ -121,9 +123,10 @@ class OwnVms:
 
     async def close(self) -> None:
         """End what is under way; the next driver, or the next start, goes on with it."""
-        if self._swept is not None:
-            self._swept.cancel()
-            await asyncio.gather(self._swept, return_exceptions=True)
+        ending = [*self._creating, *((self._swept,) if self._swept is not None else ())]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
         for keeper in self._keepers.values():
             await keeper.close()
         self._keepers, self._parts, self._swept = {}, None, None
@@ -206,7 +209,16 @@ class OwnVms:
         return self._vms.get(vm.vm_id)
 
     async def obey(self, command: CreateVm | OrderVm) -> None:
-        """Do what somebody at a face wants; what cannot be done shows as a problem."""
+        """Do what somebody at a face wants; what cannot be done shows as a problem. Making one goes on by itself."""
+        if isinstance(command, CreateVm):
+            # A large image takes minutes, and whoever asked may want to pause meanwhile.
+            creating = asyncio.create_task(self._obey(command))
+            self._creating.add(creating)
+            creating.add_done_callback(self._creating.discard)
+        else:
+            await self._obey(command)
+
+    async def _obey(self, command: CreateVm | OrderVm) -> None:
         about = f"the virtual machine {command.name}" if isinstance(command, CreateVm) else command.vm_id
         self._board.settle(about=about)
         try:
@@ -236,7 +248,7 @@ class OwnVms:
     def _take_up_removal(self, vm_id: str) -> None:
         """One of which nothing is known but its id."""
         self._board.drop_vm(vm_id)
-        self._store.place(vm_id).joinpath("vm.toml").unlink(missing_ok=True)
+        self._store.place(vm_id).joinpath(filenames.OWN_VM).unlink(missing_ok=True)
         if self._parts is not None:
             self._swept = asyncio.create_task(self._sweep(self._parts.driver))
 

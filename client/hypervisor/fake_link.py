@@ -34,8 +34,15 @@ class FakeGuest:
     async def boot(self) -> None:
         """Start to execute."""
         guest_side, our_side = socket.socketpair()
-        reader, self._own = await asyncio.open_connection(sock=guest_side)
-        inner_reader, self._inner = await asyncio.open_connection(sock=our_side)
+        try:
+            reader, self._own = await asyncio.open_connection(sock=guest_side)
+            inner_reader, self._inner = await asyncio.open_connection(sock=our_side)
+        except asyncio.CancelledError:
+            # Given up half-way: what has no writer yet would be left open.
+            our_side.close()
+            if self._own is None:
+                guest_side.close()
+            raise
         self._goes.set()
         self._tasks = [
             asyncio.create_task(self._run(reader, self._own)),
@@ -54,7 +61,12 @@ class FakeGuest:
         """A new host's end; the former one is closed."""
         await self._close_host()
         ours, theirs = socket.socketpair()
-        from_host, self._host = await asyncio.open_connection(sock=ours)
+        try:
+            from_host, self._host = await asyncio.open_connection(sock=ours)
+        except asyncio.CancelledError:
+            ours.close()
+            theirs.close()
+            raise
         self._down = asyncio.create_task(self._carry_down(from_host))
         self._listened.set()
         return await asyncio.open_connection(sock=theirs)
