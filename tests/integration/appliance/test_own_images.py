@@ -234,7 +234,7 @@ async def test_a_damaged_copy_is_never_converted(disk: Path, images: OwnImages, 
 FAKES = {
     "fails": ("echo 'no luck today'; exit 3", "no luck today"),
     "hangs": ("exec sleep 100", "did nothing for"),
-    "lies": ('printf x > "$6"; truncate -s 1M "$6"', "it wrote raw|cannot be used"),
+    "lies": ('printf x > "$4"; truncate -s 1M "$4"', "it wrote raw|cannot be used"),
     "writes nothing": ("true", "cannot be used"),
 }
 
@@ -242,7 +242,7 @@ FAKES = {
 @pytest.mark.parametrize("fault", FAKES)
 async def test_a_tool_that_misbehaves_leaves_nothing(fault: str, disk: Path, images: OwnImages, tmp_path: Path) -> None:
     fake = tmp_path / VBOXMANAGE
-    fake.write_text(f'#!/bin/sh\n[ $1 = clonemedium ] || exit 0\nset -- "$@" "$4"\n{FAKES[fault][0]}\n')
+    fake.write_text(f"#!/bin/sh\n[ $1 = clonemedium ] || exit 0\n{FAKES[fault][0]}\n")
     fake.chmod(0o755)
     path = tmp_path / "disk.vmdk"
     tool(QEMU_IMG, "convert", "-f", "raw", "-O", "vmdk", disk, path)

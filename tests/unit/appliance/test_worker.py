@@ -113,7 +113,8 @@ async def test_calling_it_off_ends_its_process(kind: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(worker, "GRACE_S", 0.5 if kind == "deaf" else 30.0)
     told = Told()
     doing = asyncio.create_task(work(kind, {"wanted": 1}, on_progress=told))
-    pid = (await told.until())["pid"]
+    await told.until()
+    pid = told.all[0]["pid"]
     doing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await doing
