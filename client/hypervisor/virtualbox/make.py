@@ -29,7 +29,13 @@ from client.hypervisor.virtualbox.media import (
     prepare_media,
     restore_bases,
 )
-from client.hypervisor.virtualbox.problems import ObjectNotFound, SessionLocked, VirtualBoxDiskFull, WrongState
+from client.hypervisor.virtualbox.problems import (
+    ObjectExists,
+    ObjectNotFound,
+    SessionLocked,
+    VirtualBoxDiskFull,
+    WrongState,
+)
 from client.snapshot import VmState
 
 _log = log.logger("hypervisor")
@@ -96,10 +102,16 @@ class Maker:
             folder.take_former_settings(disks=_count_disks(had))
             # Only when it lists its machines does VirtualBox look again at one whose settings it could not read.
             await self._books.has(machine.uuid)
-        # Of a change that was broken off nobody knows how far it came.
-        is_unsure = folder.record().changing or (before is not None and bool(before.media) and not had)
+        is_broken_off = folder.record().changing
+        is_unsure = before is not None and bool(before.media) and not had
         if before is None or is_unsure or not is_whole(machine):
             await self._make_anew(machine, spec)
+        elif is_broken_off and not _has_disks_of(machine, had):
+            # A disk that goes in takes several calls; how far they came nobody knows.
+            await self._make_anew(machine, spec)
+        elif is_broken_off:
+            # It never came to the disks, so what they hold stays: all the rest is set once more.
+            await self._change(machine, spec, _media_now(machine))
         elif without_targets(before) != without_targets(spec):
             await self._change(machine, spec, had)
 
@@ -175,7 +187,8 @@ class Maker:
         with_controller = {drive.controller for drive in old}
         new = tuple(drive for drive in drives if drive.controller not in with_controller)
         for words in shape.build_controllers(naming, new, self._abilities):
-            await machine.change(*words)
+            with contextlib.suppress(ObjectExists):
+                await machine.change(*words)
         for drive in shape.changed_drives(old, drives):
             await self._attach(machine, naming, drive)
         folder.write_record(media=media, changing=False)
@@ -233,6 +246,18 @@ def _count_disks(media: dict[str, str]) -> int:
 def _drives(media: dict[str, str]) -> tuple[shape.Drive, ...]:
     """The drives of a VM that was made of these files."""
     return shape.plan_drives(media, media.get(MediumRole.SYSTEM, "").endswith(BASE_SUFFIX))
+
+
+def _media_now(machine: Machine) -> dict[str, str]:
+    """What is in a VM's drives by its settings."""
+    settings = machine.folder.settings()
+    return shape.media_in(settings.drives) if settings else {}
+
+
+def _has_disks_of(machine: Machine, media: dict[str, str]) -> bool:
+    """Whether the disks in a VM's drives are those that it was made with, each in its place."""
+    now, made = ({drive for drive in _drives(one) if drive.kind == "hdd"} for one in (_media_now(machine), media))
+    return now == made
 
 
 def _is_plain(machine: Machine) -> bool:
