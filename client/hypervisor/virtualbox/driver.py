@@ -203,7 +203,7 @@ class VirtualBoxDriver:
         try:
             async with asyncio.timeout(POWER_OFF_LIMIT_S), self._verb(vm_id) as machine:
                 await power_off(machine)
-        except (ToolMissing, TimeoutError) as error:
+        except (ToolMissing, VirtualBoxBroken, VirtualBoxTooOld, TimeoutError) as error:
             # What VirtualBox left running when it went away is not to run beside another hypervisor's VM.
             _log.warning("VirtualBox does not power off %s (%r); ending its process", vm_id, error)
             known = self._machines.get(vm_id)

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from client.errors import ClientError
 from client.hypervisor.driver import VmSpec
 from client.hypervisor.virtualbox import driver as module
 from client.hypervisor.virtualbox.driver import VirtualBoxDriver
 from client.hypervisor.virtualbox.installation import Installation
+from client.hypervisor.virtualbox.parse import Version
+from client.hypervisor.virtualbox.problems import VirtualBoxBroken, VirtualBoxTooOld
+from client.hypervisor.virtualbox.prospect import Prospect
 from client.hypervisor.virtualbox.shape import Abilities
 from client.snapshot import VmState
 from tests.unit.hypervisor.virtualbox.fake_virtualbox import FakeVirtualBox
@@ -66,3 +70,18 @@ async def test_no_other_process_is_ended_for_it(
     box.only().write()
     await driver.power_off("one")
     assert box.alive == {stranger}
+
+
+@pytest.mark.parametrize("error", [VirtualBoxBroken("no version"), VirtualBoxTooOld(Version(5, 2), Version(6, 1))])
+async def test_what_another_virtualbox_left_running_is_ended(
+    driver: VirtualBoxDriver, spec: VmSpec, box: FakeVirtualBox, monkeypatch: pytest.MonkeyPatch, error: ClientError
+) -> None:
+    await driver.define(spec)
+    await driver.start("one")
+
+    async def cannot(prospect: Prospect) -> Installation:
+        raise error
+
+    monkeypatch.setattr(Prospect, "installation", cannot)
+    await driver.power_off("one")
+    assert not box.alive
