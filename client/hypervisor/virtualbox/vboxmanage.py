@@ -24,7 +24,8 @@ from client.hypervisor.virtualbox.verdict import classify, without_warning
 #: cannot read (`VmInaccessible`) stays so, and is not asked for again. A query needs no state: the wrong one it is only
 #: for one that comes in between while the VM ends.
 _PASSING: Final = (SessionLocked, ServiceDead, WrongState)
-#: A query is asked again after these pauses, seconds. Nothing else is ever tried twice.
+#: A query is asked again after these pauses, seconds. Nothing else is tried twice here; who knows that a change may be
+#: made twice does so itself (`Machine.insist`).
 RETRY_PAUSES_S: Final = (0.1, 0.4, 1.0)
 #: A call that takes longer than this, seconds, goes on beside those that wait behind it: VBoxManage 7.2 stands still
 #: for ten seconds at its end now and then, with its work done.
@@ -53,7 +54,7 @@ class VBoxManage:
     async def read(self, *words: str, timeout_s: float = 20.0) -> str:
         """Ask for something that changes nothing; standard output, line ends folded.
 
-        Asked again after `RETRY_PAUSES_S` while VirtualBox is locked or not accessible.
+        Asked again after `RETRY_PAUSES_S` while VirtualBox is just opening, closing or ending something.
 
         Args:
             timeout_s: for each try, from its turn in the queue.
