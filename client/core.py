@@ -35,6 +35,7 @@ from client.errors import ClientError
 from client.headline import activity_of, headline_of
 from client.history import History
 from client.hypervisor.driver import Driver, DriverReport, Feature
+from client.hypervisor.errors import NoSuchVm
 from client.journal import Journal
 from client.keeper import VmKeeper
 from client.log import logger, remove, to_listener
@@ -207,8 +208,12 @@ class Core:
                 if self._clock.monotonic() > leave_by:
                     logger("core").warning("The work could not be saved in %.0f s; powering off", LEAVE_S)
                     await keeper.close()
-                    await parts.driver.power_off(VM_ID)
-                    await self.own.power_off()
+                    try:
+                        # Own ones may have run without it.
+                        with contextlib.suppress(NoSuchVm):
+                            await parts.driver.power_off(VM_ID)
+                    finally:
+                        await self.own.power_off()
                     return True
             else:
                 if keeper.doubts_driver():

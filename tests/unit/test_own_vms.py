@@ -14,7 +14,7 @@ from client.commands import Command, CreateVm, OrderVm, Pause, PowerOff, Quit, R
 from client.core import Core
 from client.errors import BadInput
 from client.hypervisor.driver import VmSpec
-from client.hypervisor.errors import StartFailed
+from client.hypervisor.errors import SaveFailed, StartFailed
 from client.hypervisor.fake import FakeDriver
 from client.own_keeper import OwnKeeper
 from client.own_share import Project, Size, project_waits, share_out, wanted_of
@@ -161,6 +161,27 @@ async def test_the_end_saves_it_and_the_next_run_goes_on(rig: Rig, tmp_path: Pat
     async with rig.running():
         seen = await rig.until(is_in(VmState.RUNNING))
         assert own(seen).wish == "run"
+
+
+@pytest.mark.parametrize("with_work", [True, False])
+async def test_the_end_comes_though_it_cannot_be_saved(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_work: bool
+) -> None:
+    async def fails(driver: FakeDriver, vm_id: str) -> None:
+        raise SaveFailed(vm_id, "no")
+
+    monkeypatch.setattr("client.core.LEAVE_S", 0.5)
+    monkeypatch.setattr(FakeDriver, "save", fails)
+    async with rig.running() as core:
+        if with_work:
+            await core.handle(Start())
+            await rig.until(lambda s: s.activity is Activity.WORKING)
+        await core.handle(a_box(tmp_path))
+        await rig.until(is_in(VmState.RUNNING))
+        await core.handle(Quit())
+        await rig.ended()
+    assert rig.driver is not None
+    assert {(await rig.driver.info(vm_id)).state for vm_id in await ids(rig)} == {VmState.DEFINED}
 
 
 async def test_removed_it_leaves_no_trace(rig: Rig, tmp_path: Path) -> None:
