@@ -1,5 +1,6 @@
 """The way for large files: a CD put into the guest's drive, and a raw disk read out."""
 
+import contextlib
 from pathlib import Path
 from typing import Final
 
@@ -74,7 +75,9 @@ async def _forget_others(machine: Machine, shown: str) -> None:
     if others:
         await Books(machine.manage).close_media(media.inbox_folder(machine.folder.path), unused_only=True)
         for one in others:
-            one.unlink(missing_ok=True)
+            # Windows does not remove what VirtualBox still has open; it goes the next time.
+            with contextlib.suppress(OSError):
+                one.unlink()
 
 
 def _size(machine: Machine, verb: str) -> int:

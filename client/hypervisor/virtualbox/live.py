@@ -1,9 +1,12 @@
 """What can be changed while a VM runs. VirtualBox keeps it for the next starts, the VM's record the cable for sure."""
 
+from client import log
 from client.errors import BadInput
+from client.hypervisor.errors import HypervisorError
 from client.hypervisor.virtualbox.machine import ONLINE, Machine, Verb
-from client.hypervisor.virtualbox.problems import WrongState
 from client.snapshot import VmState
+
+_log = log.logger("hypervisor")
 
 
 class VirtualBoxLive:
@@ -55,8 +58,9 @@ async def after_start(machine: Machine) -> None:
     for word, value in machine.folder.record().pending.items():
         try:
             await machine.insist("controlvm", machine.uuid, word, value)
-        except WrongState:
-            # It has ended already; the next start is as good.
+        except HypervisorError as error:
+            # It has ended already, or VirtualBox does not do it now: the VM runs, and the next start is as good.
+            _log.warning("%s of %s is not as it was asked for: %s", word, machine.vm_id, error)
             return
     machine.folder.write_record(pending={})
 

@@ -38,6 +38,15 @@ class _Was:
     media: dict[str, str]
 
 
+@dataclass(frozen=True)
+class _Goal:
+    """What a VM is to be after it has gone back to a point, and whether its cable is in."""
+
+    point: str
+    spec: VmSpec
+    connected: bool
+
+
 def begin_taking(machine: Machine, name: str) -> None:
     """Write down what the VM is, before VirtualBox takes a point of it."""
     spec = machine.folder.spec()
@@ -82,11 +91,11 @@ async def settle(machine: Machine, adapt: Adapt) -> None:
     Raises:
         DiskFull, HypervisorError: it is not yet; it must not start.
     """
-    goal = _json(machine, _RETURNING)
+    goal = _goal(machine)
     if goal is None:
         return
-    spec, connected = parse_spec(goal["spec"]), bool(goal["network"])
-    was = _was(machine, str(goal["point"]))
+    spec, connected = goal.spec, goal.connected
+    was = _was(machine, goal.point)
     note = ""
     if was is None:
         # Another spec than the one it is to have, so that everything is set anew.
@@ -99,6 +108,20 @@ async def settle(machine: Machine, adapt: Adapt) -> None:
     # A point brings its cable along; each start puts it as it is written down here.
     machine.folder.write_record(network=connected, **({"note": note} if note else {}))
     _ledger(machine).put(_RETURNING, None)
+
+
+def _goal(machine: Machine) -> _Goal | None:
+    """What was written down for the return that is under way; None: none is, or there is nothing to make of it."""
+    said = _json(machine, _RETURNING)
+    if said is None:
+        return None
+    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+        return _Goal(str(said["point"]), parse_spec(said["spec"]), bool(said["network"]))
+    spec = machine.folder.spec()
+    if spec is None:
+        return None
+    # It is damaged: the folder says what the VM is to be, and the point counts as one of which nothing is known.
+    return _Goal("", spec, spec.network and machine.folder.record().network is not False)
 
 
 def _was(machine: Machine, point_uuid: str) -> _Was | None:

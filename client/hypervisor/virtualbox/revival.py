@@ -30,11 +30,14 @@ class Revivals:
         self._verb = verb
         self._restart = restart
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        #: VMs, by id, for whose process it was tried in vain
+        self._given_up: dict[str, tuple[int, ...]] = {}
 
     def look(self, machine: Machine, info: VmInfo) -> None:
         """See whether a VM needs one, by what was just seen of it."""
-        if _hangs(machine, info) and machine.vm_id not in self._tasks:
-            task = asyncio.create_task(self._revive(machine.vm_id))
+        is_new = self._given_up.get(machine.vm_id) != info.pids
+        if is_new and _hangs(machine, info) and machine.vm_id not in self._tasks:
+            task = asyncio.create_task(self._revive(machine.vm_id, info.pids))
             self._tasks[machine.vm_id] = task
             task.add_done_callback(lambda _: self._tasks.pop(machine.vm_id, None))
 
@@ -45,7 +48,7 @@ class Revivals:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _revive(self, vm_id: str) -> None:
+    async def _revive(self, vm_id: str, pids: tuple[int, ...]) -> None:
         try:
             async with self._verb(vm_id) as machine:
                 # Another verb may have been under way.
@@ -53,6 +56,8 @@ class Revivals:
                     _log.info("The guest of %s reset itself after it was restored; it gets a new process", vm_id)
                     await self._restart(machine)
         except (ClientError, OSError) as error:
+            # If it still runs, what the core makes of its silence is what is left.
+            self._given_up[vm_id] = pids
             _log.warning("%s could not be started anew: %s", vm_id, error)
 
 

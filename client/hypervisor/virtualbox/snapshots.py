@@ -91,7 +91,7 @@ class VirtualBoxSnapshots:
             try:
                 with _shown(machine, state):
                     await machine.change("snapshot", machine.uuid, "restore", point.uuid, timeout_s=SNAPSHOT_LIMIT_S)
-            except HypervisorError as error:
+            except ClientError as error:
                 if not isinstance(error, VirtualBoxSilent):
                     points.returned_not(machine)
                 raise

@@ -423,6 +423,22 @@ async def test_live_changes_hold_for_the_next_start(site: Site, spec: VmSpec) ->
     assert [words[2:] for words in site.box.said("controlvm")] == [("poweroff",)]
 
 
+async def test_a_vm_that_runs_without_its_live_changes_has_started(site: Site, spec: VmSpec) -> None:
+    driver = site.driver()
+    assert driver.live is not None
+    await driver.define(spec)
+    await driver.start("one")
+    await driver.save("one")
+    await driver.live.set_cpu_cap("one", 40)
+    site.box.failures["controlvm cpuexecutioncap"] = problems.VirtualBoxFailed(("controlvm",), 1, "not now")
+    await driver.start("one")
+    assert (await driver.info("one")).state is VmState.RUNNING
+    assert "live cpuexecutioncap" not in site.box.only().options
+    await driver.save("one")
+    await driver.start("one")
+    assert site.box.only().options["live cpuexecutioncap"] == "40"
+
+
 async def test_what_runs_is_powered_off_even_if_virtualbox_is_gone(site: Site, spec: VmSpec, tmp_path: Path) -> None:
     driver = site.driver()
     await driver.define(spec)

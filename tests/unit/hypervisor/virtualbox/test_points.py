@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from client.errors import ToolMissing
 from client.hypervisor.driver import Snapshots, VmSpec
 from client.hypervisor.errors import HypervisorError
 from client.hypervisor.virtualbox import points, problems
@@ -71,6 +72,10 @@ class Past:
     def forget_books(self) -> None:
         """As a former client, which kept none."""
         (self.folder / "one" / POINTS).unlink()
+
+    def assert_closed_now(self) -> None:
+        options = self.box.only().options
+        assert (options["--nic1"], options["--memory"]) == ("null", "32")
 
     def assert_closed(self) -> None:
         options, drives = self.box.only().options, self.box.only().drives
@@ -150,6 +155,24 @@ async def test_a_client_that_is_killed_on_the_way_back_opens_nothing(
     else:
         await snapshots(after).restore("one", "then")
     past.assert_closed()
+
+
+@pytest.mark.parametrize("said", ['{"point": "x"}', '{"spec": 7, "network": true, "point": "x"}', "[1]", "{"])
+async def test_a_damaged_note_of_a_return_keeps_no_vm_from_starting(past: Past, said: str) -> None:
+    driver = await past.came_about()
+    books = past.folder / "one" / POINTS
+    books.write_text(json.dumps({**past.books, "returning": said}))
+    await driver.start("one")
+    assert (await driver.info("one")).state is VmState.RUNNING
+    past.assert_closed_now()
+
+
+async def test_a_return_without_virtualbox_changes_nothing(past: Past) -> None:
+    driver = await past.came_about()
+    past.box.failures["snapshot restore"] = ToolMissing("VBoxManage", "install it")
+    with pytest.raises(ToolMissing):
+        await snapshots(driver).restore("one", "then")
+    assert "returning" not in past.books
 
 
 async def test_a_return_that_virtualbox_refuses_changes_nothing(past: Past) -> None:

@@ -141,6 +141,22 @@ async def test_a_new_start_that_fails_is_for_the_core_to_see(scene: Scene) -> No
     assert scene.starts() == 3
 
 
+async def test_one_that_cannot_be_ended_is_tried_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    await scene.restored()
+    scene.reset()
+    tried = []
+
+    async def fail(machine: object) -> None:
+        tried.append(machine)
+        raise problems.VirtualBoxBroken("not now")
+
+    monkeypatch.setattr(scene.driver._revivals, "_restart", fail)
+    for _ in range(3):
+        await scene.driver.info("one")
+        await scene.rest()
+    assert len(tried) == 1
+
+
 async def test_a_driver_that_is_closed_begins_nothing(scene: Scene) -> None:
     await scene.restored()
     scene.reset()
