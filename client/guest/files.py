@@ -121,7 +121,7 @@ class Files:
         """Copy a file out of the guest; as `put`. replace: a file that is there already may go."""
         check_guest_path(path)
         place = await asyncio.to_thread(place_for, local, replace=replace)
-        wants = {"local": str(place), "path": path}
+        wants = {"local": str(place), "path": path, "replace": replace}
         return await self._open(self._ledger.open("get", wants), on_progress, on_begin)
 
     def take(self, message: Message) -> None:
@@ -278,7 +278,8 @@ class Files:
                 await asyncio.to_thread(_to_disk, file)
             # Never more than a program on this computer would make: no set-user-id of the guest's choice.
             part.chmod(mode & 0o777 | 0o600)
-            await asyncio.to_thread(place_for, local, replace=True)
+            # It may have come there meanwhile.
+            await asyncio.to_thread(place_for, local, replace=bool(wants.get("replace", True)))
             part.replace(local)
         finally:
             part.unlink(missing_ok=True)

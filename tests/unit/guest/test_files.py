@@ -90,6 +90,19 @@ async def test_over_the_link(tmp_path: Path, size: int) -> None:
         await both_ways(rig, tmp_path, os.urandom(size))
 
 
+async def test_a_file_that_comes_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    there, back = tmp_path / "there", tmp_path / "back"
+    there.write_bytes(os.urandom(20_000))
+    async with errand_rig(tmp_path / "errands") as rig:
+        files = rig.host.errands.files
+        with pytest.raises(BadInput, match="there already"):
+            await files.get(str(there), back, lambda *_: (back.write_text("mine"), None)[1])
+        assert back.read_text() == "mine"
+        await files.get(str(there), back, replace=True)
+    assert back.read_bytes() == there.read_bytes()
+    assert leftovers(tmp_path) == []
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_over_a_bad_line(tmp_path: Path, seed: int) -> None:
     async with errand_rig(tmp_path / "errands", loss=0.2, seed=seed) as rig:
