@@ -112,6 +112,10 @@ SENTENCES: Final[dict[str, Sentence]] = {
         "The state of the virtual machine could not be saved: {said}", "It goes on as it was; trying again."
     ),
     "vm-folder-unreadable": Sentence("The file {path} of a virtual machine cannot be read now: {said}.", _RETRY),
+    "kept-disk-broken": Sentence(
+        "The virtual machine {vm_id} cannot be started: {said}. Nothing in {path} was deleted.",
+        "Put the file that is gone back to its place, or remove the virtual machine.",
+    ),
     "route-port-taken": Sentence(
         "Another program on this computer uses port {port}, which the virtual machine {vm_id} needs for {route}.",
         "Starting the virtual machine afresh with another port.",

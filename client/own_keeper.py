@@ -264,6 +264,7 @@ class OwnKeeper:
             media=tuple(self._media()),
             internet=online,
             network=online,
+            keeps_disk=True,
             accelerator=await self._accelerator(),
         )
 

@@ -79,6 +79,8 @@ class VmSpec:
         accelerator: `auto` (the fastest that proves itself) or one by name.
         network: whether the network card's cable is in at the start; see `LiveControl.set_network`.
         exchange_mib: size of the way for large files (`Exchange`); 0: the VM has none.
+        keeps_disk: whether what its disks hold matters: where they are damaged, or cannot stay as they are, `define`
+            and `start` raise `KeptDiskBroken` and delete nothing, and `info` says FAILED. Of others they are made anew.
         extra_arguments: for tests and diagnosis only.
     """
 
@@ -94,6 +96,7 @@ class VmSpec:
     accelerator: str = "auto"
     network: bool = True
     exchange_mib: int = 0
+    keeps_disk: bool = False
     extra_arguments: tuple[str, ...] = ()
 
 

@@ -123,6 +123,21 @@ class VmFolderUnreadable(HypervisorError):
 
 
 @dataclass(eq=False)
+class KeptDiskBroken(HypervisorError):
+    """A part of a VM whose disks matter is gone, damaged or another one; nothing of it was changed or deleted.
+
+    Attributes:
+        path: its folder.
+        said: what is wrong; a sentence without its end.
+    """
+
+    code: ClassVar[str] = "kept-disk-broken"
+    vm_id: str
+    path: str
+    said: str
+
+
+@dataclass(eq=False)
 class SaveFailed(HypervisorError):
     """The state could not be written; the VM is as it was before."""
 

@@ -40,9 +40,9 @@ def parse_spec(text: str) -> VmSpec:
 
 
 def without_targets(spec: VmSpec) -> VmSpec:
-    """The spec with what may change while a VM runs taken out: where its routes lead, and how fast."""
+    """The spec with what may change while a VM runs taken out: where its routes lead, how fast, and what matters."""
     routes = (replace(route, host="", port=0, limit_bytes_s=None) for route in spec.routes)
-    return replace(spec, routes=tuple(routes))
+    return replace(spec, routes=tuple(routes), keeps_disk=False)
 
 
 def _spec(plain: dict[str, Any]) -> VmSpec:
@@ -60,5 +60,6 @@ def _spec(plain: dict[str, Any]) -> VmSpec:
         accelerator=str(plain["accelerator"]),
         network=bool(plain.get("network", True)),
         exchange_mib=int(plain.get("exchange_mib", 0)),
+        keeps_disk=bool(plain.get("keeps_disk", False)),
         extra_arguments=tuple(str(one) for one in plain["extra_arguments"]),
     )

@@ -347,6 +347,7 @@ async def test_it_is_online_only_if_it_was_asked_for_and_may(rig: Rig, tmp_path:
         await rig.until(lambda s: is_in(VmState.RUNNING)(s) and is_in(VmState.RUNNING, "own-net")(s))
         assert rig.driver is not None
         specs = [rig.driver._shelf.spec(vm_id) for vm_id in (BOX, "own-net")]
+        assert all(spec is not None and spec.keeps_disk for spec in specs)
         assert [(one.network, one.internet) for one in specs if one] == [(False, False), (True, True)]
 
 
