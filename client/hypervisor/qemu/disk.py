@@ -6,6 +6,7 @@ from typing import Final
 from client import process
 from client.errors import CommandFailed, DiskFull
 from client.hypervisor.driver import MediumRole, VmSpec
+from client.hypervisor.errors import KeptDiskBroken
 from client.hypervisor.files import free_bytes
 from client.hypervisor.qemu.find import Qemu
 from client.hypervisor.qemu.folder import VmFolder
@@ -19,6 +20,31 @@ def scratch_template(spec: VmSpec | None) -> Path | None:
     """The template of the VM's writable disk, if it has one."""
     media = spec.media if spec else ()
     return next((medium.path for medium in media if medium.role is MediumRole.SCRATCH), None)
+
+
+def check_kept(folder: VmFolder, before: VmSpec | None, spec: VmSpec) -> None:
+    """See that the overlay of a VM whose disk matters would stay.
+
+    Raises:
+        KeptDiskBroken: it is gone, or would be made anew.
+    """
+    template = scratch_template(spec)
+    if not (spec.keeps_disk or (before is not None and before.keeps_disk)):
+        return
+    if before is None:
+        said = "what was written down of it is damaged" if folder.holds_work() else ""
+    elif template != scratch_template(before):
+        said = "its disk would be replaced by another one"
+    else:
+        said = what_is_gone(folder, before)
+    if said:
+        raise KeptDiskBroken(spec.vm_id, str(folder.path), said)
+
+
+def what_is_gone(folder: VmFolder, spec: VmSpec) -> str:
+    """Whether the VM lacks its overlay, as a sentence without its end; empty: no."""
+    is_gone = scratch_template(spec) is not None and not folder.scratch.exists()
+    return f"its disk {folder.scratch} is gone" if is_gone else ""
 
 
 async def make_scratch(qemu: Qemu, folder: VmFolder, template: Path) -> None:

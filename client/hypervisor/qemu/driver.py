@@ -16,6 +16,7 @@ import shutil
 import sys
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from client import filenames
@@ -35,7 +36,7 @@ from client.hypervisor.driver import (
 from client.hypervisor.errors import OTHER_ROUTES, InvalidVmState, LinkUnavailable, NotSupportedByDriver
 from client.hypervisor.files import check_media, disk_full_or
 from client.hypervisor.qemu import accel, console, exchange, saved
-from client.hypervisor.qemu.disk import make_scratch, scratch_template
+from client.hypervisor.qemu.disk import check_kept, make_scratch, scratch_template, what_is_gone
 from client.hypervisor.qemu.exchange import QemuExchange
 from client.hypervisor.qemu.find import Qemu
 from client.hypervisor.qemu.fleet import ALIVE, Fleet
@@ -215,7 +216,7 @@ class QemuDriver:
         said = await machine.info()
         if said.pids and not machine.verb and self._fleet.qemu is not None:
             self._launcher(self._fleet.qemu).tend(machine)
-        return said
+        return _with_damage(machine, said)
 
     async def list_vms(self) -> tuple[VmInfo, ...]:
         """All VMs here; see `Lifecycle.list_vms`."""
@@ -282,6 +283,7 @@ class QemuDriver:
     async def _make(self, folder: VmFolder, before: VmSpec | None, spec: VmSpec) -> None:
         """Make or remake what belongs to the spec; nothing half-made stays of a new VM."""
         template = scratch_template(spec)
+        check_kept(folder, before, spec)
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
             if before is not None and without_targets(before) != without_targets(spec):
@@ -375,6 +377,15 @@ class QemuDriver:
                 await monitor.execute("cont")
 
         await machine.attempt(go_on)
+
+
+def _with_damage(machine: Machine, info: VmInfo) -> VmInfo:
+    """A VM at rest whose disk matters and is gone has failed: it is not made anew."""
+    if info.state not in (VmState.DEFINED, VmState.SAVED) or machine.lock.locked():
+        return info
+    spec = machine.folder.spec()
+    gone = what_is_gone(machine.folder, spec) if spec is not None and spec.keeps_disk else ""
+    return replace(info, state=VmState.FAILED, cause=gone) if gone else info
 
 
 def _has_its_disks(folder: VmFolder, spec: VmSpec) -> bool:

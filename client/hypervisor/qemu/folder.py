@@ -76,6 +76,10 @@ class VmFolder:
         """The spec; None when there is none or it cannot be read, that is: the folder is half-made."""
         return self._spec.value()
 
+    def holds_work(self) -> bool:
+        """Whether its disk may hold something: it was made whole once, whatever of it can be read now."""
+        return self.scratch.exists() and (self._spec.path.exists() or bool(self.record().accelerator))
+
     def write_spec(self, spec: VmSpec) -> None:
         """Keep the spec; from now on the VM is defined."""
         write_whole(self._spec.path, build_spec_text(spec))
