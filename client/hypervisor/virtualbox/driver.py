@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -43,7 +44,7 @@ from client.hypervisor.virtualbox.folder import BASES, LEDGER_FILE, Ledger, VmFo
 from client.hypervisor.virtualbox.installation import Installation
 from client.hypervisor.virtualbox.live import VirtualBoxLive
 from client.hypervisor.virtualbox.machine import ONLINE, Machine, end_process
-from client.hypervisor.virtualbox.make import Maker, is_whole
+from client.hypervisor.virtualbox.make import Maker, is_whole, what_is_gone
 from client.hypervisor.virtualbox.ports import Ports
 from client.hypervisor.virtualbox.power_off import POWER_OFF_LIMIT_S, power_off
 from client.hypervisor.virtualbox.problems import VirtualBoxBroken, VirtualBoxSilent, VirtualBoxTooOld, WrongState
@@ -261,7 +262,7 @@ class VirtualBoxDriver:
         except ClientError as error:
             return VmInfo(vm_id, VmState.FAILED, cause=f"VirtualBox cannot be used ({error.code})")
         try:
-            info = await machine.info()
+            info = _with_damage(machine, await machine.info())
             self._revivals.look(machine, info)
             return info
         except VmFolderUnreadable as error:
@@ -420,6 +421,15 @@ class VirtualBoxDriver:
     def _changed(self, vm_id: str) -> None:
         for callback in self._callbacks:
             callback(vm_id)
+
+
+def _with_damage(machine: Machine, info: VmInfo) -> VmInfo:
+    """A VM at rest whose disks matter and are not whole has failed: it is not made anew."""
+    if info.state not in (VmState.DEFINED, VmState.SAVED) or machine.lock.locked():
+        return info
+    spec = machine.folder.spec()
+    gone = what_is_gone(machine) if spec is not None and spec.keeps_disk else ""
+    return replace(info, state=VmState.FAILED, cause=gone) if gone else info
 
 
 def _check_spec(spec: VmSpec) -> None:

@@ -39,6 +39,7 @@ RUNNING: Final = "running"
 
 _SHORT_ID_CHARS: Final = 8
 _NAME_CHARS: Final = 24
+_NAME_MARK: Final = "vc-"
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,12 @@ class VmFolder:
             return parse_spec(text)
         except ValueError:
             return None
+
+    def holds_work(self) -> bool:
+        """Whether its disks may hold something: it was made whole once, whatever of it can be read now."""
+        record = self.record()
+        has_run = bool(record.accelerator) or record.restored
+        return self._spec_file.exists() or has_run or (not record.uuid and any(self.path.glob(f"{_NAME_MARK}*")))
 
     def write_spec(self, spec: VmSpec) -> None:
         """Keep the spec; from now on the VM is defined."""
@@ -190,7 +197,7 @@ class VmFolder:
             shutil.rmtree(self.path)
 
     def _name(self, identity: str) -> str:
-        return f"vc-{self.vm_id[:_NAME_CHARS]}-{identity[:_SHORT_ID_CHARS]}"
+        return f"{_NAME_MARK}{self.vm_id[:_NAME_CHARS]}-{identity[:_SHORT_ID_CHARS]}"
 
     def _recovered(self) -> Record:
         """As much of a damaged record as is known otherwise."""

@@ -8,11 +8,12 @@ import asyncio
 import contextlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from client import log
 from client.errors import ClientError, DiskFull
 from client.hypervisor.driver import MediumRole, VmSpec
-from client.hypervisor.errors import HypervisorError, VmFolderUnreadable
+from client.hypervisor.errors import HypervisorError, KeptDiskBroken, VmFolderUnreadable
 from client.hypervisor.files import disk_full_or, free_bytes
 from client.hypervisor.spec_file import without_targets
 from client.hypervisor.virtualbox import link, shape
@@ -26,6 +27,7 @@ from client.hypervisor.virtualbox.media import (
     boots_from_disk,
     forget_bases,
     inboxes,
+    kept_bases,
     prepare_media,
     restore_bases,
 )
@@ -39,6 +41,7 @@ from client.hypervisor.virtualbox.problems import (
 from client.snapshot import VmState
 
 _log = log.logger("hypervisor")
+_UNCLEAR: Final = "what was written down of it is damaged"
 
 
 class Maker:
@@ -60,6 +63,7 @@ class Maker:
 
         Raises:
             DiskFull, HypervisorError: it could not be made.
+            KeptDiskBroken: its disks matter, and would have to be made anew.
         """
         folder = machine.folder
         try:
@@ -72,7 +76,7 @@ class Maker:
         except OSError as error:
             raise disk_full_or(error, folder.path) from error
         finally:
-            if folder.spec() is None:
+            if folder.spec() is None and not (spec.keeps_disk and folder.holds_work()):
                 await self._undo(machine)
 
     async def unmake(self, machine: Machine) -> None:
@@ -90,10 +94,13 @@ class Maker:
     async def _bring_about(self, machine: Machine, before: VmSpec | None, spec: VmSpec) -> None:
         folder = machine.folder
         had = folder.record().media
+        keeps = spec.keeps_disk or (before is not None and before.keeps_disk)
         if before is not None:
             # A base disk that is gone comes back as it was, if its template is still there.
-            await asyncio.to_thread(restore_bases, self._bases, before)
-            if not had:
+            await asyncio.to_thread(restore_bases, self._bases, before, had)
+            if not had and keeps:
+                had = _media_now(machine)
+            elif not had:
                 # The record was damaged; the same media lead to the same files.
                 with contextlib.suppress(FileNotFoundError):
                     had = await asyncio.to_thread(prepare_media, folder.path, self._bases, before)
@@ -104,16 +111,19 @@ class Maker:
             await self._books.has(machine.uuid)
         is_broken_off = folder.record().changing
         is_unsure = before is not None and bool(before.media) and not had
-        if before is None or is_unsure or not is_whole(machine):
+        is_broken = before is None or is_unsure or not is_whole(machine)
+        # A disk that goes in takes several calls; how far they came nobody knows.
+        if before is None or is_broken or (is_broken_off and not _has_disks_of(machine, had)):
+            if keeps and folder.holds_work():
+                raise KeptDiskBroken(machine.vm_id, str(folder.path), what_is_gone(machine) or _UNCLEAR)
             await self._make_anew(machine, spec)
-        elif is_broken_off and not _has_disks_of(machine, had):
-            # A disk that goes in takes several calls; how far they came nobody knows.
-            await self._make_anew(machine, spec)
-        elif is_broken_off:
+            return
+        if is_broken_off:
             # It never came to the disks, so what they hold stays: all the rest is set once more.
-            await self._change(machine, spec, _media_now(machine))
-        elif without_targets(before) != without_targets(spec):
-            await self._change(machine, spec, had)
+            had = _media_now(machine)
+        if is_broken_off or without_targets(before) != without_targets(spec):
+            kept = kept_bases(folder.path, before, spec, had) if keeps else {}
+            await self._change(machine, spec, had, kept)
 
     async def _hold_still(self, machine: Machine) -> None:
         """Power off whatever VirtualBox runs under the VM's name: its settings may have gone from under it."""
@@ -173,13 +183,13 @@ class Maker:
             await self._attach(machine, naming, drive)
         machine.assume(VmState.DEFINED)
 
-    async def _change(self, machine: Machine, spec: VmSpec, had: dict[str, str]) -> None:
+    async def _change(self, machine: Machine, spec: VmSpec, had: dict[str, str], kept: dict[str, str]) -> None:
         folder = machine.folder
         old = _drives(had)
         if await machine.state() is VmState.SAVED:
             # A saved state of another machine is of no use.
             await machine.change("discardstate", machine.uuid)
-        naming, media = await self._prepare(machine, spec)
+        naming, media = await self._prepare(machine, spec, kept)
         drives = shape.plan_drives(media, boots_from_disk(spec))
         folder.write_record(changing=True)
         await machine.change(*shape.build_modify(spec, naming, self._abilities))
@@ -197,9 +207,11 @@ class Maker:
         await self._books.close_media(folder.path, unused_only=True)
         machine.assume(VmState.DEFINED)
 
-    async def _prepare(self, machine: Machine, spec: VmSpec) -> tuple[shape.Naming, dict[str, str]]:
+    async def _prepare(
+        self, machine: Machine, spec: VmSpec, kept: dict[str, str] | None = None
+    ) -> tuple[shape.Naming, dict[str, str]]:
         folder = machine.folder
-        media = await asyncio.to_thread(prepare_media, folder.path, self._bases, spec)
+        media = await asyncio.to_thread(prepare_media, folder.path, self._bases, spec, kept)
         record = folder.record()
         address = link.link_address(folder.path, record.uuid)
         folder.write_record(link=address)
@@ -280,11 +292,21 @@ def is_whole(machine: Machine) -> bool:
     Raises:
         VmFolderUnreadable: that cannot be seen now.
     """
+    return not what_is_gone(machine)
+
+
+def what_is_gone(machine: Machine) -> str:
+    """Which part of VirtualBox's a VM lacks, as a sentence without its end; empty: none.
+
+    Raises:
+        VmFolderUnreadable: that cannot be seen now.
+    """
     settings = machine.folder.settings()
     if settings is None or settings.uuid != machine.uuid:
-        return False
+        return f"its settings file {machine.folder.settings_file} is gone or damaged"
     folder = machine.folder.machine_folder
     try:
-        return all((folder / disk).exists() for disk in settings.disks)
+        gone = next((folder / disk for disk in settings.disks if not (folder / disk).exists()), None)
+        return f"its disk {gone} is gone" if gone else ""
     except OSError as error:
         raise VmFolderUnreadable(machine.vm_id, str(folder), error.strerror or str(error)) from error

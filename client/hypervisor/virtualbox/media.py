@@ -12,6 +12,7 @@ from typing import Final
 
 from client import filenames
 from client.hypervisor.driver import OUTBOX_MARK, Medium, MediumRole, VmSpec
+from client.hypervisor.errors import KeptDiskBroken
 from client.hypervisor.virtualbox.shape import EMPTY, INBOX, OUTBOX
 from client.hypervisor.virtualbox.template import read_template
 from client.hypervisor.virtualbox.vdi import BLOCK_BYTES, write_vdi
@@ -42,8 +43,11 @@ def boots_from_disk(spec: VmSpec) -> bool:
     return any(medium.role is MediumRole.SYSTEM and _is_disk(medium) for medium in spec.media)
 
 
-def restore_bases(bases: Path, spec: VmSpec) -> None:
+def restore_bases(bases: Path, spec: VmSpec, had: dict[str, str] | None = None) -> None:
     """Have the base disks of a VM there again that are gone; of a template that is gone itself none can be made.
+
+    Args:
+        had: role -> the file in its drive, as far as known.
 
     Raises:
         OSError: a file could not be read or written.
@@ -51,23 +55,44 @@ def restore_bases(bases: Path, spec: VmSpec) -> None:
     """
     for medium in spec.media:
         with contextlib.suppress(FileNotFoundError):
-            if _is_disk(medium):
+            if not Path((had or {}).get(medium.role.value, "")).is_file() and _is_disk(medium):
                 base_disk(medium.path, bases)
 
 
-def prepare_media(folder: Path, bases: Path, spec: VmSpec) -> dict[str, str]:
+def kept_bases(folder: Path, before: VmSpec, spec: VmSpec, had: dict[str, str]) -> dict[str, str]:
+    """Role -> the base disk under each layer of a VM, which stays though its template may have been touched since.
+
+    Args:
+        folder: of the VM.
+        had: role -> the file in its drive.
+
+    Raises:
+        KeptDiskBroken: a disk would go out of its drive, and with it its layer.
+    """
+    was, now = ({medium.role.value: medium.path for medium in one.media} for one in (before, spec))
+    kept = {role: file for role, file in had.items() if file.endswith(BASE_SUFFIX)}
+    for role in kept:
+        if was.get(role) != now.get(role):
+            raise KeptDiskBroken(spec.vm_id, str(folder), "its disk would be replaced by another one")
+    return kept
+
+
+def prepare_media(folder: Path, bases: Path, spec: VmSpec, kept: dict[str, str] | None = None) -> dict[str, str]:
     """Make what is missing; role -> the file for its drive. The same again changes nothing.
 
     Args:
         folder: of the VM.
         bases: of the base disks that VMs share.
+        kept: role -> the file that its drive keeps.
 
     Raises:
         OSError: a file could not be read or written.
         BadInput: a template is of a kind that cannot be read.
     """
-    media: dict[str, str] = {}
+    media = dict(kept or {})
     for medium in spec.media:
+        if medium.role.value in media:
+            continue
         is_disk = _is_disk(medium)
         make = base_disk if is_disk else cd_file
         media[medium.role.value] = str(make(medium.path, bases if is_disk else folder / medium.role.value))
