@@ -111,6 +111,7 @@ class VmInfo:
         pids: processes that run it, for measuring.
         runs_since: monotonic seconds at which this client saw it start; None when it does not run.
         guest_resets: how often the guest reset itself since start.
+        written_bytes: of its states, while it is SAVING; grows as long as the save makes progress.
     """
 
     vm_id: str
@@ -121,6 +122,7 @@ class VmInfo:
     pids: tuple[int, ...] = ()
     runs_since: float | None = None
     guest_resets: int = 0
+    written_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -200,10 +202,17 @@ class Lifecycle(Protocol):
         """Ask the guest (ACPI), then power it off after `timeout_s`. Returns True if it went by itself."""
 
     async def power_off(self, vm_id: str) -> None:
-        """As by pulling the plug."""
+        """As by pulling the plug.
+
+        A save under way is waited for while it makes progress, and leaves the VM SAVED: it cannot be broken off
+        without harm everywhere, and a saved state is thrown away at once by whoever does not want it. A save that
+        stands still is ended.
+        """
 
     async def save(self, vm_id: str) -> None:
         """Write the state to disk and end the process. A failure leaves the VM running or paused as before.
+
+        It takes as long as it makes progress, which `VmInfo.written_bytes` shows; one that stands still fails.
 
         Raises:
             DiskFull, SaveFailed: nothing half-written stays.

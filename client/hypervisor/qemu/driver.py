@@ -47,6 +47,7 @@ from client.hypervisor.qemu.machine import Machine
 from client.hypervisor.qemu.qmp import Monitor, MonitorGone, MonitorRefused
 from client.hypervisor.qemu.snapshots import QemuSnapshots
 from client.hypervisor.qemu.traffic import read_traffic
+from client.hypervisor.saving import note_of, size_of
 from client.hypervisor.spec_file import is_valid_route_name, is_valid_vm_id, without_targets
 from client.hypervisor.verdicts import Verdicts
 from client.process import wait_gone
@@ -216,7 +217,7 @@ class QemuDriver:
         said = await machine.info()
         if said.pids and not machine.verb and self._fleet.qemu is not None:
             self._launcher(self._fleet.qemu).tend(machine)
-        return _with_damage(machine, said)
+        return _with_progress(machine, _with_damage(machine, said))
 
     async def list_vms(self) -> tuple[VmInfo, ...]:
         """All VMs here; see `Lifecycle.list_vms`."""
@@ -386,6 +387,13 @@ def _with_damage(machine: Machine, info: VmInfo) -> VmInfo:
     spec = machine.folder.spec()
     gone = what_is_gone(machine.folder, spec) if spec is not None and spec.keeps_disk else ""
     return replace(info, state=VmState.FAILED, cause=gone) if gone else info
+
+
+def _with_progress(machine: Machine, info: VmInfo) -> VmInfo:
+    if info.state is not VmState.SAVING:
+        return info
+    written = size_of(machine.folder.partial_state)
+    return replace(info, written_bytes=written, note=info.note or note_of(written))
 
 
 def _has_its_disks(folder: VmFolder, spec: VmSpec) -> bool:

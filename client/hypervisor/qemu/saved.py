@@ -20,8 +20,9 @@ from client.hypervisor.files import disk_full_or, free_bytes, sync, write_whole
 from client.hypervisor.qemu.find import Qemu
 from client.hypervisor.qemu.folder import VmFolder
 from client.hypervisor.qemu.qmp import Monitor, MonitorGone, MonitorRefused
+from client.hypervisor.saving import size_of
 
-#: less than what the client gives a save when it leaves
+#: without anything being written; less than what the client gives a save when it leaves
 SAVE_LIMIT_S: Final = 60.0
 LOAD_LIMIT_S: Final = 120.0
 _POLL_S: Final = 0.01
@@ -116,7 +117,7 @@ async def _migrate_out(monitor: Monitor, folder: VmFolder, qemu: Qemu) -> None:
     uri = await _hand_over(monitor, folder.partial_state, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, qemu)
     await monitor.execute("migrate-set-parameters", max_bandwidth=_BANDWIDTH)
     await monitor.execute("migrate", uri=uri)
-    status = await _wait_done(monitor, SAVE_LIMIT_S)
+    status = await _wait_done(monitor, SAVE_LIMIT_S, folder.partial_state)
     if status.get("status") != "completed":
         raise SaveFailed(monitor.vm_id, str(status.get("error-desc", status)))
 
@@ -133,13 +134,16 @@ async def _hand_over(monitor: Monitor, path: Path, flags: int, qemu: Qemu) -> st
     return f"fd:{_FILE}"
 
 
-async def _wait_done(monitor: Monitor, timeout_s: float) -> dict[str, Any]:
+async def _wait_done(monitor: Monitor, timeout_s: float, written: Path | None = None) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
-    end = loop.time() + timeout_s
+    end, most = loop.time() + timeout_s, 0
     while True:
         status: dict[str, Any] = await monitor.execute("query-migrate")
         if status.get("status") in ("completed", "failed", "cancelled"):
             return status
+        size_bytes = size_of(written)
+        if size_bytes > most:
+            end, most = loop.time() + timeout_s, size_bytes
         if loop.time() >= end:
             await monitor.execute("migrate_cancel")
             return {"error-desc": f"not done within {timeout_s:g} s"}

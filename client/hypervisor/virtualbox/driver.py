@@ -5,7 +5,6 @@ alone: the folder says which machines are ours (by a UUID chosen before VirtualB
 settings file lies), VirtualBox says what they do. What differs after a kill or an accident is brought together again.
 """
 
-import asyncio
 import contextlib
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Callable
@@ -37,6 +36,7 @@ from client.hypervisor.errors import (
     VmFolderUnreadable,
 )
 from client.hypervisor.files import check_media
+from client.hypervisor.saving import limit_of_stillness, note_of
 from client.hypervisor.spec_file import is_valid_route_name, is_valid_vm_id, without_targets
 from client.hypervisor.virtualbox import console, full_disk, live, points, quick
 from client.hypervisor.virtualbox.exchange import VirtualBoxExchange
@@ -202,7 +202,8 @@ class VirtualBoxDriver:
     async def power_off(self, vm_id: str) -> None:
         """Pull the plug; see `Lifecycle.power_off`. After `POWER_OFF_LIMIT_S` its process is ended."""
         try:
-            async with asyncio.timeout(POWER_OFF_LIMIT_S), self._verb(vm_id) as machine:
+            written = VmFolder(self._folder / vm_id).state_bytes
+            async with limit_of_stillness(POWER_OFF_LIMIT_S, written), self._verb(vm_id) as machine:
                 await power_off(machine)
         except (ToolMissing, VirtualBoxBroken, VirtualBoxTooOld, TimeoutError) as error:
             # What VirtualBox left running when it went away is not to run beside another hypervisor's VM.
@@ -262,7 +263,7 @@ class VirtualBoxDriver:
         except ClientError as error:
             return VmInfo(vm_id, VmState.FAILED, cause=f"VirtualBox cannot be used ({error.code})")
         try:
-            info = _with_damage(machine, await machine.info())
+            info = _with_progress(machine, _with_damage(machine, await machine.info()))
             self._revivals.look(machine, info)
             return info
         except VmFolderUnreadable as error:
@@ -430,6 +431,14 @@ def _with_damage(machine: Machine, info: VmInfo) -> VmInfo:
     spec = machine.folder.spec()
     gone = what_is_gone(machine) if spec is not None and spec.keeps_disk else ""
     return replace(info, state=VmState.FAILED, cause=gone) if gone else info
+
+
+def _with_progress(machine: Machine, info: VmInfo) -> VmInfo:
+    if info.state is not VmState.SAVING:
+        return info
+    states = machine.folder.states()
+    note = " ".join(filter(None, (info.note, note_of(states[-1] if states else 0))))
+    return replace(info, written_bytes=sum(states), note=note)
 
 
 def _check_spec(spec: VmSpec) -> None:

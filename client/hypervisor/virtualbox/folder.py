@@ -162,6 +162,18 @@ class VmFolder:
         """What the VM's process says of itself; kept anew at each start."""
         return self.machine_folder / "Logs" / "VBox.log"
 
+    def states(self) -> tuple[int, ...]:
+        """Bytes of each written state, of snapshots too; the one that is written now, or was last, at the end."""
+        try:
+            found = [path.stat() for path in (self.machine_folder / "Snapshots").glob("*.sav")]
+        except OSError:
+            return ()
+        return tuple(one.st_size for one in sorted(found, key=lambda one: one.st_mtime_ns))
+
+    def state_bytes(self) -> int:
+        """Bytes of all written states; differs when more of one has been written."""
+        return sum(self.states())
+
     def settings(self) -> Settings | None:
         """The machine's settings; None when there are none or they are not whole.
 

@@ -100,7 +100,7 @@ class Machine:
         self._log: vm_log.LogTail | None = None
         self._seen: Seen | None = None
         self._looking: asyncio.Task[Seen] | None = None
-        self._moved: tuple[tuple[int, int], float] | None = None
+        self._moved: tuple[tuple[int, ...], float] | None = None
 
     @property
     def vm_id(self) -> str:
@@ -284,10 +284,13 @@ class Machine:
     def _stands_still(self, log: tuple[int, int]) -> bool:
         """Whether its process has been on the way from one state to another for so long that it will not arrive."""
         now = self._clock.monotonic()
-        if self._moved is None or self._moved[0] != log:
-            self._moved = (log, now)
+        between = self.verb is None and self.log.last in vm_log.BETWEEN
+        # While it is saved, its log is silent and its state grows.
+        moves = (*log, self.folder.state_bytes() if between else 0)
+        if self._moved is None or self._moved[0] != moves:
+            self._moved = (moves, now)
         is_late = now - self._moved[1] >= STILL_LIMIT_S
-        return is_late and self.log.last in vm_log.BETWEEN and self.verb is None
+        return is_late and between
 
     def _holds(self, seen: Seen, signs: Signs) -> bool:
         is_young = self._clock.monotonic() - seen.asked_at < ASK_INTERVAL_S

@@ -34,7 +34,7 @@ async def save(machine: Machine, helper: SessionHelper) -> None:
             await machine.change("controlvm", machine.uuid, "savestate", timeout_s=SAVE_LIMIT_S)
     except HypervisorError as error:
         machine.verb = None
-        after = await _settled(machine)
+        after = await settled(machine)
         if after is not VmState.SAVED:
             await _go_on(machine, before, after)
             raise named_save_error(machine, error) from error
@@ -63,12 +63,16 @@ def _needed_bytes(machine: Machine) -> int:
     return spec.memory_mib << 20 if spec else 0
 
 
-async def _settled(machine: Machine) -> VmState:
-    """Its state, once VirtualBox no longer says that it is being saved: the word may come before the deed is done."""
-    for _ in range(_LOOKS):
-        state = (await machine.ask()).state
-        if state is not VmState.SAVING:
-            break
+async def settled(machine: Machine) -> VmState:
+    """Its state, once VirtualBox no longer says that it is being saved: the word may come before the deed is done.
+
+    SAVING only if the save stands still.
+    """
+    looks, most = 0, -1
+    while (state := (await machine.ask()).state) is VmState.SAVING and looks < _LOOKS:
+        written = machine.folder.state_bytes()
+        looks = 0 if written > most else looks + 1
+        most = max(most, written)
         await asyncio.sleep(_LOOK_PAUSE_S)
     return state
 

@@ -85,3 +85,22 @@ async def test_a_save_that_does_not_end_is_given_up(tmp_path: Path, monkeypatch:
         await saved.write_state(connection, VmFolder(tmp_path), "tcg", OLD)
     assert "not done within" in caught.value.said
     assert ("migrate_cancel", {}) in connection.said
+
+
+async def test_a_save_that_makes_progress_may_take_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved, "SAVE_LIMIT_S", 0.5)
+    monkeypatch.setattr(saved, "_POLL_S", 0.1)
+    connection = monitor(tmp_path, {"status": "active"})
+    execute, polls = connection.execute, []
+
+    async def growing(command: str, timeout_s: float = 5.0, **arguments: Any) -> Any:
+        if command == "query-migrate":
+            polls.append(command)
+            with VmFolder(tmp_path).partial_state.open("ab") as state:
+                state.write(b"more")
+            connection.status = {"status": "completed" if len(polls) > 12 else "active"}
+        return await execute(command, timeout_s, **arguments)
+
+    monkeypatch.setattr(connection, "execute", growing)
+    await saved.write_state(connection, VmFolder(tmp_path), "tcg", OLD)
+    assert VmFolder(tmp_path).has_saved_state()
