@@ -38,6 +38,7 @@ from client.hypervisor.driver import Driver, DriverReport, Feature
 from client.hypervisor.errors import NoSuchVm
 from client.journal import Journal
 from client.keeper import VmKeeper
+from client.leaving import Patience
 from client.log import logger, remove, to_listener
 from client.messages import code_of, fill, sentence
 from client.own_keeper import OwnKeeper
@@ -58,7 +59,7 @@ VM_ID: Final = "work-1"
 TURN_S: Final = 1.0
 #: how often a missing project file or hypervisor is looked for again
 LOOK_AGAIN_S: Final = 5.0
-#: leaving takes at most this long; what is not saved by then is powered off
+#: leaving takes at most so long without anything being written; what is not saved by then is powered off
 LEAVE_S: Final = 75.0
 #: a hypervisor that is still being looked for then has so long to be found: a VM of an earlier run may be executing
 LAST_LOOK_S: Final = 20.0
@@ -196,17 +197,17 @@ class Core:
             await trial.close()
 
     async def _turn(self, keeper: VmKeeper, parts: Parts, trial: Question[tuple[DriverReport, bool]]) -> bool:
-        leave_by: float | None = None
+        patience: Patience | None = None
         while True:
             self._set_intent(lapse(self._intent, self._clock.now()))
             reached = await self._turn_all(keeper, parts)
             self._draw()
             if self._intent.leaving is not None:
-                leave_by = leave_by or self._clock.monotonic() + LEAVE_S
+                patience = patience or Patience(self._clock, LEAVE_S)
                 if reached:
                     return True
-                if self._clock.monotonic() > leave_by:
-                    logger("core").warning("The work could not be saved in %.0f s; powering off", LEAVE_S)
+                if patience.is_over({VM_ID: keeper.written_bytes, **self.own.written_bytes()}):
+                    logger("core").warning("Nothing more of the work is saved since %.0f s; powering off", LEAVE_S)
                     await keeper.close()
                     try:
                         # Own ones may have run without it.

@@ -106,6 +106,11 @@ class VmKeeper:
         """Whether the VM is in memory, or is just being taken there or away from there."""
         return self._info.state in _IN_MEMORY or bool(self._info.pids) or self._is_acting()
 
+    @property
+    def written_bytes(self) -> int:
+        """Of its state, while it is saved; see `VmInfo.written_bytes`."""
+        return self._info.written_bytes
+
     def reset(self) -> None:
         """Have the guest reset, if it runs; a step like any other, taken at the next turn."""
         self._reset_asked = True

@@ -116,6 +116,11 @@ class OwnKeeper:
         is_seen = self._saw_last_step and not self._is_acting()
         return is_seen and settled(wanted.want, self._info.state, bool(self._info.pids))
 
+    @property
+    def written_bytes(self) -> int:
+        """Of its state, while it is saved; see `VmInfo.written_bytes`."""
+        return self._info.written_bytes
+
     def reset(self) -> None:
         """Have the guest reset, if it runs."""
         self._reset_asked = True

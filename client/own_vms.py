@@ -113,6 +113,10 @@ class OwnVms:
         """Whether the project's VM must wait until own ones have made room for it."""
         return project_waits(self._vms.values(), self._up(), self._limit(), project)
 
+    def written_bytes(self) -> dict[str, int]:
+        """vm_id -> how much of its state is written, while it is saved."""
+        return {vm_id: keeper.written_bytes for vm_id, keeper in self._keepers.items()}
+
     async def power_off(self) -> None:
         """Pull all plugs: the time for saving is over."""
         for keeper in self._keepers.values():

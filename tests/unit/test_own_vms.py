@@ -1,7 +1,7 @@
 """Own VMs under the core, on the fake driver: beside the project's, within the limits, and over kills at any moment."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +13,10 @@ from client.appliance.medium import write_medium
 from client.commands import Command, CreateVm, OrderVm, Pause, PowerOff, Quit, Resume, Start, Stop, VmVerb
 from client.core import Core
 from client.errors import BadInput
-from client.hypervisor.driver import VmSpec
+from client.hypervisor.driver import VmInfo, VmSpec
 from client.hypervisor.errors import SaveFailed, StartFailed
 from client.hypervisor.fake import FakeDriver
+from client.leaving import Patience
 from client.own_keeper import OwnKeeper
 from client.own_share import Project, Size, project_waits, share_out, wanted_of
 from client.own_vm import Boots, OwnStore, OwnVm, Wish
@@ -438,3 +439,41 @@ def test_what_is_wanted_of_one(vm: OwnVm, intent: Intent, obstacle: Reason | Non
 def test_the_parts_have_no_more_faces_than_they_need() -> None:
     for kind in (OwnVms, OwnKeeper):
         assert len([name for name in vars(kind) if not name.startswith("_")]) <= 15
+
+
+async def test_the_end_waits_for_a_save_that_makes_progress(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, info = FakeDriver.save, FakeDriver.info
+    written = 0
+    begun, done = asyncio.Event(), asyncio.Event()
+
+    async def slow(driver: FakeDriver, vm_id: str) -> None:
+        begun.set()
+        await done.wait()
+        begun.clear()
+        await save(driver, vm_id)
+
+    async def grown(driver: FakeDriver, vm_id: str) -> VmInfo:
+        nonlocal written
+        if vm_id != BOX or not begun.is_set():
+            return await info(driver, vm_id)
+        written += 1
+        return replace(await info(driver, vm_id), state=VmState.SAVING, written_bytes=written)
+
+    def is_over(patience: Patience, sizes: Mapping[str, int]) -> bool:
+        if sizes.get(BOX, 0) >= 4:
+            done.set()
+        return has_run_out(patience, sizes)
+
+    has_run_out = Patience.is_over
+    monkeypatch.setattr(Patience, "is_over", is_over)
+    monkeypatch.setattr("client.core.LEAVE_S", 2.5)
+    monkeypatch.setattr(FakeDriver, "save", slow)
+    monkeypatch.setattr(FakeDriver, "info", grown)
+    async with rig.running() as core:
+        await core.handle(a_box(tmp_path))
+        await rig.until(is_in(VmState.RUNNING))
+        await core.handle(Quit())
+        await rig.ended()
+    assert written >= 4 and is_in(VmState.SAVED)(rig.last)
