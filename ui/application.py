@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QApplication
 
 from client.clock import Clock, SystemClock
 from client.commands import Command, Quit
-from client.snapshot import ClientSnapshot, Problem, Severity
+from client.snapshot import ClientSnapshot, Problem, Severity, VmState
 from ui.bridge import CoreMain, CoreThread
 from ui.icons import program_icon
 from ui.main_window import MainWindow
@@ -47,8 +47,8 @@ class Application(QObject):
     The end, in this order:
     1. Somebody asks: menu, Ctrl+Q, tray, SIGINT, SIGTERM, the end of the desktop session. Nothing is asked back.
     2. `Quit` goes to the core; window and tray say "Saving the work …" and offer nothing more.
-    3. The core ends, after at most `SAVE_LIMIT_S`; then it is cancelled and gets `CANCEL_LIMIT_S`. A second signal
-       cancels at once, a third leaves without it.
+    3. The core ends, after at most `SAVE_LIMIT_S` in which no state of a virtual machine grew; then it is cancelled and
+       gets `CANCEL_LIMIT_S`. A second signal cancels at once, a third leaves without it.
     4. The window's place is written down, the icon taken away, the thread joined, the event loop left.
     If the core ends without having been asked by us (`ctl quit`), 4. follows. If it ends by an error, the window stays
     and says so; Quit then ends at once.
@@ -67,7 +67,7 @@ class Application(QObject):
         self._clock = clock or SystemClock()
         self._settings = settings
         self._quit_program = quit_program
-        self._snapshot = first_snapshot(self._clock.now())
+        self._snapshot = self._saves = first_snapshot(self._clock.now())
         self._trace = Trace()
         self._waiting: ClientSnapshot | None = None
         self._shown_at = -CALM_INTERVAL_S
@@ -112,6 +112,10 @@ class Application(QObject):
         """Hand the newest snapshot to window, tray and charts."""
         self._trace.add(snapshot)
         self._waiting = saving_snapshot(snapshot) if self._quits else snapshot
+        if self._quits and not self._cancelled and _saves_on(self._saves, snapshot):
+            # A large virtual machine takes its time: only a save that stands still is not waited for.
+            self._limit.start(round(SAVE_LIMIT_S * 1000))
+        self._saves = snapshot
         wait_s = self._shown_at + CALM_INTERVAL_S - self._clock.monotonic()
         if wait_s <= 0 or is_pressing(self._snapshot, self._waiting):
             self._show(self._waiting)
@@ -265,6 +269,12 @@ class Application(QObject):
         if not self.core.join(SAVE_LIMIT_S):
             self.core.cancel()
             self.core.join(CANCEL_LIMIT_S)
+
+
+def _saves_on(before: ClientSnapshot, now: ClientSnapshot) -> bool:
+    """Whether more of a virtual machine's state has been written, by what is said of it."""
+    said = {vm.vm_id: vm.note for vm in before.vms}
+    return any(vm.state is VmState.SAVING and vm.note != said.get(vm.vm_id, "") for vm in now.vms)
 
 
 def run(

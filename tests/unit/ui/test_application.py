@@ -12,7 +12,7 @@ from pytestqt.qtbot import QtBot
 
 from client.clock import SystemClock
 from client.commands import Command, Quit, Start, Stop
-from client.snapshot import Activity, ClientSnapshot
+from client.snapshot import Activity, ClientSnapshot, VmState
 from tests.unit.ui import samples
 from tests.unit.ui.conftest import OFFSCREEN_LACKS
 from ui import application
@@ -185,6 +185,24 @@ def test_a_core_that_does_not_save_in_time_is_cancelled(
     with qtbot.waitSignal(ended.ended):
         face.begin_quit()
     assert ended.codes == [0]
+
+
+def test_a_save_that_makes_progress_is_waited_for(qtbot: QtBot, build: Build, ended: Ended) -> None:
+    core = FakeCore(samples.WORKING)
+    core.may_end = False
+    face = build(core)
+    face.start()
+    face.begin_quit()
+    (vm, *_) = samples.WORKING.vms
+    waits = []
+    for note in ("100 MB", "100 MB", "200 MB"):
+        face._limit.stop()
+        saving = replace(vm, state=VmState.SAVING, note=note)
+        face.on_snapshot(replace(samples.WORKING, vms=(saving,)))
+        waits.append(face._limit.isActive())
+    assert waits == [True, False, True]
+    with qtbot.waitSignal(ended.ended):
+        face.hurry()
 
 
 @pytest.mark.parametrize("signals", [1, 3])
