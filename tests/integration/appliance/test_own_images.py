@@ -1,6 +1,7 @@
 """Own images with the real tools and real workers: every form in, the same disk out, and nothing left when it fails."""
 
 import asyncio
+import functools
 import gzip
 import hashlib
 import json
@@ -282,7 +283,9 @@ async def test_the_command_leaves_nothing_however_it_ends(sent: signal.Signals, 
     with path.open("wb") as file:
         file.truncate(64 << 30)
     words = [sys.executable, str(TOP / "main.py"), "image", "add", "--basedir", str(base)]
-    command = await asyncio.create_subprocess_exec(*words, str(path), stderr=asyncio.subprocess.PIPE)
+    # Whoever runs these tests in the background has this signal ignored, by all that they start.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    command = await asyncio.create_subprocess_exec(*words, str(path), stderr=asyncio.subprocess.PIPE, preexec_fn=heed)
     images = OwnImages(base / "appliances")
     async with asyncio.timeout(60):
         while not any(one.endswith(".part") for one in left(images)):
