@@ -22,19 +22,28 @@ class Books:
     def __init__(self, manage: Manage) -> None:
         self._manage = manage
 
-    async def close_media(self, below: Path, *, unused_only: bool = False, shared: Set[str] = frozenset()) -> None:
+    async def close_media(self, below: Path, *, unused_only: bool = False, shared: Set[str] = frozenset()) -> set[str]:
         """Have VirtualBox forget the disks and CDs whose files lie below a folder, layers before their bases.
 
         Args:
             unused_only: leave those that a VM has attached, and remove the files of the others.
             shared: further files, which are forgotten only if no VM has them; they stay where they are.
+
+        Returns:
+            The files below the folder that VirtualBox still has.
         """
+        kept: set[str] = set()
         for kind, listing in (("disk", "hdds"), ("dvd", "dvds")):
             listed = await self._media(listing)
-            media = [one for one in listed if is_below(Path(one.path), below) and not (unused_only and one.usages)]
+            ours = [one for one in listed if is_below(Path(one.path), below)]
+            kept |= {one.path for one in ours}
+            media = [one for one in ours if not (unused_only and one.usages)]
             media += [one for one in listed if one.path in shared and not one.usages and one not in media]
             for medium in _layers_first(media):
-                await self._close(kind, medium.uuid, delete=unused_only and kind == "disk" and bool(medium.parent))
+                is_layer = kind == "disk" and bool(medium.parent)
+                if await self._close(kind, medium.uuid, delete=unused_only and is_layer):
+                    kept.discard(medium.path)
+        return kept
 
     async def close_cds(self, paths: Set[str]) -> None:
         """Have VirtualBox forget CDs by their files, which stay where they are; one that a VM has is kept."""

@@ -71,11 +71,14 @@ async def _put(machine: Machine, shown: str) -> None:
 
 
 async def _forget_others(machine: Machine, shown: str) -> None:
+    """What VirtualBox does not let go of now, as what a saved state had in its drive, stays till the next time."""
     others = [one for one in media.inboxes(machine.folder.path) if str(one) != shown]
-    if others:
-        await Books(machine.manage).close_media(media.inbox_folder(machine.folder.path), unused_only=True)
-        for one in others:
-            # Windows does not remove what VirtualBox still has open; it goes the next time.
+    if not others:
+        return
+    kept = await Books(machine.manage).close_media(media.inbox_folder(machine.folder.path), unused_only=True)
+    for one in others:
+        if str(one) not in kept:
+            # Windows does not remove what is still open.
             with contextlib.suppress(OSError):
                 one.unlink()
 

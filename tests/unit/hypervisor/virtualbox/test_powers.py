@@ -110,6 +110,22 @@ async def test_the_inbox_is_a_cd_that_changes(
     assert box.only().drives[inbox] == EMPTY and not second.is_symlink() and file.exists()
 
 
+async def test_a_cd_that_virtualbox_keeps_is_forgotten_later(
+    driver: VirtualBoxDriver, spec: VmSpec, box: FakeVirtualBox, tmp_path: Path
+) -> None:
+    await driver.define(replace(spec, exchange_mib=1))
+    file = tmp_path / "file"
+    file.write_bytes(bytes(2048))
+    await driver.start("one")
+    await exchange(driver).insert("one", file)
+    kept = Path(box.only().drives[(CD_CONTROLLER, "1", "1")])
+    box.failures["closemedium"] = problems.MediumInUse(str(kept), "a saved state has it")
+    await exchange(driver).insert("one", None)
+    assert kept.exists() and str(kept) in box.media
+    await driver.destroy("one")
+    assert not kept.exists() and str(kept) not in box.media
+
+
 async def test_a_redefinition_gives_and_takes_the_exchange(
     driver: VirtualBoxDriver, spec: VmSpec, box: FakeVirtualBox
 ) -> None:
