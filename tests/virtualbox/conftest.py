@@ -30,6 +30,7 @@ TEST_LIMIT_S = 900
 SOAK = {
     "test_discarding_a_saved_state_boots_afresh",
     "test_the_cable_over_a_new_start_and_a_new_driver",
+    "test_files_reach_the_guest_and_come_back",
 }
 
 
