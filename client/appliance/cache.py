@@ -118,13 +118,17 @@ class ApplianceCache:
         if self._renewal is not None:
             self._renewal.cancel()
         async with self._turn:
-            await asyncio.to_thread(take_over, self._store)
             if id and id != self.current:
+                await asyncio.to_thread(take_over, self._store)
                 await self._have_again(id, show)
                 return
-            choice = await self._wanted(show)
-            await self._have(choice, show)
-            self._stand(Standing(choice.id, "", self._now()))
+            with contextlib.ExitStack() as held:
+                with self._store.arriving():
+                    await asyncio.to_thread(take_over, self._store)
+                    choice = await self._wanted(show)
+                    held.enter_context(self._store.holding(choice.targets))
+                await self._have(choice, show)
+                self._stand(Standing(choice.id, "", self._now()))
 
     async def renew(self, show: ShowTransfer) -> bool:
         """Look for a newer version and fetch it, to be used at the next fresh boot.
@@ -181,16 +185,19 @@ class ApplianceCache:
 
     async def _renew(self, show: ShowTransfer) -> bool:
         async with self._turn:
-            choice, problem = await self._look(show)
-            if problem is not None:
-                raise problem
-            if choice.id == self.current:
-                self._stand(Standing(choice.id, "", self._now()))
-                return False
-            logger("appliance").info("There is %s %s; fetching it", choice.name, choice.version)
-            await self._have(choice, show)
-            self._stand(replace(self.standing, coming=choice.id, looked_at=self._now()))
-            return True
+            with contextlib.ExitStack() as held:
+                with self._store.arriving():
+                    choice, problem = await self._look(show)
+                    held.enter_context(self._store.holding(choice.targets))
+                if problem is not None:
+                    raise problem
+                if choice.id == self.current:
+                    self._stand(Standing(choice.id, "", self._now()))
+                    return False
+                logger("appliance").info("There is %s %s; fetching it", choice.name, choice.version)
+                await self._have(choice, show)
+                self._stand(replace(self.standing, coming=choice.id, looked_at=self._now()))
+                return True
 
     async def _have_again(self, id: str, show: ShowTransfer) -> None:
         """Mend a version that is only needed by a guest that was saved with it.
@@ -246,21 +253,12 @@ class ApplianceCache:
 
     async def _look(self, show: ShowTransfer, wish: Wish | None = None) -> tuple[Choice, ClientError | None]:
         """What is there now, and why that may not be the newest."""
-        wish, folder = wish or self._wish, self._store.folder
-        if not wish.catalogue_url:
-            order: dict[str, Any] = {"url": wish.manifest_url, "sha256": wish.manifest_sha256, "folder": str(folder)}
-            said = await self._transfers.work("manifest", order, show)
-        else:
-            catalogue = {
-                "metadata_urls": [urljoin(wish.catalogue_url, METADATA)],
-                "target_urls": [urljoin(wish.catalogue_url, TARGETS)],
-                "folder": str(folder / filenames.TRUST / wish.root_sha256[:16]),
-                "root_sha256": wish.root_sha256,
-            }
-            order = {"catalogue": catalogue, "wish": vars(wish), "folder": str(folder), "client_version": __version__}
-            said = await self._transfers.work("look", order, show)
-        choice = read_choice(said.get("choice"), wish.catalogue_url or wish.manifest_url)
-        self._store.known.add(choice)
+        wish = wish or self._wish
+        with self._store.arriving():
+            # The worker puts a manifest into the store that nothing here names before it has answered.
+            said = await self._transfers.work(*_question(wish, self._store.folder), show)
+            choice = read_choice(said.get("choice"), wish.catalogue_url or wish.manifest_url)
+            self._store.known.add(choice)
         problem = said.get("problem")
         return choice, error_from(problem) if isinstance(problem, Mapping) else None
 
@@ -394,3 +392,21 @@ class Meter:
 def _in_loop(show: ShowTransfer) -> Callable[[TransferView], None]:
     loop = asyncio.get_running_loop()
     return lambda view: (loop.call_soon_threadsafe(show, view), None)[1]
+
+
+def _question(wish: Wish, folder: Path) -> tuple[str, dict[str, Any]]:
+    """What a worker is to do so that it is known what there is: its kind and its order."""
+    if not wish.catalogue_url:
+        return "manifest", {"url": wish.manifest_url, "sha256": wish.manifest_sha256, "folder": str(folder)}
+    catalogue = {
+        "metadata_urls": [urljoin(wish.catalogue_url, METADATA)],
+        "target_urls": [urljoin(wish.catalogue_url, TARGETS)],
+        "folder": str(folder / filenames.TRUST / wish.root_sha256[:16]),
+        "root_sha256": wish.root_sha256,
+    }
+    return "look", {
+        "catalogue": catalogue,
+        "wish": vars(wish),
+        "folder": str(folder),
+        "client_version": __version__,
+    }

@@ -39,11 +39,13 @@ class Census:
         sizes: SHA-256 -> bytes, of each file and of what is unfinished of it.
         needed: SHA-256 -> who needs it, in words.
         choices: the appliances that are known.
+        arrivals: the store's count of arrivals before anything was looked at.
     """
 
     sizes: dict[str, int]
     needed: dict[str, frozenset[str]]
     choices: tuple[Choice, ...]
+    arrivals: int
 
 
 class Store:
@@ -65,19 +67,34 @@ class Store:
         self.folder = appliances
         self.vms = vms
         self._held: Counter[str] = Counter()
+        self._arriving = 0
+        #: how often an arrival began or ended
+        self._arrivals = 0
+        #: one removes at a time, and knows why
         self._lock = threading.RLock()
+        #: taken for one file at a time, so that nobody who begins to hold one waits until all is tidied up
+        self._guard = threading.Lock()
 
     @contextlib.contextmanager
     def holding(self, targets: Iterable[Target]) -> Iterator[None]:
         """As long as this lasts, nothing of it is removed: it is being fetched or checked."""
         files = [target.sha256 for target in targets]
-        with self._lock:
+        with self._guard:
             self._held.update(files)
         try:
             yield
         finally:
-            with self._lock:
+            with self._guard:
                 self._held -= Counter(files)
+
+    @contextlib.contextmanager
+    def arriving(self) -> Iterator[None]:
+        """As long as this lasts, nothing is removed for being nobody's or out of date: something is on its way in."""
+        self._count_arrival(1)
+        try:
+            yield
+        finally:
+            self._count_arrival(-1)
 
     def has(self, targets: Iterable[Target]) -> bool:
         """Whether all are there with their right lengths; cheap."""
@@ -89,15 +106,18 @@ class Store:
         Raises:
             OSError, ValueError: what VMs or others need cannot be read, so that it is not known.
         """
+        with self._guard:
+            arrivals, held = self._arrivals, set(self._held)
         needed: dict[str, set[str]] = {}
         choices = self.known.choices()
         for who, files in self._holders().items():
             # Without its manifest nobody could tell what the files of a VM are.
             for sha256 in files | used_choices(choices, files):
                 needed.setdefault(sha256, set()).add(who)
-        for sha256 in self._held:
+        for sha256 in held:
             needed.setdefault(sha256, set()).add(AT_WORK)
-        return Census(self.objects.sizes(), {sha256: frozenset(who) for sha256, who in needed.items()}, choices)
+        by_file = {sha256: frozenset(names) for sha256, names in needed.items()}
+        return Census(self.objects.sizes(), by_file, choices, arrivals)
 
     def make_room(self, coming_bytes: int, keep: Iterable[Target] = ()) -> int:
         """Remove what gives way for so many bytes more: to the limit, and to what the disk has room for.
@@ -133,7 +153,7 @@ class Store:
             sizes = self.objects.sizes()
             for choice in over:
                 if choice in gone or not any(target.sha256 in sizes for target in choice.targets):
-                    self.known.forget(choice.id)
+                    self._forget(choice)
             self.book.forget_but(sizes)
             return freed
 
@@ -161,8 +181,8 @@ class Store:
                 raise ImageNeeded(f"{choice.name} {choice.version}", ", ".join(sorted(needed)))
             others = {target.sha256 for one in census.choices if one.id != choice.id for target in one.targets}
             mine = {target.sha256 for target in choice.targets} - others - census.needed.keys()
-            freed = sum(self.objects.remove(sha256) for sha256 in sorted(mine))
-            self.known.forget(choice.id)
+            freed = sum(self._remove(sha256, census, is_over=False) for sha256 in sorted(mine))
+            self._forget(choice)
             logger("appliance").info("Removed %s %s: %.1f MB", choice.name, choice.version, freed / 1e6)
             return freed
 
@@ -185,11 +205,34 @@ class Store:
         freed = 0
         for sha256 in victims(kept, most_bytes):
             try:
-                freed += self.objects.remove(sha256)
-                logger("appliance").info("Removed %s, which nothing needs", sha256[:16])
+                freed += self._remove(sha256, census, is_over=sha256 in over)
             except OSError as error:
                 logger("appliance").warning("%s stays, for it cannot be removed: %s", sha256[:16], error)
         return freed
+
+    def _remove(self, sha256: str, census: Census, *, is_over: bool) -> int:
+        """Remove a file, unless somebody has begun to need it since the census. Returns the bytes that were freed."""
+        is_named = any(sha256 == target.sha256 for one in census.choices for target in one.targets)
+        with self._guard:
+            is_coming = self._is_arriving_since(census.arrivals) and (is_over or not is_named)
+            if is_coming or sha256 in self._held:
+                return 0
+            freed = self.objects.remove(sha256)
+        logger("appliance").info("Removed %s, which nothing needs", sha256[:16])
+        return freed
+
+    def _forget(self, choice: Choice) -> None:
+        with self._guard:
+            if choice.id not in self._held and not self._arriving:
+                self.known.forget(choice.id)
+
+    def _count_arrival(self, change: int) -> None:
+        with self._guard:
+            self._arriving += change
+            self._arrivals += 1
+
+    def _is_arriving_since(self, arrivals: int) -> bool:
+        return self._arriving > 0 or self._arrivals != arrivals
 
     def _census_or_nothing(self) -> Census | None:
         try:
@@ -199,18 +242,24 @@ class Store:
             return None
 
     def _remove_strangers(self) -> None:
+        with self._guard:
+            arrivals = self._arrivals
         for path in list(self.objects.strangers()):
-            if any(sha256.startswith(path.name) for sha256 in self._held):
-                # Empty still; a worker is about to put its file there.
-                continue
-            logger("appliance").info("Removed %s, which is nobody's", path)
-            with contextlib.suppress(OSError):
-                if path.is_symlink() or not path.is_dir():
-                    path.unlink()
-                elif is_digest(path.name.ljust(64, "0")):
-                    path.rmdir()
-                else:
-                    shutil.rmtree(path)
+            with self._guard, contextlib.suppress(OSError):
+                # Empty still, perhaps; a worker is about to put its file there.
+                if not self._is_arriving_since(arrivals) and not any(one.startswith(path.name) for one in self._held):
+                    logger("appliance").info("Removed %s, which is nobody's", path)
+                    _remove_stranger(path)
+
+
+def _remove_stranger(path: Path) -> None:
+    """Raises: OSError: it stays."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink()
+    elif is_digest(path.name.ljust(64, "0")):
+        path.rmdir()
+    else:
+        shutil.rmtree(path)
 
 
 def _free_bytes(folder: Path) -> int:

@@ -1,7 +1,9 @@
 """The store on disk: what is remembered, who needs what, hands that meddle, clocks that jump."""
 
+import contextlib
 import hashlib
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from client.appliance.known import Known, Standing
 from client.appliance.needs import Offer, check_needs, unmet
 from client.appliance.objects import Objects
 from client.appliance.references import needed_by_vms
-from client.appliance.store import Store, used_choices
+from client.appliance.store import Census, Store, used_choices
 from client.appliance.target import Target
 from client.appliance.upkeep import find_image, store_views
 from tests.helpers.clock import FakeClock
@@ -187,6 +189,53 @@ def test_strangers_are_removed_and_workers_are_not_disturbed(store: Store, tmp_p
     assert [path.name for path in objects.iterdir() if path.is_file() or len(path.name) > 2] == []
     assert store.objects.has(ONE, 5)
     assert not (tmp_path / "appliances" / "parts" / "thumbs.db").exists()
+
+
+def test_what_is_on_its_way_in_stays_though_nothing_names_it_yet(store: Store) -> None:
+    with store.arriving():
+        path = put(store.objects, ONE)
+        store.tidy()
+        assert path.is_file()
+    store.tidy()
+    assert not path.exists()
+
+
+def test_what_arrives_while_somebody_tidies_up_stays(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    choice, census, arrival = make_choice("1", ONE), store.census, contextlib.ExitStack()
+    arrival.enter_context(store.arriving())
+    path = put(store.objects, choice.manifest.sha256)
+
+    def census_before_it_is_known() -> Census:
+        seen = census()
+        store.known.add(choice)
+        arrival.close()
+        return seen
+
+    monkeypatch.setattr(store, "census", census_before_it_is_known)
+    store.tidy()
+    assert path.is_file()
+    assert store.known.choice(choice.id) == choice
+
+
+def test_nobody_who_holds_files_waits_until_all_is_tidied_up(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    choice, census, hold = make_choice("1", ONE), store.census, contextlib.ExitStack()
+    path = put(store.objects, ONE)
+
+    def census_while_another_begins_to_hold() -> Census:
+        seen = census()
+        thread = threading.Thread(target=lambda: hold.enter_context(store.holding(choice.targets)))
+        thread.start()
+        thread.join(60)
+        assert not thread.is_alive()
+        return seen
+
+    monkeypatch.setattr(store, "census", census_while_another_begins_to_hold)
+    with hold:
+        store.tidy()
+        assert path.is_file()
+    monkeypatch.setattr(store, "census", census)
+    store.tidy()
+    assert not path.exists()
 
 
 def test_hidden_files_and_copies_are_not_taken_for_the_file(store: Store) -> None:
