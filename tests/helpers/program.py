@@ -225,7 +225,24 @@ def processes_of(folder: Path) -> list[str]:
 
 
 def qemus_of(folder: Path) -> list[int]:
-    """Processes of hypervisors that work in a folder, without their forks that are about to become a relay."""
+    """Processes of hypervisors that work in a folder, once none of them is about to become another.
+
+    QEMU goes into the background by a second process while the first ends, and its forks become relays.
+    """
+    before: dict[int, int] | None = None
+
+    def is_settled() -> bool:
+        nonlocal before
+        seen = _qemus(folder)
+        is_still, before = seen == before and not any(parent in seen for parent in seen.values()), seen
+        return is_still
+
+    wait_for("QEMU to be in the background", is_settled, 30)
+    return sorted(before or ())
+
+
+def _qemus(folder: Path) -> dict[int, int]:
+    """Process id -> that of its parent."""
     found: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
@@ -234,4 +251,4 @@ def qemus_of(folder: Path) -> list[int]:
                 if "qemu-system" in words[0] and any(str(folder) in word for word in words):
                     parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
                     found[int(entry.name)] = parent
-    return sorted(pid for pid, parent in found.items() if parent not in found)
+    return found
