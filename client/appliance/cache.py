@@ -125,10 +125,11 @@ class ApplianceCache:
             with contextlib.ExitStack() as held:
                 with self._store.arriving():
                     await asyncio.to_thread(take_over, self._store)
-                    choice = await self._wanted(show)
+                    choice, is_newest = await self._wanted(show)
                     held.enter_context(self._store.holding(choice.targets))
-                await self._have(choice, show)
-                self._stand(Standing(choice.id, "", self._now()))
+                await self._have_next(choice, show)
+                stands = Standing(choice.id, "", self._now())
+                self._stand(stands if is_newest else replace(self.standing, current=choice.id))
 
     async def renew(self, show: ShowTransfer) -> bool:
         """Look for a newer version and fetch it, to be used at the next fresh boot.
@@ -195,7 +196,7 @@ class ApplianceCache:
                     self._stand(Standing(choice.id, "", self._now()))
                     return False
                 logger("appliance").info("There is %s %s; fetching it", choice.name, choice.version)
-                await self._have(choice, show)
+                await self._have_next(choice, show)
                 self._stand(replace(self.standing, coming=choice.id, looked_at=self._now()))
                 return True
 
@@ -220,22 +221,22 @@ class ApplianceCache:
                 logger("appliance").info("Where it lies now cannot be asked: %s", error)
             raise failed
 
-    async def _wanted(self, show: ShowTransfer) -> Choice:
-        """The version that is to be had: the newest that can be known of.
+    async def _wanted(self, show: ShowTransfer) -> tuple[Choice, bool]:
+        """The version that is to be had: the newest that can be known of; and whether it is known to be the newest.
 
         Raises:
             ClientError: nothing is known.
         """
         known = self.choice or await asyncio.to_thread(self._by_manifest)
         if self._wish.is_fixed and known is not None:
-            return known
+            return known, True
         try:
-            return (await self._look(show))[0]
+            return (await self._look(show))[0], True
         except ApplianceError as error:
             if known is None:
                 raise
             logger("appliance").warning("%s; going on with %s %s", error, known.name, known.version)
-            return known
+            return known, False
 
     def _by_manifest(self) -> Choice | None:
         """The version that the wish names, if its manifest is here already though nothing else is known of it."""
@@ -262,11 +263,17 @@ class ApplianceCache:
         problem = said.get("problem")
         return choice, error_from(problem) if isinstance(problem, Mapping) else None
 
+    async def _have_next(self, choice: Choice, show: ShowTransfer) -> None:
+        """Have what VMs are to boot. From now on it is known to come, so what is here of it stays over a sudden end."""
+        if not self._store.book.entry(choice.id).used:
+            await self._check(choice)
+        if choice.id != self.current:
+            self._stand(replace(self.standing, coming=choice.id))
+        await self._have(choice, show)
+
     async def _have(self, choice: Choice, show: ShowTransfer) -> None:
         """Fetch or mend what is missing of a version."""
         store = self._store
-        if not store.book.entry(choice.id).used:
-            await self._check(choice)
         with store.holding(choice.targets):
             # Who tidied up before this was held may have taken it for over.
             store.known.add(choice)
