@@ -5,3 +5,5 @@ cd "$(dirname "$0")/.."
 packaging/check.sh
 export QT_QPA_PLATFORM=offscreen
 .venv/bin/python -m pytest tests/integration tests/end2end --durations=10 "$@"
+# Last, for its guests take a processor for minutes. One line says so if this computer cannot have it; if it fails, all fails.
+packaging/virtualbox-test.sh lane
