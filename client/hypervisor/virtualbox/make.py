@@ -85,11 +85,15 @@ class Maker:
             await self._unmake(machine)
 
     async def forget_bases(self) -> None:
-        """Remove base disks that no VM has a layer over."""
+        """Remove base disks that no VM has a layer over; one that cannot be removed now goes the next time."""
         async with self._ledger.lock:
             for path in await asyncio.to_thread(forget_bases, self._bases, used_media(self._bases.parent)):
                 if await self._books.close_medium(path):
-                    path.unlink(missing_ok=True)
+                    try:
+                        path.unlink(missing_ok=True)
+                    except OSError as error:
+                        # Windows keeps what another program has open.
+                        _log.warning("%s stays for now: %s", path, error)
 
     async def _bring_about(self, machine: Machine, before: VmSpec | None, spec: VmSpec) -> None:
         folder = machine.folder

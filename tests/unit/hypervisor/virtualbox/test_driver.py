@@ -192,6 +192,27 @@ async def test_destroy_leaves_nothing_but_what_is_not_ours(site: Site, spec: VmS
     assert sorted(path.name for path in site.folder.rglob("*") if path.is_file()) == ["machines.json"]
 
 
+async def test_a_base_that_another_program_has_open_goes_the_next_time(
+    site: Site, spec: VmSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = site.driver()
+    await driver.define(spec)
+    (base,) = (tmp_path / "vms" / "_bases").glob("*.vdi")
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path == base:
+            raise PermissionError(13, "in use", str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    await driver.destroy("one")
+    assert base.exists() and await driver.list_vms() == ()
+    monkeypatch.setattr(Path, "unlink", unlink)
+    await site.driver().list_vms()
+    assert not base.exists()
+
+
 async def test_the_end_of_a_plain_vm_beside_another_lists_no_media(site: Site, spec: VmSpec) -> None:
     driver = site.driver()
     await driver.define(spec)
