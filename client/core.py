@@ -43,7 +43,7 @@ from client.log import logger, remove, to_listener
 from client.messages import code_of, fill, sentence
 from client.own_keeper import OwnKeeper
 from client.own_share import Project as ProjectVm
-from client.own_share import Size
+from client.own_share import NOTHING, Size
 from client.own_vms import OwnVms
 from client.parts import Parts
 from client.paths import Paths, write_atomic
@@ -272,23 +272,62 @@ class Core:
             has_looked = True
             try:
                 chosen = await self._choose()
-                if chosen is None:
-                    return None
-                driver, report = chosen
-                project = load_project(self._paths.project) if self._paths.project.exists() else None
             except ClientError as error:
                 self._show_failure("start", error)
-            else:
-                if project is not None:
-                    self.board.settle(about="start")
-                    return self._build(driver, report, project)
-                self._blocked = True
-                said = fill("no-project", {})
-                self.board.raise_problem("no-project", "start", said.text, said.doing, said.severity)
-                await driver.close()
-            self._draw()
-            await self._sleep(LOOK_AGAIN_S)
+                self._draw()
+                await self._sleep(LOOK_AGAIN_S)
+                continue
+            if chosen is None:
+                return None
+            driver, report = chosen
+            project = self._attached()
+            if project is not None:
+                self.board.settle(about="start")
+                return self._build(driver, report, project)
+            self._blocked = True
+            await self._keep_own(driver, report)
         return None
+
+    def _attached(self) -> Project | None:
+        """The project that is attached; None if there is none that can be used, which is shown."""
+        self.board.settle(about="start")
+        try:
+            if self._paths.project.exists():
+                return load_project(self._paths.project)
+        except ClientError as error:
+            self._show_failure("start", error)
+        else:
+            said = fill("no-project", {})
+            self.board.raise_problem("no-project", "start", said.text, said.doing, said.severity)
+        return None
+
+    async def _keep_own(self, driver: Driver, report: DriverReport) -> None:
+        """Keep the volunteer's own VMs until a project is attached, or they are at rest for the end."""
+        driver.on_change(lambda _: self._wake.set())
+        self._show_reasons(report)
+        patience: Patience | None = None
+        look_at = self._clock.monotonic() + LOOK_AGAIN_S
+        try:
+            self.own.open(driver, report.features)
+            while True:
+                self._set_intent(lapse(self._intent, self._clock.now()))
+                reached = await self.own.turn(self._intent, ProjectVm(NOTHING))
+                self._draw()
+                if self._intent.leaving is not None:
+                    patience = patience or Patience(self._clock, LEAVE_S)
+                    if reached:
+                        return
+                    if patience.is_over(self.own.written_bytes()):
+                        await self.own.power_off()
+                        return
+                elif self._clock.monotonic() >= look_at:
+                    if _is_project(self._paths):
+                        return
+                    look_at = self._clock.monotonic() + LOOK_AGAIN_S
+                await self._sleep(TURN_S)
+        finally:
+            await self.own.close()
+            await driver.close()
 
     async def _choose(self) -> tuple[Driver, DriverReport] | None:
         """The best driver; None if the hypervisors have not said what they can do when the program is to end."""
@@ -364,6 +403,14 @@ class Core:
 
     def _is_blocked(self) -> bool:
         return self._blocked or any(problem.severity is Severity.ERROR for problem in self.board.problems)
+
+
+def _is_project(paths: Paths) -> bool:
+    """Whether a project is attached that can be used."""
+    try:
+        return paths.project.exists() and load_project(paths.project) is not None
+    except ClientError:
+        return False
 
 
 def _allowed(intent: Intent, activity: Activity) -> Allowed:

@@ -6,7 +6,7 @@ from client.messages import fill
 from client.own_vm import Boots, Network, OwnVm
 from client.snapshot import Reason, VmKind, VmState, VmView
 
-NOT_READY: Final = Reason("own-not-ready", "It waits until a project is attached and a hypervisor is found.")
+NOT_READY: Final = Reason("own-not-ready", "It waits until a hypervisor is found.")
 _NETWORKS: Final = {Network.NONE: "no network", Network.NAT: "with network"}
 REMOVING: Final = Reason("own-removing", "It is being removed.")
 

@@ -10,11 +10,23 @@ import pytest
 
 from client import actions
 from client.appliance.medium import write_medium
-from client.commands import Command, CreateVm, OrderVm, Pause, PowerOff, Quit, Resume, Start, Stop, VmVerb
+from client.commands import (
+    Command,
+    CreateVm,
+    DismissProblem,
+    OrderVm,
+    Pause,
+    PowerOff,
+    Quit,
+    Resume,
+    Start,
+    Stop,
+    VmVerb,
+)
 from client.core import Core
 from client.errors import BadInput
-from client.hypervisor.driver import VmInfo, VmSpec
-from client.hypervisor.errors import SaveFailed, StartFailed
+from client.hypervisor.driver import DriverReport, VmInfo, VmSpec
+from client.hypervisor.errors import NoHypervisor, SaveFailed, StartFailed
 from client.hypervisor.fake import FakeDriver
 from client.leaving import Patience
 from client.own_keeper import OwnKeeper
@@ -33,6 +45,7 @@ BOX = "own-box"
 @pytest.fixture
 def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
     monkeypatch.setattr("client.core.TURN_S", 0.05)
+    monkeypatch.setattr("client.core.LOOK_AGAIN_S", 0.05)
     monkeypatch.setattr("client.board.INTERVAL_S", 0.01)
     monkeypatch.setattr("client.supervisor.FIRST_WAIT_S", 0.1)
     # Built here, since cancelled tests would leave its threads at work side by side.
@@ -374,12 +387,63 @@ async def test_given_up_while_it_is_made_nothing_stays(
         await core.own.create(a_box(tmp_path))
 
 
-async def test_without_a_driver_they_are_shown(rig: Rig, tmp_path: Path) -> None:
+async def test_without_a_driver_they_are_shown(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing_here(*_: object) -> tuple[FakeDriver, DriverReport]:
+        raise NoHypervisor(())
+
     async with rig.running() as core:
         await core.own.create(a_box(tmp_path, starts=False))
-    rig.paths.project.unlink()
+    monkeypatch.setattr(rig, "_find_driver", nothing_here)
     async with rig.running():
         await rig.until(waits_for("own-not-ready"))
+
+
+@pytest.mark.parametrize("project", ["", "nonsense"])
+async def test_one_runs_without_a_project_and_beside_one_that_comes(rig: Rig, tmp_path: Path, project: str) -> None:
+    file = rig.paths.project
+    whole = file.read_text()
+    file.unlink()
+    if project:
+        file.write_text(project)
+    async with rig.running() as core:
+        await core.handle(a_box(tmp_path))
+        seen = await rig.until(is_in(VmState.RUNNING))
+        assert seen.problems and seen.project_name == ""
+        await core.handle(Start())
+        file.write_text(whole)
+        await rig.until(lambda s: s.activity is Activity.WORKING and is_in(VmState.RUNNING)(s))
+        steps = [entry.step for entry in core._journal.entries() if entry.about == BOX]
+        assert steps == ["boot"]
+
+
+async def test_without_a_project_a_dismissed_problem_stays_away(rig: Rig, tmp_path: Path) -> None:
+    rig.paths.project.unlink()
+    async with rig.running() as core:
+        await rig.until(lambda _: "no-project" in rig.told)
+        await core.handle(DismissProblem("no-project", "start"))
+        await core.handle(a_box(tmp_path))
+        seen = await rig.until(is_in(VmState.RUNNING))
+        assert not seen.problems
+
+
+@pytest.mark.parametrize("saves", [True, False])
+async def test_without_a_project_the_end_saves_it_or_powers_it_off(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: bool
+) -> None:
+    async def fails(driver: FakeDriver, vm_id: str) -> None:
+        raise SaveFailed(vm_id, "no")
+
+    monkeypatch.setattr("client.core.LEAVE_S", 0.5)
+    if not saves:
+        monkeypatch.setattr(FakeDriver, "save", fails)
+    rig.paths.project.unlink()
+    async with rig.running() as core:
+        await core.handle(a_box(tmp_path))
+        await rig.until(is_in(VmState.RUNNING))
+        await core.handle(Quit())
+        await rig.ended()
+    assert rig.driver is not None
+    assert (await rig.driver.info(BOX)).state is (VmState.SAVED if saves else VmState.DEFINED)
 
 
 # -- pure
