@@ -121,6 +121,8 @@ def transfer_progress(transfer: TransferView) -> Progress:
         parts.append(f"{bytes_text(transfer.rate_bytes_per_s)}/s")
     if transfer.seconds_left is not None:
         parts.append(time_left_text(transfer.seconds_left))
+    if transfer.held is not None:
+        parts.append(transfer.held.text.rstrip("."))
     return Progress(f"{verb} {transfer.name}", fraction, " · ".join(parts))
 
 

@@ -161,23 +161,28 @@ class Opener:
         """Give up all connections."""
         self._session.close()
 
-    def open(self, ask: Ask, wanted: Wanted) -> Answer:
+    def open(self, ask: Ask, wanted: Wanted, patience_s: float | None = None) -> Answer:
         """Ask and check the answer.
+
+        Args:
+            patience_s: how long the server may take until its answer has begun, if less than usual.
 
         Raises:
             Fault
         """
-        return self._checked(ask, self.respond(ask.url, ask.headers, wanted))
+        return self._checked(ask, self.respond(ask.url, ask.headers, wanted, patience_s))
 
-    def respond(self, url: str, headers: Mapping[str, str], wanted: Wanted) -> requests.Response:
+    def respond(
+        self, url: str, headers: Mapping[str, str], wanted: Wanted, patience_s: float | None = None
+    ) -> requests.Response:
         """What stands at the end of redirects, whatever its status. Its body has not been read.
 
         Raises:
             Fault
         """
-        at = url
+        at, limit_s = url, min(self._stall_s, patience_s or self._stall_s)
         for _ in range(MOST_REDIRECTS + 1):
-            response = self._get(at, headers, wanted)
+            response = self._get(at, headers, wanted, limit_s)
             if response.status_code not in _REDIRECTS:
                 return response
             response.close()
@@ -191,12 +196,12 @@ class Opener:
             response.close()
             raise
 
-    def _get(self, url: str, headers: Mapping[str, str], wanted: Wanted) -> requests.Response:
+    def _get(self, url: str, headers: Mapping[str, str], wanted: Wanted, limit_s: float) -> requests.Response:
         """One request, in a thread: neither names that are not resolved nor dripping headers have a limit of time."""
         told: queue.Queue[requests.Response | Exception] = queue.Queue()
         gone = threading.Event()
         threading.Thread(target=self._ask, args=(self._session, url, headers, told, gone), daemon=True).start()
-        ends = time.monotonic() + self._stall_s
+        ends = time.monotonic() + limit_s
         while True:
             wanted.check()
             with contextlib.suppress(queue.Empty):

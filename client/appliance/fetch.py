@@ -136,7 +136,7 @@ class Download:
         self._obey(part)
         mirror = self._mirrors.choose()
         if mirror is None:
-            self._tell("waiting", part.position)
+            self._tell("waiting", part.position, force=True)
             return self._face.rest(self._mirrors.wait_s())
         began = part.position
         try:
@@ -151,7 +151,7 @@ class Download:
         end = self._end_of_piece(part) if trial else self._target.size_bytes
         ask = Ask(mirror.url, began, end, self._target.size_bytes, mirror.etag or "", plain=not mirror.ranges)
         self._mirror, at = mirror.url, time.monotonic()
-        with contextlib.closing(self._opener.open(ask, self._face)) as answer:
+        with contextlib.closing(self._opener.open(ask, self._face, mirror.patience_s)) as answer:
             mirror.etag = answer.etag if mirror.etag is not None else None
             patience = Patience(self._order.stall_s)
             # A mirror without ranges sends once more what is here already.
@@ -238,6 +238,7 @@ class Download:
             rate_bytes_per_s=rate,
             left_s=(total - position) / rate if rate else None,
             mirror=self._mirror,
+            said=self._mirrors.said if step == "waiting" else "",
         )
 
 

@@ -15,6 +15,10 @@ _TOO_SLOW: Final = 0.5
 _MOST_PAUSE_S: Final = 30.0
 #: after so many faults in a row a mirror is not asked any more
 _MOST_FAULTS: Final = 6
+#: the same for one that never gave anything: whoever waits shall be told soon, and then try again by another law
+_MOST_IN_VAIN: Final = 3
+#: how long a mirror may take until its answer has begun, in seconds; twice as long after each fault
+_FIRST_PATIENCE_S: Final = 5.0
 #: less than this is no gain
 FRUIT_BYTES: Final = 64 * 1024
 
@@ -31,6 +35,7 @@ class Mirror:
         etag: the tag that it gave the file; None: its tags are no help.
         doubts: how often it sent what may be chance.
         refused: why it is not asked any more.
+        was_fruitful: whether it ever gave anything.
     """
 
     url: str
@@ -41,6 +46,17 @@ class Mirror:
     etag: str | None = ""
     doubts: int = 0
     refused: ApplianceError | None = None
+    was_fruitful: bool = False
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether it failed so often that it is not asked any more."""
+        return self.faults >= (_MOST_FAULTS if self.was_fruitful else _MOST_IN_VAIN)
+
+    @property
+    def patience_s(self) -> float:
+        """How long to wait for the beginning of its answer."""
+        return float(_FIRST_PATIENCE_S * 2**self.faults)
 
 
 class Mirrors:
@@ -63,21 +79,27 @@ class Mirrors:
         if not left and self._all:
             # Wrong bytes say more than no answer.
             raise max((one.refused for one in self._all if one.refused), key=lambda one: one.code != self._said.code)
-        left = [one for one in left if one.faults < _MOST_FAULTS]
+        left = [one for one in left if not one.is_given_up]
         if not left:
             raise self._said
         ready = [one for one in left if one.not_before <= self._clock()]
         if not ready:
             return None
-        unmeasured = [one for one in ready if one.rate is None and one.ranges][:1]
+        # One that failed is not measured before those that work: to wait for its answer may take long.
+        unmeasured = [one for one in ready if one.rate is None and one.ranges and not one.faults][:1]
         if unmeasured and sum(one.rate is not None for one in self._all) < MEASURED:
             return unmeasured[0]
         return max(ready, key=lambda one: (one.ranges, -one.faults, one.rate or 0.0))
 
     def wait_s(self) -> float:
         """How long until a mirror may be asked again."""
-        times = [one.not_before for one in self._all if not one.refused and one.faults < _MOST_FAULTS]
+        times = [one.not_before for one in self._all if not one.refused and not one.is_given_up]
         return max(0.0, min(times, default=0.0) - self._clock())
+
+    @property
+    def said(self) -> str:
+        """The last fault, for people."""
+        return self._said.said
 
     def named(self, url: str) -> list[Mirror]:
         """Those with that address."""
@@ -96,10 +118,11 @@ class Mirrors:
 
     def praise(self, mirror: Mirror, bytes_per_s: float) -> None:
         """It did what it was asked for, at that rate."""
-        mirror.rate, mirror.faults = bytes_per_s, 0
+        mirror.rate, mirror.faults, mirror.was_fruitful = bytes_per_s, 0, True
 
     def blame(self, mirror: Mirror, fault: Fault, gained: int) -> None:
         """It failed. gained: bytes that it brought before, and that are kept."""
+        mirror.was_fruitful = mirror.was_fruitful or gained >= FRUIT_BYTES
         mirror.faults = 1 if gained >= FRUIT_BYTES else mirror.faults + 1
         mirror.ranges = mirror.ranges and not fault.without_ranges
         mirror.etag = None if fault.without_tag else mirror.etag

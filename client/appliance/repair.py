@@ -91,6 +91,7 @@ class Repair:
             self._obey()
             mirror = self._mirrors.choose()
             if mirror is None:
+                self._face.progress(force=True, step="waiting", said=self._mirrors.said)
                 self._face.rest(self._mirrors.wait_s())
                 continue
             try:
@@ -106,7 +107,7 @@ class Repair:
         end = min(start + self._target.piece_bytes, self._target.size_bytes)
         ask = Ask(mirror.url, start, end, self._target.size_bytes, plain=not mirror.ranges)
         self._mirror = mirror.url
-        with contextlib.closing(self._opener.open(ask, self._face)) as answer:
+        with contextlib.closing(self._opener.open(ask, self._face, mirror.patience_s)) as answer:
             # A mirror without ranges sends what comes before as well.
             for _ in self._body(answer.read, answer.skip):
                 pass

@@ -1,6 +1,7 @@
 """Has workers fetch and check files, shows how far they are, holds them when the user or the network calls for it."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from client.appliance.target import Target
@@ -11,6 +12,8 @@ from client.snapshot import Reason, TransferView
 SHOWN_NAME: Final = "the appliance"
 BY_USER: Final = "fetching-held"
 METERED: Final = "metered-link"
+#: nobody holds it: there is no server that gives anything at this moment
+NO_ANSWER: Final = "no-server-answers"
 #: why nothing is fetched, the first that applies is told
 REASONS: Final = {
     BY_USER: "You have held the fetching of appliances; it goes on when you say so.",
@@ -117,6 +120,9 @@ class _Line:
             self._before += self._sizes.get(self._file, 0)
             self._file = str(said["file"])
             return
+        if said.get("step") == "waiting" and self._held is None:
+            self._rest(Reason(NO_ANSWER, f"No server gives it now ({said.get('said') or 'no answer'}); trying again."))
+            return
         if "done_bytes" not in said or not self._total:
             return
         done = min(self._before + int(said["done_bytes"]), self._total)
@@ -128,8 +134,11 @@ class _Line:
         self._show(self._view)
 
     def hold(self, reason: Reason | None) -> None:
-        if reason != self._held and self._total:
+        if reason != self._held:
             self._held = reason
-            view = self._view
-            self._view = TransferView(view.name, view.step, view.done_bytes, view.total_bytes, 0.0, None, reason)
+            self._rest(reason)
+
+    def _rest(self, reason: Reason | None) -> None:
+        if self._total:
+            self._view = replace(self._view, rate_bytes_per_s=0.0, seconds_left=None, held=reason)
             self._show(self._view)

@@ -23,6 +23,8 @@ from client.appliance.fault import Fault, cause_of
 _CHUNK_BYTES: Final = 64 * 1024
 #: whatever a signed list says of the length of another, no more is taken into memory
 MOST_BYTES: Final = 16 * 2**20
+#: an answer must have begun by then: who waits for the catalogue shall be told soon, and there is another try
+_FIRST_S: Final = 10.0
 #: of all files together, in one refresh from one address
 MOST_TOGETHER_BYTES: Final = 64 * 2**20
 
@@ -80,7 +82,7 @@ class Web(FetcherInterface):
     def _answer(self, url: str) -> requests.Response:
         self._check_time()
         try:
-            return self._opener.respond(url, {}, self._wanted)
+            return self._opener.respond(url, {}, self._wanted, _FIRST_S)
         except Fault as fault:
             raise DownloadError(fault.said) from fault
 

@@ -170,6 +170,8 @@ def _progress(transfer: dict[str, Any]) -> str:
     said = f"{transfer['done_bytes'] / 1e6:,.1f} of {transfer['total_bytes'] / 1e6:,.1f} MB"
     if transfer["rate_bytes_per_s"]:
         said += f", {transfer['rate_bytes_per_s'] / 1e6:.1f} MB/s"
+    if transfer["held"] is not None:
+        said += f", {transfer['held']['text'].rstrip('.')}"
     if transfer["seconds_left"] is not None:
         said += f", {transfer['seconds_left']:.0f} s left"
     return said

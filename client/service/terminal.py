@@ -27,6 +27,8 @@ def progress_of(snapshot: ClientSnapshot) -> tuple[str, float | None]:
     if snapshot.transfers:
         transfer = snapshot.transfers[-1]
         share = transfer.done_bytes / transfer.total_bytes if transfer.total_bytes else None
+        if transfer.held is not None:
+            return f"{transfer.name}: {transfer.held.text.rstrip('.')}", share
         return f"{transfer.step} {transfer.name} ({transfer.rate_bytes_per_s / 1e6:.1f} MB/s)", share
     vm = snapshot.project_vm
     if vm is not None and snapshot.activity is Activity.BOOTING:

@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from client.appliance.errors import ApplianceAltered, ApplianceError, ApplianceT
 from client.appliance.worker_child import Stopped
 from tests.helpers import hostile_http as http
 from tests.helpers.hostile_http import serving
-from tests.integration.appliance.kit import CONTENT, PIECE, SIZE, Trial, target_of
+from tests.integration.appliance.kit import CONTENT, KNOWN, PIECE, SIZE, Known, Trial, target_of
 
 pytestmark = pytest.mark.integration
 
@@ -77,7 +78,7 @@ def test_a_range_that_is_shifted_in_secret_costs_a_piece(tmp_path: Path) -> None
     assert done["mirror"] == honest.url
 
 
-@pytest.mark.parametrize("pieces", [True, False])
+@pytest.mark.parametrize("known", KNOWN)
 @pytest.mark.parametrize(
     ("always", "refusal"),
     [
@@ -102,10 +103,10 @@ def test_a_range_that_is_shifted_in_secret_costs_a_piece(tmp_path: Path) -> None
     ids=range(17),
 )
 def test_a_server_that_stays_wrong_is_refused(
-    always: http.Play, refusal: type[ApplianceError], pieces: bool, tmp_path: Path
+    always: http.Play, refusal: type[ApplianceError], known: Known, tmp_path: Path
 ) -> None:
     with serving(CONTENT, always=always) as server:
-        trial = Trial(tmp_path, target_of(CONTENT, [server.url], pieces=pieces))
+        trial = Trial(tmp_path, target_of(CONTENT, [server.url], known=known))
         with pytest.raises(refusal):
             trial.run()
         assert server.sent <= 2 * SIZE + 10
@@ -152,6 +153,20 @@ def test_a_mirror_that_stalls_is_left_for_another(play: http.Play, tmp_path: Pat
         slow.over.set()
     assert done["mirror"] == server.url
     assert done["bytes_fetched"] <= SIZE + PIECE
+
+
+def test_a_mirror_that_never_answers_is_asked_once_while_another_works(tmp_path: Path) -> None:
+    with serving(CONTENT, always=http.drips_head) as slow, serving(CONTENT) as server:
+        Trial(tmp_path, target_of(CONTENT, [slow.url, server.url]), stall_s=0.2).run()
+        slow.over.set()
+    assert len(slow.requests) == 1
+
+
+def test_while_no_mirror_answers_that_is_told(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, target_of(CONTENT, ["http://127.0.0.1:9/x"]), pause_s=0.5)
+    with pytest.raises(DownloadFailed):
+        trial.run()
+    assert {said["said"] for said in trial.told() if said["step"] == "waiting"} == {"Connection refused"}
 
 
 def test_a_lone_mirror_that_stalls_is_refused(tmp_path: Path) -> None:
@@ -222,8 +237,8 @@ def test_a_spoilt_tail_costs_its_piece(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kept", [CONTENT, CONTENT + b"more", OTHER, b""])
 def test_any_part_file_is_a_fair_start(kept: bytes, tmp_path: Path) -> None:
     with serving(CONTENT) as server:
-        for pieces in (True, False):
-            trial = Trial(tmp_path, target_of(CONTENT, [server.url], pieces=pieces))
+        for known in KNOWN:
+            trial = Trial(tmp_path, target_of(CONTENT, [server.url], known=known))
             trial.part.parent.mkdir(exist_ok=True)
             trial.part.write_bytes(kept)
             assert trial.run()["bytes_fetched"] == (0 if kept.startswith(CONTENT) else SIZE)
@@ -243,6 +258,10 @@ def test_a_catalogue_that_contradicts_itself_gives_no_file(tmp_path: Path) -> No
     with serving(CONTENT) as server:
         mine = target_of(CONTENT, [server.url])
         trial = Trial(tmp_path, type(mine)(mine.name, mine.size_bytes, "ab" * 32, PIECE, mine.pieces, mine.urls))
+        with pytest.raises(ApplianceAltered):
+            trial.run()
+        assert not trial.to.exists()
+        trial = Trial(tmp_path, replace(mine, prefixes=("ab" * 32, *mine.prefixes[1:])))
         with pytest.raises(ApplianceAltered):
             trial.run()
     assert not trial.to.exists()
@@ -336,7 +355,7 @@ def test_any_mixture_ends_with_the_right_bytes_or_a_refusal(seed: int, tmp_path:
         serving(CONTENT, *plays[2], always=always[2]) as three,
     ):
         urls = [one.url, two.url, three.url][: chance.randrange(1, 4)]
-        trial = Trial(tmp_path, target_of(CONTENT, urls, pieces=chance.random() < 0.8))
+        trial = Trial(tmp_path, target_of(CONTENT, urls, known=chance.choice(KNOWN)))
         try:
             trial.run()
         except ApplianceError:

@@ -121,3 +121,31 @@ def test_tries_without_gain_come_to_an_end_and_gains_renew_them() -> None:
 def test_no_mirror_at_all() -> None:
     with pytest.raises(DownloadFailed):
         Mirrors([], 1.0, Clock()).choose()
+
+
+def test_one_that_never_gave_anything_is_given_up_sooner() -> None:
+    clock, tries = Clock(), 0
+    mirrors = Mirrors(["a"], 1.0, clock)
+    with pytest.raises(DownloadFailed):
+        while True:
+            clock.now += 1000
+            mirrors.blame(chosen(mirrors), Fault("Connection refused"), 0)
+            tries += 1
+    assert tries == 3
+    assert mirrors.said == "Connection refused"
+
+
+def test_one_that_is_silent_is_not_asked_again_while_another_works() -> None:
+    clock = Clock()
+    mirrors = Mirrors(["silent", "good"], 1.0, clock)
+    silent = chosen(mirrors)
+    assert silent.patience_s == 5.0
+    mirrors.blame(silent, Fault("no answer in time"), 0)
+    assert silent.patience_s == 10.0
+    for _ in range(5):
+        clock.now += 1000
+        good = chosen(mirrors)
+        assert good.url == "good"
+        mirrors.praise(good, 100.0)
+    mirrors.blame(good, Fault("broke"), 0)
+    assert chosen(mirrors) is silent, "the other has to rest, and there is nobody else"

@@ -90,6 +90,29 @@ async def test_holds_add_up_and_reach_workers_that_begin_later() -> None:
         await work
 
 
+async def test_silence_of_all_servers_is_told_until_one_gives_something() -> None:
+    bar = {"step": "downloading", "done_bytes": 50, "rate_bytes_per_s": 10.0}
+    worker = PlayedWorker({"file": ONE.sha256}, bar, {"step": "waiting", "said": "Connection refused"}, bar)
+    worker.may_end.set()
+    shown: list[TransferView | None] = []
+    await Transfers(None, is_held=False, run=worker).work("files", {}, shown.append, (ONE,))
+    before, silent, after, _ = shown
+    assert before is not None
+    assert silent is not None
+    assert silent.held is not None
+    assert (silent.held.code, silent.done_bytes, silent.rate_bytes_per_s) == ("no-server-answers", 50, 0.0)
+    assert silent.held.text == "No server gives it now (Connection refused); trying again."
+    assert after == before
+
+
+async def test_who_holds_it_is_told_before_silence() -> None:
+    worker = PlayedWorker({"file": ONE.sha256}, {"step": "waiting", "said": "Connection refused"})
+    worker.may_end.set()
+    shown: list[TransferView | None] = []
+    await Transfers(None, is_held=True, run=worker).work("files", {}, shown.append, (ONE,))
+    assert {view.held.code for view in shown if view is not None and view.held is not None} == {BY_USER}
+
+
 async def test_what_fails_is_shown_no_more() -> None:
     async def fail(kind: str, order: Mapping[str, Any], **_: Any) -> Mapping[str, Any]:
         raise DownloadFailed("https://x", "down")

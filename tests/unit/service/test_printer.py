@@ -16,8 +16,8 @@ from client.board import Board
 from client.service import printer
 from client.service.daemon import JsonLines, TerminalPort
 from client.service.printer import Outlet, Printer
-from client.service.terminal import PlainLines
-from client.snapshot import ClientSnapshot, Severity, VmState, VmView
+from client.service.terminal import PlainLines, progress_of
+from client.snapshot import ClientSnapshot, Reason, Severity, TransferView, VmState, VmView
 from tests.helpers.clock import FakeClock
 
 
@@ -144,3 +144,10 @@ def test_what_a_driver_wants_known_is_printed_once(pipe: tuple[int, TextIO]) -> 
     for _ in range(2):
         lines.show(replace(Board(FakeClock()).snapshot(), vms=(vm,)))
     assert os.read(reader, 4096).decode().count(note) == 1
+
+
+def test_a_download_that_rests_says_why() -> None:
+    reason = Reason("no-server-answers", "No server gives it now (Connection refused); trying again.")
+    view = TransferView("the appliance", "downloading", 10, 40, 0.0, None, reason)
+    said = progress_of(replace(snapshot(), transfers=(view,)))
+    assert said == ("the appliance: No server gives it now (Connection refused); trying again", 0.25)

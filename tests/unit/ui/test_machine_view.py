@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from client.snapshot import Totals, TransferView, VmState
+from client.snapshot import Reason, Totals, TransferView, VmState
 from tests.unit.ui import samples
 from ui.machine_view import (
     NO_MACHINE,
@@ -74,6 +74,12 @@ def test_download_says_how_far_how_fast_and_how_long() -> None:
 def test_download_of_unknown_size() -> None:
     bar = transfer_progress(TransferView("catalogue", "verifying", 1000, 0, 0.0, None))
     assert (bar.label, bar.fraction, bar.detail.replace("\u00a0", " ")) == ("Checking catalogue", None, "1.0 kB")
+
+
+def test_a_download_that_rests_says_why() -> None:
+    reason = Reason("no-server-answers", "No server gives it now (Connection refused); trying again.")
+    bar = transfer_progress(TransferView("the appliance", "downloading", 1000, 0, 0.0, None, reason))
+    assert bar.detail.endswith(" · No server gives it now (Connection refused); trying again")
 
 
 def test_boot_is_shown_until_the_agent_is_there() -> None:
