@@ -42,8 +42,8 @@ from client.leaving import Patience
 from client.log import logger, remove, to_listener
 from client.messages import code_of, fill, sentence
 from client.own_keeper import OwnKeeper
-from client.own_share import Project as ProjectVm
 from client.own_share import NOTHING, Size
+from client.own_share import Project as ProjectVm
 from client.own_vms import OwnVms
 from client.parts import Parts
 from client.paths import Paths, write_atomic
