@@ -122,7 +122,7 @@ class Mirrors:
 
     def blame(self, mirror: Mirror, fault: Fault, gained: int) -> None:
         """It failed. gained: bytes that it brought before, and that are kept."""
-        mirror.was_fruitful = mirror.was_fruitful or gained >= FRUIT_BYTES
+        mirror.was_fruitful = mirror.was_fruitful or gained > 0
         mirror.faults = 1 if gained >= FRUIT_BYTES else mirror.faults + 1
         mirror.ranges = mirror.ranges and not fault.without_ranges
         mirror.etag = None if fault.without_tag else mirror.etag
