@@ -14,7 +14,6 @@ from typing import Any, Final
 from client.appliance.catalog import Catalog, CatalogAppliance, read_catalog
 from client.appliance.choice import Wish, from_catalogue, from_manifest
 from client.appliance.delta import update
-from client.appliance.download import fetch_small
 from client.appliance.errors import ApplianceError, NotInCatalog
 from client.appliance.fetch import Order, fetch
 from client.appliance.objects import Objects
@@ -71,7 +70,9 @@ def manifest(order: Mapping[str, Any], face: Face) -> Mapping[str, Any]:
     Raises:
         DownloadFailed, BadManifest
     """
-    content = fetch_small(order["url"], _MANIFEST_BYTES)
+    from client.appliance.trust_web import fetch_small
+
+    content = fetch_small(order["url"], _MANIFEST_BYTES, face)
     choice = from_manifest(order["url"], order["sha256"], content)
     place = Objects(Path(order["folder"])).place(choice.id, "manifest.json")
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

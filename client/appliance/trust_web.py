@@ -1,5 +1,6 @@
-"""How the worker that refreshes a catalogue fetches small files: into memory, with a limit on length and on time."""
+"""How workers fetch small files of a catalogue: into memory, with a limit on length and on time."""
 
+import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from tuf.api.exceptions import (
 from tuf.ngclient import FetcherInterface
 
 from client.appliance.answer import Opener, Wanted
+from client.appliance.errors import DownloadFailed
 from client.appliance.fault import Fault, cause_of
+from client.appliance.trust_words import said_of
 
 _CHUNK_BYTES: Final = 64 * 1024
 #: whatever a signed list says of the length of another, no more is taken into memory
@@ -115,3 +118,16 @@ class Web(FetcherInterface):
         except (TypeError, ValueError):
             return
         self.date = told if told.tzinfo else told.replace(tzinfo=UTC)
+
+
+def fetch_small(url: str, limit_bytes: int, wanted: Wanted, limits: Limits | None = None) -> bytes:
+    """A small file's bytes, not verified: a manifest that no catalogue names. Blocks.
+
+    Raises:
+        DownloadFailed: no answer, one that is too slow, or more than `limit_bytes`.
+    """
+    with contextlib.closing(Web(wanted, None, limits or Limits())) as web:
+        try:
+            return web.download_bytes(url, limit_bytes)
+        except DownloadError as error:
+            raise DownloadFailed(url, said_of(error)) from error
