@@ -59,6 +59,7 @@ class Appliances:
             wish_of(project),
             label=f"the project {project.name}",
             direct=direct,
+            root=project.root_file,
             offer=lambda: offer_of(self._preferences, self._vms),
             now=lambda: self._clock.now().timestamp(),
         )

@@ -46,6 +46,7 @@ class ApplianceCache:
         *,
         label: str,
         direct: bool,
+        root: Path | None = None,
         holder: str = "project",
         offer: Callable[[], Offer | None] = lambda: None,
         now: Callable[[], float] = time.time,
@@ -55,6 +56,7 @@ class ApplianceCache:
         Args:
             label: who wishes it, for people: "the project Local site".
             direct: whether the hypervisor boots kernel files; else the ISO is what is needed.
+            root: the root of the catalogue that trust begins with; None: the first one, by the hash in the wish.
             holder: names it among those who pin files.
             offer: what a VM could have here; None: it is not looked at.
             now: seconds since 1970.
@@ -64,6 +66,7 @@ class ApplianceCache:
         self._wish = wish
         self._label = label
         self._direct = direct
+        self._root = root
         self._holder = holder
         self._offer = offer
         self._now = now
@@ -257,7 +260,7 @@ class ApplianceCache:
         wish = wish or self._wish
         with self._store.arriving():
             # The worker puts a manifest into the store that nothing here names before it has answered.
-            said = await self._transfers.work(*_question(wish, self._store.folder), show)
+            said = await self._transfers.work(*_question(wish, self._store.folder, self._root), show)
             choice = read_choice(said.get("choice"), wish.catalogue_url or wish.manifest_url)
             self._store.known.add(choice)
         problem = said.get("problem")
@@ -401,7 +404,7 @@ def _in_loop(show: ShowTransfer) -> Callable[[TransferView], None]:
     return lambda view: (loop.call_soon_threadsafe(show, view), None)[1]
 
 
-def _question(wish: Wish, folder: Path) -> tuple[str, dict[str, Any]]:
+def _question(wish: Wish, folder: Path, root: Path | None) -> tuple[str, dict[str, Any]]:
     """What a worker is to do so that it is known what there is: its kind and its order."""
     if not wish.catalogue_url:
         return "manifest", {"url": wish.manifest_url, "sha256": wish.manifest_sha256, "folder": str(folder)}
@@ -410,6 +413,7 @@ def _question(wish: Wish, folder: Path) -> tuple[str, dict[str, Any]]:
         "target_urls": [urljoin(wish.catalogue_url, TARGETS)],
         "folder": str(folder / filenames.TRUST / wish.root_sha256[:16]),
         "root_sha256": wish.root_sha256,
+        "root": str(root) if root else None,
     }
     return "look", {
         "catalogue": catalogue,

@@ -5,7 +5,7 @@
 [transfer]  chirp = "host:port"
 [enrolment] url, secret
 [appliance] url (of manifest.json), sha256 (of manifest.json); or, out of a catalogue:
-[catalogue] url (folder of the catalogue), root_sha256 (of its first root)
+[catalogue] url (folder of the catalogue), root_sha256 (of its first root); without it, the one that the program brings
 [appliance] name; optional: version (else the newest that this client can run), sha256 (of the one manifest that may be
             used), project (id in the catalogue)
 [needs]     network, memory_mib, cpus, time_limit_s, output_limit_mib
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from client.errors import BadInput
+from client.project.shipped import ShippedCatalogue, shipped_catalogue
 
 _HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
 _SERVER = re.compile(r"https?://([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[1-9][0-9]{0,4})?/?", re.ASCII)
@@ -57,6 +58,7 @@ class Project:
         manifest_sha256: of the appliance's manifest, lower-case hex; empty: whichever version the catalogue has.
         catalogue_url: folder, with its slash; empty if there is no catalogue.
         root_sha256: of the catalogue's first root, lower-case hex.
+        root_file: the root that trust begins with; None: the first one, fetched.
         appliance_name: in the catalogue.
         appliance_version: empty: the newest.
         appliance_project: id within the catalogue; empty: whichever has the appliance.
@@ -83,6 +85,7 @@ class Project:
     appliance_name: str = ""
     appliance_version: str = ""
     appliance_project: str = ""
+    root_file: Path | None = None
 
     def __repr__(self) -> str:
         return f"Project({self.name!r}, {self.domain!r})"
@@ -100,11 +103,11 @@ def load_project(path: Path) -> Project:
         raise BadInput(str(path), "there is no such file", "give the project file that you were sent") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadInput(str(path), f"it cannot be read ({error})", "ask the project for its file again") from error
-    return parse_project(said, str(path))
+    return parse_project(said, str(path), shipped_catalogue())
 
 
-def parse_project(said: dict[str, Any], where: str) -> Project:
-    """A project from TOML's data; see `load_project`."""
+def parse_project(said: dict[str, Any], where: str, shipped: ShippedCatalogue | None = None) -> Project:
+    """A project from TOML's data; see `load_project`. shipped: the catalogue for those who name none."""
     reader = _Reader(said)
     chirp_host, chirp_port = reader.host_port("transfer", "chirp")
     project = Project(
@@ -121,7 +124,7 @@ def parse_project(said: dict[str, Any], where: str) -> Project:
         enrolment_url=reader.url("enrolment", "url"),
         enrolment_secret=reader.text("enrolment", "secret", limit=512),
         needs=_needs(reader),
-        **_appliance(reader),
+        **_appliance(reader, shipped),
         cvmfs=_cvmfs(reader),
     )
     if reader.wrong:
@@ -129,19 +132,22 @@ def parse_project(said: dict[str, Any], where: str) -> Project:
     return project
 
 
-def _appliance(reader: "_Reader") -> dict[str, str]:
+def _appliance(reader: "_Reader", shipped: ShippedCatalogue | None) -> dict[str, Any]:
     """Where the appliance comes from, as fields of `Project`."""
-    if not reader.has("catalogue"):
+    if reader.has("catalogue"):
+        if reader.has("appliance", "url"):
+            reader.wrong.append("[appliance] url does not go with a [catalogue], which has it")
+        url, root_sha256 = reader.url("catalogue", "url"), reader.digest("catalogue", "root_sha256")
+        shipped = ShippedCatalogue(url if url.endswith("/") else f"{url}/", root_sha256, None)
+    elif shipped is None or reader.has("appliance", "url") or not reader.has("appliance", "name"):
         url, sha256 = reader.url("appliance", "url"), reader.digest("appliance", "sha256")
         return {"manifest_url": url, "manifest_sha256": sha256}
-    if reader.has("appliance", "url"):
-        reader.wrong.append("[appliance] url does not go with a [catalogue], which has it")
-    url = reader.url("catalogue", "url")
     return {
         "manifest_url": "",
         "manifest_sha256": reader.digest("appliance", "sha256") if reader.has("appliance", "sha256") else "",
-        "catalogue_url": url if url.endswith("/") else f"{url}/",
-        "root_sha256": reader.digest("catalogue", "root_sha256"),
+        "catalogue_url": shipped.url,
+        "root_sha256": shipped.root_sha256,
+        "root_file": shipped.root,
         "appliance_name": reader.word("appliance", "name"),
         "appliance_version": reader.word("appliance", "version", ""),
         "appliance_project": reader.word("appliance", "project", ""),

@@ -240,6 +240,21 @@ def test_a_rotated_root_is_followed_over_many_steps(shop: Shop, volunteer: Volun
     assert shop.catalogue.repository.root.signed.version == 7
 
 
+def test_a_root_that_came_with_the_program_needs_no_other(shop: Shop, server: Server, volunteer: Volunteer) -> None:
+    renewal.rotate(shop.catalogue, "root")
+    shop.catalogue.write_for_clients()
+    # What the program brought along is of the past by now, and the first root is nowhere any more.
+    shipped = shop.base / "root.json"
+    shutil.copy(shop.folder.clients / "root.json", shipped)
+    renewal.rotate(shop.catalogue, "root")
+    shop.folder.metadata_file("root", 1).unlink()
+    assert versions(volunteer.refresh(root=str(shipped))) == OLD
+    evil = Shop(shop.base / "evil")
+    evil.add(version="6.6", content=b"evil")
+    server.folder = evil.folder.public
+    assert versions(volunteer.refresh(root=str(shipped))) == OLD
+
+
 def test_a_root_that_the_old_keys_did_not_sign_is_refused(shop: Shop, volunteer: Volunteer) -> None:
     assert volunteer.versions() == OLD
     root = shop.catalogue.repository.root

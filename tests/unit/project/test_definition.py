@@ -13,6 +13,7 @@ from client.errors import BadInput
 from client.project.definition import Cvmfs, Needs, load_project, parse_project
 from client.project.enrolment import parse_token
 from client.project.errors import EnrolmentRefused
+from client.project.shipped import shipped_catalogue
 
 GOOD: dict[str, Any] = {
     "project": {"name": "Demo", "text": "Collisions", "publisher": "us"},
@@ -90,6 +91,41 @@ def test_what_does_not_fit_of_a_catalogue_is_named(table: str, key: str, value: 
     with pytest.raises(BadInput) as caught:
         parse_project(said, "p.toml")
     assert f"[{table}] {key}" in caught.value.what
+
+
+def test_the_catalogue_that_the_program_brings_serves_those_who_name_none(tmp_path: Path) -> None:
+    assert shipped_catalogue(tmp_path) is None
+    named = f'[catalogue]\nurl = "https://ours.example/c"\nroot_sha256 = "{"3" * 64}"\nmetadata = []\n'
+    (tmp_path / "catalogue.toml").write_text(named)
+    (tmp_path / "root.json").write_text("{}")
+    shipped = shipped_catalogue(tmp_path)
+    said = GOOD | {"appliance": {"name": "thin"}}
+    project = parse_project(said, "p.toml", shipped)
+    assert (project.catalogue_url, project.root_sha256) == ("https://ours.example/c/", "3" * 64)
+    assert (project.root_file, project.appliance_name) == (tmp_path / "root.json", "thin")
+    own = parse_project(CATALOGUE, "p.toml", shipped)
+    assert (own.catalogue_url, own.root_file) == ("https://c.example/appliances/", None)
+    assert parse_project(GOOD, "p.toml", shipped).catalogue_url == ""
+    with pytest.raises(BadInput, match=r"\[appliance\] url"):
+        parse_project(said, "p.toml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[catalogue",
+        "catalogue = 1",
+        '[catalogue]\nurl = "https://a/"',
+        f'[catalogue]\nurl = "http://a/"\nroot_sha256 = "{"3" * 64}"',
+        '[catalogue]\nurl = "https://a/"\nroot_sha256 = "3"',
+    ],
+)
+def test_a_damaged_catalogue_of_the_program_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "catalogue.toml").write_text(text)
+    with pytest.raises(BadInput) as caught:
+        shipped_catalogue(tmp_path)
+    assert "catalogue.toml" in caught.value.where and "again" in caught.value.remedy
 
 
 def test_all_faults_are_told_at_once() -> None:
