@@ -3,7 +3,7 @@ the same: what is wrong in it costs the appliance that it stands at, and is told
 
     <project>/project.toml, <project>/<picture>, <project>/templates/<name>.toml
     <project>/<appliance>/<version>/manifest.json            custom: {"appliance": facts}
-    <project>/<appliance>/<version>/<file>                   custom: {"pieces": {"bytes", "sha256": [...]}}
+    <project>/<appliance>/<version>/<file>                   custom: {"pieces": {"bytes", "sha256", "prefixes"}}
     <project>/<appliance>/<version>/<file>.from-<16>.xdelta  custom: {"patch": {"from", "to"}, "pieces": ...}
 """
 
@@ -104,6 +104,7 @@ def make_target(name: str, one: Listed, bases: Sequence[str], patches: tuple[Pat
         "sha256": one.sha256,
         "piece_bytes": pieces.get("bytes", PIECE_BYTES),
         "pieces": pieces.get("sha256", []),
+        "prefixes": pieces.get("prefixes", []),
         "urls": urls,
     }
     return replace(Target.from_json(said, name), patches=patches)

@@ -4,25 +4,14 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Final
 
+from client.appliance.digests import Digests
 from client.appliance.errors import ApplianceAltered
 from client.appliance.target import Target
 
 _READ_BYTES: Final = 1024 * 1024
-#: less is hashed at once: to hand it over would take as long
-_WORTH_BYTES: Final = 32 * 1024
-
-
-def piece_hashes(path: Path, piece_bytes: int) -> tuple[str, ...]:
-    """SHA-256 of each piece of a file, in lower-case hex; for those who publish and those who check."""
-    found = []
-    with path.open("rb") as file:
-        while (digest := _digest(file, piece_bytes)) is not None:
-            found.append(digest)
-    return tuple(found)
 
 
 def is_whole(path: Path, target: Target) -> bool:
@@ -59,15 +48,12 @@ class PartFile:
         self._path = path
         self._file: IO[bytes] = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)), "r+b", 0)
         self.position = 0
-        # Both hashes beside the main thread, which waits for the network and the disk meanwhile.
-        self._beside = ThreadPoolExecutor(2, "hash")
-        self._hashing: list[Future[None]] = []
-        # Of the file so far, of the file up to the piece under way, and of that piece.
-        self._whole, self._whole_before, self._piece = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
+        # The main thread waits for the network and the disk meanwhile.
+        self._digests = Digests(target)
 
     def close(self) -> None:
         """The file stays, to be gone on with."""
-        self._beside.shutdown()
+        self._digests.close()
         self._file.close()
 
     def resume(self, seen: Callable[[int], None]) -> None:
@@ -81,7 +67,7 @@ class PartFile:
             while self.position < self._target.size_bytes and (data := self._file.read(_READ_BYTES)):
                 data = data[: self._target.size_bytes - self.position]
                 for slice_ in self._split(data):
-                    self._hash(slice_)
+                    self._digests.add(slice_)
                     self._take(len(slice_))
                 seen(self.position)
         self._cut()
@@ -94,7 +80,7 @@ class PartFile:
             OSError: they could not be written.
         """
         for slice_ in self._split(data):
-            self._hash(slice_)
+            self._digests.add(slice_)
             rest = slice_
             while rest:
                 rest = rest[self._file.write(rest) :]
@@ -106,50 +92,28 @@ class PartFile:
         Raises:
             ApplianceAltered: it is not; nothing of it is kept.
         """
-        self._settle()
-        found = self._whole.hexdigest()
+        found = self._digests.whole()
         if self.position != self._target.size_bytes or found != self._target.sha256:
             self.position = 0
-            self._whole, self._whole_before, self._piece = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
+            self._digests.forget()
             self._cut()
             raise ApplianceAltered(str(to), self._target.sha256, found)
         os.fsync(self._file.fileno())
         self._file.close()
         put_in_place(self._path, to)
 
-    def _hash(self, data: memoryview) -> None:
-        """Begin to hash bytes that do not reach beyond the piece that they are in."""
-        self._settle()
-        updates = [self._whole.update, self._piece.update] if self._target.pieces else [self._whole.update]
-        if len(data) >= _WORTH_BYTES:
-            self._hashing = [self._beside.submit(update, data) for update in updates]
-        else:
-            for update in updates:
-                update(data)
-
-    def _settle(self) -> None:
-        for one in self._hashing:
-            one.result()
-        self._hashing = []
-
     def _take(self, count: int) -> None:
         """Count bytes that were hashed; look at the hash of their piece if they end it."""
         self.position += count
-        if not self._target.pieces:
-            return
         if self.position % self._target.piece_bytes and self.position != self._target.size_bytes:
             return
-        self._settle()
         index = (self.position - 1) // self._target.piece_bytes
-        expected, found = self._target.pieces[index], self._piece.hexdigest()
-        self._piece = hashlib.sha256()
-        if found != expected:
+        try:
+            self._digests.end_piece(index)
+        except ApplianceAltered:
             self.position = index * self._target.piece_bytes
-            self._whole = self._whole_before
-            self._whole_before = self._whole.copy()
             self._cut()
-            raise ApplianceAltered(self._target.name, expected, found)
-        self._whole_before = self._whole.copy()
+            raise
 
     def _split(self, data: bytes) -> Iterator[memoryview]:
         view = memoryview(data)
@@ -161,11 +125,3 @@ class PartFile:
     def _cut(self) -> None:
         self._file.seek(self.position)
         self._file.truncate()
-
-
-def _digest(file: IO[bytes], most_bytes: int) -> str | None:
-    digest, left = hashlib.sha256(), most_bytes
-    while left and (data := file.read(min(left, _READ_BYTES))):
-        digest.update(data)
-        left -= len(data)
-    return digest.hexdigest() if left != most_bytes else None

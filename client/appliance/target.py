@@ -35,6 +35,8 @@ class Target:
         sha256: of the whole file, lower-case hex.
         piece_bytes: length of each piece but the last.
         pieces: SHA-256 of each piece; empty if none are known, then a damaged file is fetched whole again.
+        prefixes: SHA-256 of the file from its beginning to the end of each piece, the last that of the whole; empty if
+            not known. Who reads the file from its beginning checks pieces and whole with these in one go.
         urls: mirrors, best known first; whether one is as good as the next is found out.
         patches: ways to make this file out of an older one.
     """
@@ -46,6 +48,7 @@ class Target:
     pieces: tuple[str, ...] = ()
     urls: tuple[str, ...] = ()
     patches: tuple["Patch", ...] = field(default=())
+    prefixes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The value as JSON has it; `from_json` reads it."""
@@ -55,6 +58,7 @@ class Target:
             "sha256": self.sha256,
             "piece_bytes": self.piece_bytes,
             "pieces": list(self.pieces),
+            "prefixes": list(self.prefixes),
             "urls": list(self.urls),
             "patches": [{"from_sha256": one.from_sha256, "target": one.target.to_json()} for one in self.patches],
         }
@@ -94,17 +98,19 @@ def _read(said: object, where: str, *, with_patches: bool) -> Target:
     table = _mapping(said, where)
     size = _whole(table.get("size_bytes"), 1, MAX_TARGET_BYTES, where, "size_bytes")
     piece = _whole(table.get("piece_bytes", PIECE_BYTES), *_PIECE_LIMITS, where, "piece_bytes")
-    pieces = tuple(_sha256(one, where, "pieces") for one in _list(table, "pieces", piece_count(size, piece), where))
-    if pieces and len(pieces) != piece_count(size, piece):
-        raise BadManifest(where, f"it has {len(pieces)} pieces, and not as many as its length makes")
+    sha256 = _sha256(table.get("sha256"), where, "sha256")
+    pieces, prefixes = (_hashes(table, key, piece_count(size, piece), where) for key in ("pieces", "prefixes"))
+    if prefixes and prefixes[-1] != sha256:
+        raise BadManifest(where, "its prefixes end in another hash than its own")
     urls = tuple(_url(one, where) for one in _list(table, "urls", MAX_MIRRORS, where))
     patches = _list(table, "patches", MAX_PATCHES if with_patches else 0, where)
     return Target(
         name=_name(table.get("name"), where),
         size_bytes=size,
-        sha256=_sha256(table.get("sha256"), where, "sha256"),
+        sha256=sha256,
         piece_bytes=piece,
         pieces=pieces,
+        prefixes=prefixes,
         urls=urls,
         patches=tuple(_patch(one, where) for one in patches),
     )
@@ -128,6 +134,14 @@ def _list(table: Mapping[str, Any], key: str, most: int, where: str) -> list[Any
     if isinstance(found, list) and len(found) <= most:
         return found
     raise BadManifest(where, f"{key} is not a list of at most {most}")
+
+
+def _hashes(table: Mapping[str, Any], key: str, count: int, where: str) -> tuple[str, ...]:
+    """One hash for each piece, or none at all."""
+    found = tuple(_sha256(one, where, key) for one in _list(table, key, count, where))
+    if found and len(found) != count:
+        raise BadManifest(where, f"it has {len(found)} {key}, and not as many as its length makes")
+    return found
 
 
 def _whole(said: object, least: int, most: int, where: str, key: str) -> int:

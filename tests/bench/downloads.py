@@ -1,7 +1,6 @@
 """What the benches of downloads share: a server, one worker run in a process that tells what it used, and zsync."""
 
 import contextlib
-import hashlib
 import json
 import re
 import resource
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from client.appliance.pieces import piece_hashes
+from client.appliance.publish.store import hash_file
 from client.appliance.target import PIECE_BYTES, Target
 from client.appliance.worker import worker_command
 from tests.bench.harness import TOP
@@ -49,9 +48,8 @@ def serving(folder: Path) -> Iterator[Served]:
 
 
 def target_of(path: Path, url: str) -> Target:
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return Target(path.name, path.stat().st_size, sha256, PIECE_BYTES, piece_hashes(path, PIECE_BYTES), (url,))
+    found = hash_file(path)
+    return Target(path.name, found.size_bytes, found.sha256, PIECE_BYTES, found.pieces, (url,), prefixes=found.prefixes)
 
 
 def work(kind: str, order: Mapping[str, Any]) -> dict[str, Any]:

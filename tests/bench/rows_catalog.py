@@ -98,7 +98,7 @@ def _publishing() -> Iterator[Row]:
 def _filled(base: Path) -> Shop:
     """A catalogue whose lists are as long as those of large images."""
     shop = Shop(base, at=datetime.now(UTC).replace(microsecond=0))
-    pieces = {"pieces": {"bytes": PIECE_BYTES, "sha256": ["0" * 64] * piece_count(IMAGE_BYTES, PIECE_BYTES)}}
+    each = ["0" * 64] * piece_count(IMAGE_BYTES, PIECE_BYTES)
     changed = {}
     for id in (f"project-{number}" for number in range(PROJECTS)):
         for number in range(APPLIANCES // PROJECTS):
@@ -108,7 +108,8 @@ def _filled(base: Path) -> Shop:
         for name, target in listed.signed.targets.items():
             if name.endswith(".qcow2"):
                 target.length = IMAGE_BYTES
-                target.unrecognized_fields["custom"] = pieces
+                pieces = {"bytes": PIECE_BYTES, "sha256": each, "prefixes": [*each[1:], target.hashes["sha256"]]}
+                target.unrecognized_fields["custom"] = {"pieces": pieces}
         shop.sign(listed, KeyRing([shop.folder.project(id).keys]), id)
     shop.forge(changed)
     shop.catalogue.tidy()

@@ -18,17 +18,22 @@ _CHUNK_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True)
 class Hashed:
-    """Length and SHA-256 of a file and of each of its pieces."""
+    """Length and SHA-256 of a file, of each of its pieces, and of the file up to the end of each piece."""
 
     size_bytes: int
     sha256: str
     pieces: tuple[str, ...]
+    prefixes: tuple[str, ...]
 
     def target(self, name: str, custom: dict[str, Any] | None = None) -> TargetFile:
         """The file as a signed list names it; pieces are named if there is more than one."""
         about = dict(custom or {})
         if len(self.pieces) > 1:
-            about["pieces"] = {"bytes": PIECE_BYTES, "sha256": list(self.pieces)}
+            about["pieces"] = {
+                "bytes": PIECE_BYTES,
+                "sha256": list(self.pieces),
+                "prefixes": list(self.prefixes),
+            }
         return TargetFile(self.size_bytes, {"sha256": self.sha256}, name, {"custom": about} if about else {})
 
 
@@ -125,7 +130,9 @@ def _opened(source: Path) -> BinaryIO:
 
 
 def _hash(file: BinaryIO, copy: BinaryIO | None) -> Hashed:
-    whole, piece, pieces, size, room = hashlib.sha256(), hashlib.sha256(), [], 0, PIECE_BYTES
+    whole, piece, size, room = hashlib.sha256(), hashlib.sha256(), 0, PIECE_BYTES
+    pieces: list[str] = []
+    prefixes: list[str] = []
     while chunk := file.read(min(_CHUNK_BYTES, room)):
         whole.update(chunk)
         piece.update(chunk)
@@ -135,7 +142,9 @@ def _hash(file: BinaryIO, copy: BinaryIO | None) -> Hashed:
             copy.write(chunk)
         if not room:
             pieces.append(piece.hexdigest())
+            prefixes.append(whole.hexdigest())
             piece, room = hashlib.sha256(), PIECE_BYTES
     if room < PIECE_BYTES:
         pieces.append(piece.hexdigest())
-    return Hashed(size, whole.hexdigest(), tuple(pieces))
+        prefixes.append(whole.hexdigest())
+    return Hashed(size, whole.hexdigest(), tuple(pieces), tuple(prefixes))

@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal, get_args
 
 from client.appliance.fetch import Download, Order
 from client.appliance.target import Target
@@ -15,12 +15,21 @@ from client.appliance.worker_child import Face
 PIECE = 64 * 1024
 SIZE = 10 * PIECE + 12_345
 CONTENT = random.Random(4).randbytes(SIZE)
+Known = Literal["prefixes", "pieces", "whole"]
+#: what a catalogue may know of a file
+KNOWN: Final[tuple[Known, ...]] = get_args(Known)
 
 
-def target_of(content: bytes, urls: Sequence[str], piece_bytes: int = PIECE, *, pieces: bool = True) -> Target:
+def target_of(content: bytes, urls: Sequence[str], piece_bytes: int = PIECE, known: Known = "prefixes") -> Target:
+    """A file of which the hashes of the prefixes are known, of the pieces only, or of the whole only."""
     cut = [content[start : start + piece_bytes] for start in range(0, len(content), piece_bytes)]
-    hashes = tuple(hashlib.sha256(one).hexdigest() for one in cut) if pieces else ()
-    return Target("a/image", len(content), hashlib.sha256(content).hexdigest(), piece_bytes, hashes, tuple(urls))
+    whole, prefixes = hashlib.sha256(), []
+    for one in cut:
+        whole.update(one)
+        prefixes.append(whole.hexdigest())
+    pieces = tuple(hashlib.sha256(one).hexdigest() for one in cut) if known != "whole" else ()
+    up_to = tuple(prefixes) if known == "prefixes" else ()
+    return Target("a/image", len(content), whole.hexdigest(), piece_bytes, pieces, tuple(urls), prefixes=up_to)
 
 
 class Trial:

@@ -44,7 +44,9 @@ def listed(**facts: Any) -> dict[str, Listed]:
         "demo/thin/1.0/manifest.json": Listed(10, DIGEST, custom),
         "demo/thin/1.0/sources.json": Listed(10, DIGEST),
         "demo/thin/1.0/thin.qcow2": Listed(
-            PIECE_BYTES + 1, OTHER, {"pieces": {"bytes": PIECE_BYTES, "sha256": [DIGEST, OTHER]}}
+            PIECE_BYTES + 1,
+            OTHER,
+            {"pieces": {"bytes": PIECE_BYTES, "sha256": [DIGEST, DIGEST], "prefixes": [DIGEST, OTHER]}},
         ),
     }
 
@@ -66,7 +68,7 @@ def test_a_list_becomes_an_appliance() -> None:
     assert (one.facts.name, list(one.files), one.size_bytes) == ("thin", ["thin.qcow2"], PIECE_BYTES + 1)
     assert one.sources is not None and one.sources.name == "demo/thin/1.0/sources.json"
     image = one.files["thin.qcow2"]
-    assert image.pieces == (DIGEST, OTHER)
+    assert (image.pieces, image.prefixes) == ((DIGEST, DIGEST), (DIGEST, OTHER))
     assert image.urls == tuple(f"https://{base}demo/thin/1.0/{OTHER}.thin.qcow2" for base in ("one/t/", "two/"))
     assert list(found.templates) == ["usual.toml"] and list(found.others) == ["project.toml"]
 
@@ -80,6 +82,7 @@ def test_a_list_becomes_an_appliance() -> None:
         ({"demo/thin/1.0/thin.qcow2": Listed(0, OTHER)}, "size_bytes"),
         ({"demo/thin/1.0/thin.qcow2": Listed(5, "A" * 64)}, "sha256"),
         ({"demo/thin/1.0/thin.qcow2": Listed(5, OTHER, {"pieces": {"sha256": [DIGEST, DIGEST]}})}, "pieces"),
+        ({"demo/thin/1.0/thin.qcow2": Listed(5, OTHER, {"pieces": {"prefixes": [DIGEST]}})}, "prefixes"),
         ({"demo/thin/1.0/p.xdelta": Listed(5, OTHER, {"patch": {"from": DIGEST}})}, "patch"),
         ({"demo/thin/1.0/manifest.json": Listed(2**23, OTHER, {"appliance": FACTS.to_json()})}, "too long"),
         ({"other/thin/1.0/x": Listed(5, OTHER)}, "no name of a file of demo"),

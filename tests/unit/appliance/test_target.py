@@ -24,14 +24,17 @@ def targets(draw: st.DrawFn, patched: bool = True) -> Target:
     piece = draw(st.integers(4096, 70000))
     size = draw(st.integers(1, 300_000))
     count = piece_count(size, piece)
+    each = st.one_of(st.just([]), st.lists(hashes, min_size=count, max_size=count))
+    pieces, prefixes = draw(each), draw(each)
     return Target(
         draw(names),
         size,
-        draw(hashes),
+        prefixes[-1] if prefixes else draw(hashes),
         piece,
-        tuple(draw(st.one_of(st.just([]), st.lists(hashes, min_size=count, max_size=count)))),
+        tuple(pieces),
         tuple(draw(st.lists(st.sampled_from(["http://a/x", "https://b:8/y%20z?q=1&r=[2]"]), max_size=3))),
         tuple(Patch(HASH, draw(targets(False))) for _ in range(draw(st.integers(0, 2)))) if patched else (),
+        tuple(prefixes),
     )
 
 
@@ -62,6 +65,9 @@ def test_what_is_written_is_read_again(target: Target) -> None:
         {"pieces": [HASH, HASH]},
         {"pieces": HASH},
         {"pieces": [1]},
+        {"prefixes": [HASH, HASH]},
+        {"prefixes": HASH},
+        {"prefixes": ["cd" * 32]},
         {"urls": ["file:///etc/passwd"]},
         {"urls": ["ftp://a/b"]},
         {"urls": ["http://"]},
@@ -89,7 +95,7 @@ json_values = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from([*PLAIN, "pieces", "urls", "patches", "piece_bytes"]), json_values))
+@given(st.dictionaries(st.sampled_from([*PLAIN, "pieces", "prefixes", "urls", "patches", "piece_bytes"]), json_values))
 def test_anything_is_a_target_or_refused(said: dict[str, Any]) -> None:
     try:
         Target.from_json({**PLAIN, **said})

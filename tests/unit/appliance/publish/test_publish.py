@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -180,8 +181,10 @@ def test_hashes_are_of_the_whole_and_of_each_piece(tmp_path: Path) -> None:
     (tmp_path / "image").write_bytes(content)
     target = take_in(tmp_path / "image", "p/a/1/image", tmp_path / "targets")
     found = hash_file(tmp_path / "image")
-    assert target.custom == {"pieces": {"bytes": PIECE_BYTES, "sha256": list(found.pieces)}}
+    hashes = {"sha256": list(found.pieces), "prefixes": list(found.prefixes)}
+    assert target.custom == {"pieces": {"bytes": PIECE_BYTES, **hashes}}
     assert len(found.pieces) == 3 and found.pieces[0] == found.pieces[1] != found.sha256
+    assert found.prefixes == (found.pieces[0], sha256(content[: 2 * PIECE_BYTES]).hexdigest(), found.sha256)
     assert target_file(tmp_path / "targets", "p/a/1/image", found.sha256).read_bytes() == content
 
 
