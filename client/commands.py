@@ -119,6 +119,7 @@ class CreateVm:
         image: file that it boots from, absolute.
         template: name of a template that comes with the program, or a template's file, absolute; empty: none.
         values: field -> what was filled in; they may be secrets.
+        cpus, memory_mib: 0: what the image's package asks for, else 1 and 512.
         disk_gib: of a VM that boots from a CD; 0: no disk.
         network: `none` or `nat`.
         starts: whether it is to run at once.
@@ -128,8 +129,8 @@ class CreateVm:
     image: str
     template: str = ""
     values: Mapping[str, str | int | bool] = field(default_factory=dict, repr=False)
-    cpus: int = 1
-    memory_mib: int = 512
+    cpus: int = 0
+    memory_mib: int = 0
     disk_gib: int = 0
     network: str = "none"
     starts: bool = False

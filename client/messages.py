@@ -350,6 +350,12 @@ SENTENCES: Final[dict[str, Sentence]] = {
         "Nothing of it was fetched. Set appliances.cache_mib higher.",
         Severity.ERROR,
     ),
+    "image-damaged": Sentence(
+        "Your image {image} is damaged on this computer: {path} is not what was added.",
+        "This computer's disk may be failing. What to do: remove the image and what was made from it, and add {origin} "
+        "again.",
+        Severity.ERROR,
+    ),
     "image-needed": Sentence("{image} cannot be removed: it is needed by {who}.", "It stays as it is.", Severity.ERROR),
     "no-such-image": Sentence(
         "There is no image {image}; there are: {known}.", "main.py images list shows them.", Severity.ERROR
@@ -362,7 +368,7 @@ SENTENCES: Final[dict[str, Sentence]] = {
     "image-refused": Sentence("{path} cannot be used as an image: {what}.", "What to do: {remedy}.", Severity.ERROR),
     "image-unproven": Sentence(
         "Nothing proves who made {path}: {what}.",
-        "Nothing of it was kept. If you trust where you have it from, add --trust-unsigned.",
+        "Nothing of it was kept. If you trust where you have it from, main.py image add --trust-unsigned takes it.",
         Severity.ERROR,
     ),
     "image-forged": Sentence(

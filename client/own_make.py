@@ -3,6 +3,7 @@
 Its description is written last. So a kill at any moment leaves a whole VM, or rests that the next start removes.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -10,10 +11,25 @@ from client.appliance.contextual.seed import build_seed, remove_seed
 from client.appliance.contextual.template import load_template
 from client.appliance.contextual.values import check_values
 from client.appliance.formats import Format, look_at
+from client.appliance.ovf import Asked
 from client.commands import CreateVm
 from client.empty_disk import empty_disk
 from client.errors import BadInput
-from client.own_vm import Boots, Network, OwnStore, OwnVm, Wish, build_text, fault_of_size, parse_text
+from client.own_vm import (
+    LEAST_MEMORY_MIB,
+    MOST_CPUS,
+    MOST_MEMORY_MIB,
+    USUAL_CPUS,
+    USUAL_MEMORY_MIB,
+    Boots,
+    Network,
+    OwnStore,
+    OwnVm,
+    Wish,
+    build_text,
+    fault_of_size,
+    parse_text,
+)
 from client.paths import Paths, write_atomic
 
 TEMPLATES: Final = Path(__file__).resolve().parents[1] / "resources" / "templates"
@@ -87,6 +103,21 @@ def plan_vm(vm_id: str, wanted: CreateVm, image_name: str = "") -> OwnVm:
         raise BadInput("the disk", what, "leave it out; one is made only for a virtual machine that boots from a CD")
     _check_kept(vm)
     return vm
+
+
+def sized(wanted: CreateVm, asked: Asked | None = None) -> CreateVm:
+    """The same with its size decided: what was said, else what the image's package asks for, else the usual.
+
+    A package that asks for what no VM here can have gets the nearest that one can.
+    """
+    cpus = asked.cpus if asked else 0
+    memory_mib = asked.memory_mib if asked else 0
+    return replace(
+        wanted,
+        cpus=wanted.cpus or min(cpus, MOST_CPUS) or USUAL_CPUS,
+        memory_mib=wanted.memory_mib
+        or (min(max(memory_mib, LEAST_MEMORY_MIB), MOST_MEMORY_MIB) if memory_mib else USUAL_MEMORY_MIB),
+    )
 
 
 def check_wanted(vm_id: str, wanted: CreateVm) -> str:

@@ -83,10 +83,20 @@ def share_out(vms: Iterable[OwnVm], up: Mapping[str, bool], limit: Size, project
 def no_room(vm: OwnVm, limit: Size, left: Size) -> Reason:
     """Why a VM does not fit, and what to do."""
     rest = Size(max(0, left.cpus), max(0, left.memory_mib))
+    more = limit - left + size_of(vm)
+    settings = [
+        f"--set {key}={needed}"
+        for key, needed, most in (
+            ("guest.cpus", more.cpus, limit.cpus),
+            ("guest.memory_mib", more.memory_mib, limit.memory_mib),
+        )
+        if needed > most
+    ]
+    give = "Stop another one, or allow more" if limit.holds(size_of(vm)) else "Allow more"
     text = (
         f"It waits for room: it needs {_cpus(vm.cpus)} and {vm.memory_mib:,} MiB, and of the {_cpus(limit.cpus)} and"
-        f" {limit.memory_mib:,} MiB for all virtual machines {rest.cpus} and {rest.memory_mib:,} MiB are free. Stop"
-        " another one, or raise guest.cpus and guest.memory_mib."
+        f" {limit.memory_mib:,} MiB for all virtual machines {rest.cpus} and {rest.memory_mib:,} MiB are free."
+        f" {give}: start the program with {' '.join(settings)}, or write that into preferences.toml."
     )
     return Reason("own-no-room", text)
 

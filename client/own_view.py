@@ -1,6 +1,7 @@
 """Own VMs as faces show them: pure."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from client.messages import fill
 from client.own_vm import Boots, Network, OwnVm
@@ -8,6 +9,12 @@ from client.snapshot import Reason, VmKind, VmState, VmView
 
 NOT_READY: Final = Reason("own-not-ready", "It waits until a hypervisor is found.")
 _NETWORKS: Final = {Network.NONE: "no network", Network.NAT: "with network"}
+_STEPS: Final = {
+    "reading": "reading its image",
+    "unpacking": "unpacking its image",
+    "verifying": "checking its image",
+    "converting": "bringing its image into another form",
+}
 REMOVING: Final = Reason("own-removing", "It is being removed.")
 
 
@@ -23,6 +30,16 @@ def view_of(vm: OwnVm) -> VmView:
         about=about(vm),
         reason=REMOVING if vm.removing else None,
     )
+
+
+def making_view(vm_id: str, name: str, said: Mapping[str, Any]) -> VmView:
+    """One that is being made. said: what a worker tells of its step, empty before it begins."""
+    step, done, total = (said.get(key) for key in ("step", "done_bytes", "total_bytes"))
+    what = _STEPS.get(str(step), "")
+    if what and done and total:
+        what += f", {100 * int(done) // int(total)} % of {int(total) / 1e6:,.0f} MB"
+    reason = Reason("own-making", f"It is being made: {what}." if what else "It is being made.")
+    return VmView(vm_id, name, VmState.ABSENT, "", kind=VmKind.OWN, wish="making", reason=reason)
 
 
 def about(vm: OwnVm) -> str:

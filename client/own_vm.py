@@ -22,6 +22,9 @@ from client.paths import write_atomic
 #: what the ids of all own VMs begin with, and no other's: by it they are told apart from a project's
 MARK: Final = "own-"
 LONGEST_NAME: Final = 40
+#: of one whose owner and image say nothing
+USUAL_CPUS: Final = 1
+USUAL_MEMORY_MIB: Final = 512
 LEAST_MEMORY_MIB: Final = 64
 MOST_MEMORY_MIB: Final = 1 << 20
 MOST_CPUS: Final = 64
@@ -81,8 +84,8 @@ class OwnVm:
     image: Path
     image_name: str
     boots: Boots
-    cpus: int = 1
-    memory_mib: int = 512
+    cpus: int = USUAL_CPUS
+    memory_mib: int = USUAL_MEMORY_MIB
     disk_gib: int = 0
     network: Network = Network.NONE
     template: str = ""

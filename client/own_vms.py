@@ -4,11 +4,12 @@ The core hands over its driver while it has one. Without one they are shown as t
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from client import filenames
+from client.appliance.worker import OnProgress
 from client.board import Board
 from client.clock import Clock
 from client.commands import CreateVm, OrderVm, VmVerb
@@ -16,17 +17,17 @@ from client.errors import BadInput, ClientError
 from client.hypervisor.driver import Driver, Feature
 from client.journal import Journal
 from client.log import logger
-from client.messages import code_of, sentence
-from client.own_image import boot_file
+from client.messages import code_of, fill, sentence
+from client.own_image import BootImage, boot_file
 from client.own_keeper import OwnKeeper, OwnParts
-from client.own_make import check_wanted, make_vm, unmake_vm
-from client.own_share import Project, Size, project_waits, share_out, wanted_of
-from client.own_view import NOT_READY, unreadable_view, view_of
+from client.own_make import check_wanted, make_vm, sized, unmake_vm
+from client.own_share import NOTHING, Project, Size, project_waits, share_out, wanted_of
+from client.own_view import NOT_READY, elsewhere, making_view, unreadable_view, view_of
 from client.own_vm import MARK, Network, OwnStore, OwnVm, Wish, fault_of_name, id_of, is_own
 from client.paths import Paths
 from client.preferences.store import Preferences
 from client.reconcile import Intent
-from client.snapshot import Severity, VmView
+from client.snapshot import Reason, Severity, VmView
 
 _ABOUT: Final = "own virtual machines"
 _WISHES: Final = {
@@ -63,12 +64,13 @@ class OwnVms:
         self._store = OwnStore(paths.own)
         self._vms: dict[str, OwnVm] = {}
         self._unreadable: frozenset[str] = frozenset()
-        self._making: set[str] = set()
+        self._making: dict[str, asyncio.Task[object] | None] = {}
         self._creating: set[asyncio.Task[None]] = set()
         self._parts: OwnParts | None = None
         self._keepers: dict[str, OwnKeeper] = {}
         self._is_known = False
         self._swept: asyncio.Task[None] | None = None
+        self._project = Project(NOTHING)
 
     def load(self) -> None:
         """Read what is kept; what cannot be read is said, and left alone."""
@@ -101,8 +103,8 @@ class OwnVms:
 
     async def turn(self, intent: Intent, project: Project) -> bool:
         """Turn all wheels once. Returns whether all have reached what is wanted of them."""
-        limit, up = self._limit(), self._up()
-        waiting = share_out(self._vms.values(), up, limit, project)
+        self._project = project
+        waiting = share_out(self._vms.values(), self._up(), self._limit(), project)
         reached = [
             await keeper.turn(wanted_of(keeper.vm, intent, waiting.get(vm_id)))
             for vm_id, keeper in tuple(self._keepers.items())
@@ -162,8 +164,11 @@ class OwnVms:
             if vm.stopped:
                 self._keep(replace(vm, stopped=False))
 
-    async def create(self, wanted: CreateVm) -> OwnVm:
-        """Make one. Cancelled or failed, nothing of it stays.
+    async def create(self, wanted: CreateVm, on_progress: OnProgress = lambda said: None) -> OwnVm:
+        """Make one. It is shown meanwhile; cancelled, failed or removed before its end, nothing of it stays.
+
+        Args:
+            on_progress: told the step, and how far it is, while the image is taken in.
 
         Raises:
             ClientError, OSError: it cannot be made, and why.
@@ -172,13 +177,24 @@ class OwnVms:
         if vm_id in self._vms or vm_id in self._unreadable or vm_id in self._making:
             raise BadInput(f"the name {wanted.name!r}", "there is a virtual machine of that name", "choose another one")
         self._check_network(wanted)
-        self._making.add(vm_id)
+
+        def tell(said: Mapping[str, Any]) -> None:
+            self._board.update_vm(making_view(vm_id, wanted.name, said))
+            on_progress(said)
+
+        self._making[vm_id] = asyncio.current_task()
         try:
-            await asyncio.to_thread(check_wanted, vm_id, wanted)
-            image, image_name = await boot_file(self._paths, wanted.image)
-            vm = await self._make(vm_id, replace(wanted, image=str(image)), image_name)
+            await asyncio.to_thread(check_wanted, vm_id, sized(wanted))
+            tell({})
+            image = await boot_file(self._paths, wanted.image, tell)
+            vm = await self._make(vm_id, replace(sized(wanted, image.asked), image=str(image.path)), image.name)
+        except BaseException:
+            self._board.drop_vm(vm_id)
+            raise
         finally:
-            self._making.discard(vm_id)
+            del self._making[vm_id]
+        if image.end_of_life:
+            self._tell_end_of_life(image)
         self._vms[vm_id] = vm
         if self._parts is not None:
             self._keepers[vm_id] = OwnKeeper(self._parts, vm)
@@ -198,6 +214,9 @@ class OwnVms:
             self._unreadable -= {wanted.vm_id}
             self._take_up_removal(wanted.vm_id)
             return None
+        if wanted.verb is VmVerb.REMOVE and (making := self._making_of(wanted.vm_id)) is not None:
+            making.cancel()
+            return None
         vm = self.find(wanted.vm_id)
         logger("core").info("Command: %s %s", wanted.verb.value, vm.vm_id)
         if vm.removing:
@@ -211,6 +230,14 @@ class OwnVms:
             self._keep(replace(vm, wish=_WISHES[wanted.verb], stopped=False))
         self._wake()
         return self._vms.get(vm.vm_id)
+
+    def obstacle(self, vm: OwnVm) -> Reason | None:
+        """Why one that is to run does not run soon; None when nothing is in its way."""
+        if self._parts is None:
+            return NOT_READY
+        if vm.hypervisor not in {"", self._parts.driver.name}:
+            return elsewhere(vm)
+        return share_out(self._vms.values(), self._up(), self._limit(), self._project).get(vm.vm_id)
 
     async def obey(self, command: CreateVm | OrderVm) -> None:
         """Do what somebody at a face wants; what cannot be done shows as a problem. Making one goes on by itself."""
@@ -277,6 +304,13 @@ class OwnVms:
         folder = self._paths.context("x").parent
         found = (path.name.partition(".")[0] for path in folder.glob(f"{MARK}*"))
         return {vm_id for vm_id in found if is_own(vm_id)}
+
+    def _making_of(self, words: str) -> "asyncio.Task[object] | None":
+        return self._making.get(words if words in self._making or fault_of_name(words) else id_of(words))
+
+    def _tell_end_of_life(self, image: BootImage) -> None:
+        said = fill("own-image-end-of-life", {"image": image.name, "date": image.end_of_life})
+        self._board.raise_problem("own-image-end-of-life", image.name, said.text, said.doing, said.severity)
 
     def _finds(self, words: str) -> OwnVm | None:
         if words in self._vms or fault_of_name(words):

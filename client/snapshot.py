@@ -236,7 +236,8 @@ class VmView:
         boot_fraction: 0..1 of the usual boot; 1.0 once the agent is online.
         cpu_percent: of one core, over the last seconds; None until measured.
         memory_mib: resident memory of the VM's processes on the host; None until measured.
-        wish: what is asked of an own one: `run`, `hold`, `rest`, `off`, `removed`, `unreadable`; empty for a project's.
+        wish: what is asked of an own one: `run`, `hold`, `rest`, `off`, `making`, `removed`, `unreadable`; empty for a
+            project's.
         about: what an own one is, in one line.
         reason: why an own one does not do what is asked of it; None when it does.
         console: the end of what an own one printed.

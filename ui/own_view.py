@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from client.appliance.contextual.language import Field, Template
 from client.appliance.contextual.values import take
 from client.commands import CreateVm, OrderVm, VmVerb
-from client.own_vm import fault_of_name
+from client.own_vm import LEAST_MEMORY_MIB, fault_of_name
 from client.snapshot import ClientSnapshot, VmState, VmView
 from ui.machine_view import vm_words
 
@@ -14,12 +14,16 @@ EMPTY = "You have no virtual machine of your own yet."
 INTRODUCTION = "They run beside the project's, within what all virtual machines may take."
 #: colours and moves of a terminal. Source: ECMA-48, 5.4, control sequences
 _STEERING = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+_TURNS = {"making": "Being made", "removed": "Being removed"}
 _UP = frozenset({VmState.STARTING, VmState.RUNNING, VmState.PAUSED})
 
 
 @dataclass(frozen=True)
 class OwnRow:
-    """One own VM. start, stop: what the buttons ask for; None: they are off."""
+    """One own VM. start, stop: what the buttons ask for; None: they are off.
+
+    Removing one that is being made gives it up.
+    """
 
     vm_id: str
     name: str
@@ -45,7 +49,7 @@ def _row(vm: VmView) -> OwnRow:
     return OwnRow(
         vm_id=vm.vm_id,
         name=vm.name,
-        state="Being removed" if going else "Not started" if vm.state is VmState.ABSENT else vm_words(vm),
+        state=_state(vm),
         about=vm.about,
         reason=vm.reason.text if vm.reason is not None else "",
         console=vm.console,
@@ -53,6 +57,12 @@ def _row(vm: VmView) -> OwnRow:
         stop=OrderVm(vm.vm_id, VmVerb.SAVE) if known and (up or vm.wish == "run") and vm.wish != "rest" else None,
         remove=None if going else OrderVm(vm.vm_id, VmVerb.REMOVE),
     )
+
+
+def _state(vm: VmView) -> str:
+    if vm.wish in _TURNS:
+        return _TURNS[vm.wish]
+    return "Not started" if vm.state is VmState.ABSENT else vm_words(vm)
 
 
 def console_text(text: str) -> str:
@@ -72,6 +82,8 @@ def faults_of(wanted: CreateVm, template: Template | None, taken: frozenset[str]
         faults["name"] = fault
     elif wanted.name.casefold() in {name.casefold() for name in taken}:
         faults["name"] = "there is one of that name"
+    if 0 < wanted.memory_mib < LEAST_MEMORY_MIB:
+        faults["memory"] = f"it needs at least {LEAST_MEMORY_MIB} MiB"
     if not wanted.image:
         faults["image"] = "choose the file that it boots from"
     for field in template.fields if template else ():

@@ -10,24 +10,20 @@ Works whether an instance runs or not: both look after the same store.
 import argparse
 import asyncio
 import json
-import shutil
 import signal
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from client.appliance.convert import QEMU_IMG, VBOXMANAGE
 from client.appliance.formats import Format
 from client.appliance.own_images import OwnFile, OwnImage, OwnImages
 from client.appliance.own_import import import_image
 from client.appliance.references import needed_by_vms
-from client.hypervisor.qemu.find import search_path
-from client.hypervisor.virtualbox.find import usual_path
 from client.messages import fill
 from client.paths import Paths, default_base
+from client.service.progress_line import ProgressLine
 
-_STEPS: Final = {"reading": "Adding", "unpacking": "Unpacking", "verifying": "Checking", "converting": "Converting"}
 _HELP: Final = {
     "add": "copy an image into the store: iso, raw (img, hdd), vdi, vmdk, vhd, vhdx, qcow2, ova, ovf, or one packed",
     "show": "what is known of an image",
@@ -51,13 +47,6 @@ def main(argv: list[str]) -> int:
             told = json.dumps({"ok": True, "freed_bytes": freed}) if given.json else _freed(freed)
             print(told)
     return 0
-
-
-def converters() -> dict[str, str]:
-    """The programs here that bring disks into other forms, by their names."""
-    found = {QEMU_IMG: shutil.which(QEMU_IMG, path=search_path())}
-    found[VBOXMANAGE] = shutil.which(VBOXMANAGE, path=usual_path())
-    return {name: path for name, path in found.items() if path}
 
 
 def remove(images: OwnImages, vms: Path, name: str) -> int:
@@ -103,14 +92,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add(paths: Paths, images: OwnImages, given: argparse.Namespace) -> OwnImage:
     paths.make()
-    line = _Line(given.json)
+    line = ProgressLine(quiet=given.json)
     try:
         return asyncio.run(_added(images, given, line))
     finally:
         line.end()
 
 
-async def _added(images: OwnImages, given: argparse.Namespace, line: "_Line") -> OwnImage:
+async def _added(images: OwnImages, given: argparse.Namespace, line: ProgressLine) -> OwnImage:
     mine = asyncio.current_task()
     assert mine is not None
     # What ends a program politely must leave as little behind as Ctrl-C does.
@@ -122,27 +111,6 @@ async def _added(images: OwnImages, given: argparse.Namespace, line: "_Line") ->
         )
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
-
-
-class _Line:
-    """How far it is, on one line of a terminal; nothing where there is none."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._is_shown = sys.stderr.isatty() and not quiet
-        self._used = False
-
-    def show(self, said: Mapping[str, Any]) -> None:
-        if not self._is_shown or "done_bytes" not in said:
-            return
-        done, total = int(said["done_bytes"]), int(said["total_bytes"])
-        step = _STEPS.get(str(said.get("step")), "Adding")
-        much = f"{100 * done // total:3} % of {total / 1e6:,.0f} MB" if total else f"{done / 1e6:,.0f} MB"
-        print(f"\r{step}: {much}\x1b[K", end="", file=sys.stderr, flush=True)
-        self._used = True
-
-    def end(self) -> None:
-        if self._used:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _tell(image: OwnImage, *, as_json: bool) -> None:

@@ -17,10 +17,11 @@ from typing import Any, Final
 from client.appliance.contextual.template import load_template
 from client.errors import BadInput, NotRunning
 from client.own_make import template_path
-from client.own_vm import Network, id_of
+from client.own_vm import USUAL_CPUS, USUAL_MEMORY_MIB, Network, id_of
 from client.paths import Paths
 from client.service.context_command import ask_secrets, field_value
 from client.service.control import ask, converse
+from client.service.progress_line import ProgressLine
 
 #: what is said when an order was taken
 _TAKEN: Final = {
@@ -32,6 +33,7 @@ _TAKEN: Final = {
     "poweroff": "Powering it off; its state is not saved.",
     "remove": "Removing it, and all that it has written.",
 }
+_ASKS: Final = "an ova or ovf asks for, or"
 _NAT_SAYS: Final = "Its programs reach the internet and your own network, as any program on this computer does."
 _QUESTION: Final = "Remove the virtual machine {vm}, and all that it has written, for good? [y/N] "
 
@@ -43,8 +45,8 @@ def add_words(word: Callable[[str, str], argparse.ArgumentParser]) -> None:
     create.add_argument("--image", required=True, metavar="FILE|NAME", help="what it boots from; see main.py image")
     create.add_argument("--template", default="", metavar="T", help="sets it up; main.py context --list shows them")
     create.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="as for main.py context")
-    create.add_argument("--memory", type=int, default=512, metavar="MIB", help="512 if not given")
-    create.add_argument("--cpus", type=int, default=1, metavar="N", help="1 if not given")
+    create.add_argument("--memory", type=int, default=0, metavar="MIB", help=f"else what {_ASKS} {USUAL_MEMORY_MIB}")
+    create.add_argument("--cpus", type=int, default=0, metavar="N", help=f"else what {_ASKS} {USUAL_CPUS}")
     create.add_argument("--disk", type=int, default=0, metavar="GIB", help="an empty disk beside the CD it boots from")
     create.add_argument("--network", choices=[one.value for one in Network], default="none", help=f"nat: {_NAT_SAYS}")
     create.add_argument("--start", action="store_true", help="let it run at once")
@@ -58,14 +60,21 @@ def add_words(word: Callable[[str, str], argparse.ArgumentParser]) -> None:
 def create(paths: Paths, given: argparse.Namespace) -> tuple[int, str]:
     """Make one. Returns whether it was not (0 or 1), and what to say."""
     wanted = _wanted(given)
-    reply = asyncio.run(_create(paths, wanted))
+    line = ProgressLine(quiet=given.json)
+    try:
+        reply = asyncio.run(_create(paths, wanted, line))
+    finally:
+        line.end()
     if given.json:
         return 0 if reply["ok"] else 1, json.dumps(reply, indent=1)
     if not reply["ok"]:
         return 1, f"{reply['text']} {reply.get('doing', '')}".strip()
     how = "it starts" if given.start else f"main.py vm start {given.name!r} starts it"
-    warning = f" {_NAT_SAYS}" if given.network == Network.NAT else ""
-    return 0, f"{given.name} is made: {reply['vm']['about']}; {how}.{warning}"
+    first = f"{given.name} is made: {reply['vm']['about']}"
+    said = [f"{first}. {reply['waits']}" if reply["waits"] else f"{first}; {how}."]
+    if given.network == Network.NAT:
+        said.append(_NAT_SAYS)
+    return 0, " ".join([*said, *reply["notes"]])
 
 
 def order(paths: Paths, vm: str, verb: str, *, as_json: bool = False, is_sure: bool = True) -> tuple[int, str]:
@@ -81,7 +90,7 @@ def order(paths: Paths, vm: str, verb: str, *, as_json: bool = False, is_sure: b
         return 0 if reply["ok"] else 1, json.dumps(reply, indent=1)
     if not reply["ok"]:
         return 1, f"{reply['text']} {reply.get('doing', '')}".strip()
-    return 0, _TAKEN[verb]
+    return 0, reply["waits"] or _TAKEN[verb]
 
 
 def _wanted(given: argparse.Namespace) -> dict[str, Any]:
@@ -108,20 +117,21 @@ def _wanted(given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-async def _create(paths: Paths, wanted: dict[str, Any]) -> dict[str, Any]:
+async def _create(paths: Paths, wanted: dict[str, Any], line: ProgressLine) -> dict[str, Any]:
     """Ctrl-C and a polite end hang up, upon which the instance gives it up."""
     task = asyncio.current_task()
     if sys.platform != "win32" and task is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     reader, writer = await converse(paths, "own create", wanted)
     try:
-        line = await reader.readline()
+        while said := await reader.readline():
+            reply: dict[str, Any] = json.loads(said)
+            if "ok" in reply:
+                return reply
+            line.show(reply.get("progress", {}))
     finally:
         writer.close()
-    if not line:
-        raise NotRunning(str(paths.base))
-    reply: dict[str, Any] = json.loads(line)
-    return reply
+    raise NotRunning(str(paths.base))
 
 
 def _agrees(vm: str) -> bool:

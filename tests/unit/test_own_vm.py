@@ -109,7 +109,9 @@ def paths(tmp_path: Path) -> Paths:
 
 def wish_for(tmp_path: Path, **more: object) -> CreateVm:
     iso = str(write_iso(tmp_path / "a.iso"))
-    return replace(CreateVm("Box", iso, template="linux", values={"key": KEY}, disk_gib=1), **more)
+    return replace(
+        CreateVm("Box", iso, template="linux", values={"key": KEY}, cpus=1, memory_mib=512, disk_gib=1), **more
+    )
 
 
 def left(paths: Paths) -> list[str]:

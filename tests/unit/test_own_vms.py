@@ -10,6 +10,8 @@ import pytest
 
 from client import actions
 from client.appliance.medium import write_medium
+from client.appliance.ovf import Asked
+from client.appliance.worker import OnProgress
 from client.commands import (
     Command,
     CreateVm,
@@ -29,7 +31,9 @@ from client.hypervisor.driver import DriverReport, VmInfo, VmSpec
 from client.hypervisor.errors import NoHypervisor, SaveFailed, StartFailed
 from client.hypervisor.fake import FakeDriver
 from client.leaving import Patience
+from client.own_image import BootImage
 from client.own_keeper import OwnKeeper
+from client.own_make import sized
 from client.own_share import Project, Size, project_waits, share_out, wanted_of
 from client.own_vm import Boots, OwnStore, OwnVm, Wish
 from client.own_vms import OwnVms
@@ -51,9 +55,9 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
     # Built here, since cancelled tests would leave its threads at work side by side.
     actions._agent()
 
-    async def as_it_is(_: object, words: str) -> tuple[Path, str]:
+    async def as_it_is(_: object, words: str, on_progress: OnProgress) -> BootImage:
         """Without the workers that take images into the store."""
-        return Path(words), Path(words).name
+        return BootImage(Path(words), Path(words).name)
 
     monkeypatch.setattr("client.own_vms.boot_file", as_it_is)
     rig = Rig(tmp_path / "base", preferences=dict(ROOM))
@@ -387,6 +391,52 @@ async def test_given_up_while_it_is_made_nothing_stays(
         await core.own.create(a_box(tmp_path))
 
 
+async def test_while_it_is_made_it_is_shown_and_can_be_given_up(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def endless(_: object, words: str, on_progress: OnProgress) -> BootImage:
+        on_progress({"step": "converting", "done_bytes": 1, "total_bytes": 4})
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    told: list[object] = []
+    monkeypatch.setattr("client.own_vms.boot_file", endless)
+    async with rig.running() as core:
+        making = asyncio.create_task(core.own.create(a_box(tmp_path), told.append))
+        seen = await rig.until(lambda s: (vm := own(s)) is not None and vm.reason and "25 %" in vm.reason.text)
+        assert own(seen).wish == "making"
+        assert told[-1] == {"step": "converting", "done_bytes": 1, "total_bytes": 4}
+        await order(core, VmVerb.REMOVE)
+        await asyncio.wait((making,))
+        assert making.cancelled()
+        await rig.until(lambda s: own(s) is None)
+        assert traces(rig) == []
+
+
+async def test_it_has_what_its_package_asks_for_and_its_owner_is_told_its_end(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def packed(_: object, words: str, on_progress: OnProgress) -> BootImage:
+        return BootImage(Path(words), "cernvm4", Asked(memory_mib=2048, cpus=2), "2024-06-30")
+
+    monkeypatch.setattr("client.own_vms.boot_file", packed)
+    async with rig.running() as core:
+        made = await core.own.create(a_box(tmp_path))
+        assert (made.cpus, made.memory_mib) == (2, 2048)
+        assert any(one.code == "own-image-end-of-life" and "2024-06-30" in one.text for one in core.board.problems)
+        other = await core.own.create(a_box(tmp_path, name="Other", cpus=1, memory_mib=700))
+        assert (other.cpus, other.memory_mib) == (1, 700)
+
+
+async def test_what_is_in_its_way_is_known_at_once(rig: Rig, tmp_path: Path) -> None:
+    rig.preferences |= {"guest.cpus": 1}
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        vm = await core.own.create(a_box(tmp_path))
+        assert (way := core.own.obstacle(vm)) is not None and way.code == "own-no-room"
+
+
 async def test_without_a_driver_they_are_shown(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def nothing_here(*_: object) -> tuple[FakeDriver, DriverReport]:
         raise NoHypervisor(())
@@ -472,6 +522,37 @@ def test_the_room_is_shared_out(
     vms: tuple[OwnVm, ...], up: dict[str, bool], limit: Size, project: Project, waiting: tuple[str, ...]
 ) -> None:
     assert tuple(share_out(vms, up, limit, project)) == waiting
+
+
+@pytest.mark.parametrize(
+    ("limit", "project", "doing"),
+    [
+        (Size(1, 1024), Size(1, 512), "Stop another one, or allow more: start the program with --set guest.cpus=2, or"),
+        (Size(1, 512), Size(1, 512), "with --set guest.cpus=2 --set guest.memory_mib=1024, or"),
+        (Size(4, 256), Size(0, 0), "Allow more: start the program with --set guest.memory_mib=512, or"),
+    ],
+)
+def test_who_lacks_room_is_told_how_to_make_it(limit: Size, project: Size, doing: str) -> None:
+    reason = share_out((A,), {}, limit, Project(project, claims=True))["own-a"]
+    assert f"{doing} write that into preferences.toml." in reason.text
+
+
+@pytest.mark.parametrize(
+    ("wanted", "asked", "size"),
+    [
+        ((0, 0), None, (1, 512)),
+        ((0, 0), Asked(), (1, 512)),
+        ((0, 0), Asked(cpus=3, memory_mib=700), (3, 700)),
+        ((1, 0), Asked(cpus=3, memory_mib=700), (1, 700)),
+        ((0, 0), Asked(cpus=4096, memory_mib=1), (64, 64)),
+        ((-1, -5), Asked(cpus=3, memory_mib=700), (-1, -5)),
+    ],
+)
+def test_its_size_is_what_was_said_or_what_its_package_asks(
+    wanted: tuple[int, int], asked: Asked | None, size: tuple[int, int]
+) -> None:
+    given = sized(CreateVm("A", "/a", cpus=wanted[0], memory_mib=wanted[1]), asked)
+    assert (given.cpus, given.memory_mib) == size
 
 
 def test_the_project_waits_for_room_that_is_still_in_use() -> None:

@@ -9,7 +9,7 @@ from client.appliance.convert import VBOXMANAGE
 from client.appliance.formats import Format, look_at
 from client.appliance.own_images import OwnImages
 from client.appliance.own_import import import_image, ready_file
-from client.service.image_command import converters
+from client.own_image import converters
 from tests.helpers import images as made
 from tests.virtualbox.lane import Lane
 

@@ -21,6 +21,7 @@ from client.appliance.contextual.language import Field, Kind, Template, Value
 from client.appliance.contextual.template import load_template
 from client.commands import CreateVm
 from client.own_make import TEMPLATES
+from client.own_vm import MOST_CPUS, MOST_DISK_GIB, MOST_MEMORY_MIB, USUAL_CPUS, USUAL_MEMORY_MIB
 from ui.own_view import faults_of
 from ui.theme import Role, Tone, tone
 from ui.widgets.button import Button
@@ -111,8 +112,11 @@ class OwnVmForm(QDialog):
         )
         self.image.setAccessibleName("Image")
         self._add("image", row)
-        self.cpus, self.memory, self.disk = _number(1, 64, 1), _number(64, 1 << 20, 512), _number(0, 2048, 0)
-        self._add("cpus", FormRow("Processors", self.cpus))
+        self.cpus, self.memory, self.disk = _number(MOST_CPUS), _number(MOST_MEMORY_MIB), _number(MOST_DISK_GIB)
+        self.cpus.setSpecialValueText(f"As its package asks, or {USUAL_CPUS}")
+        self.memory.setSpecialValueText(f"As its package asks, or {USUAL_MEMORY_MIB}")
+        self.disk.setSpecialValueText("None")
+        self._add("cpus", FormRow("Processors", self.cpus, "An ova says how many its virtual machine needs."))
         self._add("memory", FormRow("Memory (MiB)", self.memory))
         self._add("disk", FormRow("Disk (GiB)", self.disk, "Only for one that boots from a CD."))
         self.network = QCheckBox("It may use the network")
@@ -183,10 +187,9 @@ class OwnVmForm(QDialog):
         self.accept()
 
 
-def _number(least: int, most: int, value: int) -> QSpinBox:
+def _number(most: int) -> QSpinBox:
     box = QSpinBox()
-    box.setRange(least, most)
-    box.setValue(value)
+    box.setRange(0, most)
     return box
 
 

@@ -5,6 +5,7 @@ import functools
 import gzip
 import hashlib
 import json
+import os
 import random
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from client.appliance.convert import QEMU_IMG, VBOXMANAGE
 from client.appliance.errors import (
     ApplianceAltered,
     ConversionFailed,
+    ImageDamaged,
     ImageExists,
     ImageForged,
     ImageRefused,
@@ -29,7 +31,9 @@ from client.appliance.errors import (
 from client.appliance.formats import Format, look_at
 from client.appliance.own_images import OwnImage, OwnImages
 from client.appliance.own_import import import_image, ready_file, verify_image
-from client.service.image_command import converters
+from client.errors import BadInput
+from client.own_image import boot_file, converters
+from client.paths import Paths
 from tests.helpers import images as made
 
 pytestmark = pytest.mark.integration
@@ -228,8 +232,31 @@ async def test_a_damaged_copy_is_never_converted(disk: Path, images: OwnImages, 
         file.write(b"x")
     with pytest.raises(ApplianceAltered):
         await ready_file(images, image, image.files[0], QEMU, TOOLS)
-    with pytest.raises(ApplianceAltered):
+    with pytest.raises(ImageDamaged):
         await verify_image(images, image)
+
+
+async def test_a_form_that_is_damaged_is_not_used_but_made_anew(disk: Path, images: OwnImages, tmp_path: Path) -> None:
+    path = tmp_path / "disk.vdi"
+    tool(QEMU_IMG, "convert", "-f", "raw", "-O", "vdi", disk, path)
+    made_here = await ready_file(images, await import_image(images, path), images.find("disk").files[0], QEMU, TOOLS)
+    made_here.chmod(0o600)
+    with made_here.open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"x")
+    image = images.find("disk")
+    assert same(await ready_file(images, image, image.files[0], QEMU, TOOLS), disk)
+
+
+async def test_an_image_that_is_damaged_is_not_used(disk: Path, images: OwnImages) -> None:
+    image = await import_image(images, disk)
+    place = await ready_file(images, image, image.files[0], QEMU, TOOLS)
+    place.chmod(0o600)
+    with place.open("r+b") as file:
+        file.write(b"x")
+    with pytest.raises(ImageDamaged) as caught:
+        await ready_file(images, image, image.files[0], QEMU, TOOLS)
+    assert caught.value.origin == str(disk)
 
 
 FAKES = {
@@ -317,6 +344,50 @@ def test_the_command_tells_what_it_did(disk: Path, tmp_path: Path) -> None:
     assert "are free again" in tool(*words, "images", "remove", "mine", *base)
     gone = subprocess.run([*words, "image", "show", "mine", *base], capture_output=True, text=True)
     assert gone.returncode == 2 and "There is no image mine" in gone.stderr
+
+
+async def test_a_file_that_a_machine_boots_from_is_taken_in_once_and_again_when_it_is_another(
+    disk: Path, tmp_path: Path
+) -> None:
+    paths, file = Paths(tmp_path / "base"), tmp_path / "disk.raw"
+    paths.make()
+    images = OwnImages(paths.appliances)
+    file.write_bytes(disk.read_bytes())
+    steps: list[str] = []
+    first = await boot_file(paths, str(file), lambda said: steps.append(str(said["step"])))
+    assert steps and set(steps) == {"reading"}
+    assert await boot_file(paths, str(file)) == first
+    assert [one.name for one in images.images()] == ["disk"]
+    # Another disk is put in its place, with the time of the first one.
+    other = tmp_path / "other.raw"
+    other.write_bytes(made.mbr())
+    os.utime(other, (1, 1))
+    other.replace(file)
+    second = await boot_file(paths, str(file))
+    assert (second.name, second.path.read_bytes()) == ("disk-2", made.mbr())
+    assert await boot_file(paths, "disk") == first
+
+
+async def test_what_a_package_asks_comes_with_the_file_to_boot_from(disk: Path, tmp_path: Path) -> None:
+    paths, file = Paths(tmp_path / "base"), tmp_path / "box.ova"
+    paths.make()
+    packed = tmp_path / "disk.vmdk"
+    tool(QEMU_IMG, "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized", disk, packed)
+    file.write_bytes(made.ova(packed.read_bytes(), signed=True))
+    image = await boot_file(paths, str(file))
+    assert image.asked is not None
+    assert (image.asked.memory_mib, image.asked.cpus) == (2048, 2)
+
+
+async def test_a_damaged_note_of_an_image_is_named(disk: Path, tmp_path: Path) -> None:
+    paths = Paths(tmp_path / "base")
+    paths.make()
+    images = OwnImages(paths.appliances)
+    await import_image(images, disk, "one")
+    images.folder.joinpath("one.toml").write_text("files = 3")
+    for words in ("one", str(disk)):
+        with pytest.raises(BadInput, match="one"):
+            await boot_file(paths, words)
 
 
 async def test_a_name_is_taken_once(disk: Path, images: OwnImages) -> None:

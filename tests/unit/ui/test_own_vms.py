@@ -9,6 +9,7 @@ from pytestqt.qtbot import QtBot
 
 from client.clock import SystemClock
 from client.commands import Command, CreateVm, OrderVm, VmVerb
+from client.own_view import making_view
 from client.snapshot import ClientSnapshot, Reason, VmKind, VmState, VmView
 from tests.unit.ui import samples
 from tests.unit.ui.conftest import OFFSCREEN_LACKS
@@ -105,6 +106,13 @@ def test_one_that_is_being_removed_offers_nothing() -> None:
     assert (row.state, row.start, row.stop, row.remove) == ("Being removed", None, None, None)
 
 
+def test_one_that_is_being_made_says_how_far_it_is_and_can_be_given_up() -> None:
+    said = {"step": "reading", "done_bytes": 43_000_000, "total_bytes": 100_000_000}
+    (row,) = own_rows(ClientSnapshot(1, samples.NOW, vms=(making_view("own-a", "A", said),)))
+    assert (row.state, row.start, row.stop, row.remove) == ("Being made", None, None, OrderVm("own-a", VmVerb.REMOVE))
+    assert row.reason == "It is being made: reading its image, 43 % of 100 MB."
+
+
 def test_bad_input_is_said_at_its_field(qtbot: QtBot) -> None:
     form = OwnVmForm(frozenset({"Box"}))
     qtbot.addWidget(form)
@@ -118,6 +126,10 @@ def test_bad_input_is_said_at_its_field(qtbot: QtBot) -> None:
     assert form.rows["image"].fault.text() == "Choose the file that it boots from."
     assert form._fields["key"].fault.text() == "Must be filled in."
     assert not form._fields["user"].fault.isVisible()
+    form.memory.setValue(63)
+    qtbot.mouseClick(form.make, Qt.MouseButton.LeftButton)
+    assert form.rows["memory"].fault.text() == "It needs at least 64 MiB."
+    form.memory.setValue(0)
     form.name.setText("Mine")
     form.image.setText("/images/debian.qcow2")
     key = form._fields["key"].editor
@@ -130,6 +142,7 @@ def test_bad_input_is_said_at_its_field(qtbot: QtBot) -> None:
     (wanted,) = asked
     assert isinstance(wanted, CreateVm)
     assert (wanted.name, wanted.template, wanted.network, wanted.starts) == ("Mine", "linux", "none", True)
+    assert (wanted.cpus, wanted.memory_mib, wanted.disk_gib) == (0, 0, 0)
     assert wanted.values == {"key": KEY, "user": "volunteer", "host": "my-linux"}
     assert KEY not in repr(wanted)
 
