@@ -226,6 +226,16 @@ class ImageForged(ApplianceError):
 
 
 @dataclass(eq=False)
+class ImageDamaged(ApplianceError):
+    """An own image has changed on this computer's disk. path: the file in the store; origin: where it came from."""
+
+    code: ClassVar[str] = "image-damaged"
+    image: str
+    path: str
+    origin: str
+
+
+@dataclass(eq=False)
 class ImageExists(ApplianceError):
     """There is an own image of that name already."""
 

@@ -4,7 +4,7 @@ Both are done by worker processes; cancelling leaves nothing behind.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,7 @@ from typing import Any, Final
 from filelock import FileLock, Timeout
 
 from client import filenames
-from client.appliance.errors import ApplianceAltered, ApplianceMissing, ImportBusy
+from client.appliance.errors import ImageDamaged, ImportBusy
 from client.appliance.formats import Format
 from client.appliance.objects import Objects
 from client.appliance.own_images import Form, OwnFile, OwnImage, OwnImages, read_own_image
@@ -69,16 +69,20 @@ async def ready_file(
 
     Raises:
         NoConverter, ConversionFailed, DiskFull: nothing is left.
-        ApplianceAltered, ApplianceMissing: the image in the store is damaged or gone.
+        ApplianceAltered, ImageDamaged: the image in the store is damaged or gone.
     """
     if file.format is Format.ISO:
         wanted = (Format.ISO,)
     form = file.form(wanted)
-    if form is not None and images.objects.has(form.sha256, form.size_bytes):
-        return images.place(form)
     own = Form(file.format, file.sha256, file.size_bytes)
+    if form is not None and images.objects.has(form.sha256, form.size_bytes):
+        if not await _bad(images, (form,), run):
+            return images.place(form)
+        if form == own:
+            raise ImageDamaged(image.name, str(images.place(own)), image.origin)
+        images.objects.set_aside(form.sha256)
     if not images.objects.has(own.sha256, own.size_bytes):
-        raise ApplianceMissing(f"{image.name}: {file.name}")
+        raise ImageDamaged(image.name, str(images.place(own)), image.origin)
     with _alone(images.folder):
         part = images.folder / f"{own.sha256[:16]}{filenames.PART_SUFFIX}"
         order = {
@@ -97,24 +101,41 @@ async def ready_file(
         return images.place(made)
 
 
-async def verify_image(images: OwnImages, image: OwnImage, *, run: RunWorker = run_worker) -> None:
+async def verify_image(
+    images: OwnImages, image: OwnImage, *, needed: Set[str] = frozenset(), run: RunWorker = run_worker
+) -> frozenset[str]:
     """Read all files of an image again. Another form of a disk that is damaged goes, and is made anew when needed.
 
+    Args:
+        needed: SHA-256 of the files that VMs lie over: another that is made anew could have other bytes.
+
+    Returns:
+        SHA-256 of the files that are right.
+
     Raises:
-        ApplianceAltered: a file that came in is damaged; it cannot be fetched again.
-        ApplianceMissing
+        ImageDamaged: a file that came in is damaged or gone, or one that a VM needs; it cannot be fetched again.
     """
     came = [Form(one.format, one.sha256, one.size_bytes) for one in image.files]
-    for form in came:
-        if not images.objects.has(form.sha256, form.size_bytes):
-            raise ApplianceMissing(str(images.place(form)))
     made = [form for one in image.files for form in one.forms if images.objects.has(form.sha256, form.size_bytes)]
-    bad = (await run("verify", {"files": [_check_order(images, one) for one in (*came, *made)]})).get("bad", ())
-    for form in came:
-        if form.sha256 in bad:
-            raise ApplianceAltered(str(images.place(form)), form.sha256, "")
-    for sha256 in bad:
-        images.objects.remove(sha256)
+    gone = [form for form in came if not images.objects.has(form.sha256, form.size_bytes)]
+    bad = await _bad(images, [form for form in (*came, *made) if form not in gone], run)
+    for form in made:
+        if form.sha256 in bad - needed:
+            images.objects.remove(form.sha256)
+    hopeless = [form for form in (*came, *made) if form in gone or form.sha256 in bad & (needed | {*_digests(came)})]
+    if hopeless:
+        raise ImageDamaged(image.name, str(images.place(hopeless[0])), image.origin)
+    return _digests((*came, *made)) - bad
+
+
+async def _bad(images: OwnImages, forms: Sequence[Form], run: RunWorker) -> frozenset[str]:
+    """Which of these files have other bytes than they should."""
+    said = await run("verify", {"files": [_check_order(images, one) for one in forms]})
+    return frozenset(map(str, said.get("bad", ())))
+
+
+def _digests(forms: Sequence[Form]) -> frozenset[str]:
+    return frozenset(form.sha256 for form in forms)
 
 
 def _check_order(images: OwnImages, form: Form) -> dict[str, Any]:

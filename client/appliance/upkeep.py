@@ -13,6 +13,7 @@ from client.appliance.book import moment
 from client.appliance.cache import ApplianceCache
 from client.appliance.choice import Choice
 from client.appliance.errors import NoSuchImage
+from client.appliance.own_check import CHECKING_OWN, OwnCheck
 from client.appliance.store import Census, Store
 from client.appliance.takeover import remove_old
 from client.appliance.target import Target
@@ -43,7 +44,7 @@ class Faces:
     Attributes:
         transfer: how far something is.
         store: what the store holds now, and how many bytes that are.
-        failed: what went wrong with one of LOOKING, CHECKING; None: that is over.
+        failed: what went wrong with one of LOOKING, CHECKING, CHECKING_OWN; None: that is over.
     """
 
     transfer: ShowTransfer
@@ -59,6 +60,7 @@ class Upkeep:
         self._transfers = transfers
         self._cache = cache
         self._faces = faces
+        self._own = OwnCheck(store, transfers, faces.transfer)
         self._asked = asyncio.Event()
         self._check_all = False
         self._look_now = False
@@ -86,6 +88,7 @@ class Upkeep:
             await self._attempt(LOOKING, self._renew)
         if check_all or not is_early:
             await self._attempt(CHECKING, lambda: self._check(check_all))
+            await self._attempt(CHECKING_OWN, lambda: self._own.run(CHECK_S, every=check_all))
         if look_now or check_all or not is_early:
             await self.tidy()
 

@@ -9,7 +9,11 @@ from typing import Any
 
 from client.appliance.cache import ApplianceCache
 from client.appliance.choice import Wish
+from client.appliance.errors import ImageDamaged
+from client.appliance.formats import Format
 from client.appliance.known import Standing
+from client.appliance.own_check import CHECKING_OWN
+from client.appliance.own_images import Form, OwnFile, OwnImage
 from client.appliance.store import Store
 from client.appliance.transfers import Transfers
 from client.appliance.upkeep import CHECKING, Faces, Upkeep
@@ -42,7 +46,7 @@ class Checker:
                 on_progress({"step": "checking", "pieces": pieces, "done_bytes": 0, "total_bytes": 100})
             self.began.set()
             await asyncio.Event().wait()
-        return {"good": [one for one in files if one not in self.bad], "bad": self.bad}
+        return {"good": [one for one in files if one not in self.bad], "bad": [one for one in files if one in self.bad]}
 
 
 class Desk:
@@ -73,7 +77,7 @@ class Desk:
 
     def asked(self) -> dict[str, int]:
         """File -> from which piece on, of the last check."""
-        return {one["target"]["sha256"]: one["from_piece"] for one in self.checker.orders[-1]["files"]}
+        return {one["target"]["sha256"]: one.get("from_piece", 0) for one in self.checker.orders[-1]["files"]}
 
 
 async def test_all_is_checked_once_a_month_and_early_only_if_asked(tmp_path: Path) -> None:
@@ -133,3 +137,56 @@ async def test_a_check_that_fails_is_told_and_the_rest_goes_on(tmp_path: Path) -
     desk.upkeep._transfers = Transfers(None, is_held=False, run=fail)
     await desk.upkeep.round()
     assert set(desk.failed) == {CHECKING}
+
+
+def add_own(desk: Desk) -> tuple[str, str]:
+    """An own image with one other form; returns the digests of both."""
+    files = []
+    for data in (b"as it came", b"as it was made"):
+        sha256 = hashlib.sha256(data).hexdigest()
+        part = desk.store.objects.part(sha256)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
+        desk.store.objects.take_in(part, sha256, "disk")
+        files.append(sha256)
+    form = Form(Format.QCOW2, files[1], len(b"as it was made"))
+    file = OwnFile("d.vdi", Format.VDI, files[0], len(b"as it came"), forms=(form,))
+    desk.store.own.write(OwnImage("mine", "/home/me/d.vdi", "vdi", "2026-11-20T00:00:00+00:00", (file,)))
+    return files[0], files[1]
+
+
+async def test_own_images_are_checked_once_a_month_and_damage_is_told_until_they_are_gone(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    came, made = add_own(desk)
+    await desk.upkeep.round()
+    assert set(desk.asked()) == {came, made}
+    checks = len(desk.checker.orders)
+    await desk.upkeep.round()
+    assert len(desk.checker.orders) == checks
+    desk.clock.advance(31 * 86400)
+    desk.checker.bad = [came]
+    for _ in range(2):
+        await desk.upkeep.round()
+        assert isinstance(desk.failed.pop(CHECKING_OWN), ImageDamaged)
+    assert len(desk.checker.orders) == checks + 2, "what is known to be damaged is not read each hour"
+    desk.store.own.remove(desk.store.own.find("mine"), {})
+    await desk.upkeep.round()
+    assert desk.failed == {}
+
+
+async def test_a_damaged_form_goes_unless_a_machine_lies_over_it(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    came, made = add_own(desk)
+    desk.checker.bad = [made]
+    vm = tmp_path / "own" / "o1"
+    vm.mkdir(parents=True)
+    (vm / "vm.toml").write_text(f'image = "{desk.store.objects.place(made, "")}"')
+    await desk.upkeep.round()
+    assert isinstance(desk.failed.pop(CHECKING_OWN), ImageDamaged)
+    assert desk.store.objects.place(made, "").is_file()
+    (vm / "vm.toml").unlink()
+    desk.upkeep.soon(check=True)
+    await desk.upkeep.round()
+    assert not desk.store.objects.place(made, "").exists()
+    assert desk.store.objects.place(came, "").is_file()
+    assert desk.failed == {}
