@@ -365,6 +365,11 @@ SENTENCES: Final[dict[str, Sentence]] = {
         "It goes on working; ask its project for a newer one.",
         Severity.NOTICE,
     ),
+    "own-note-damaged": Sentence(
+        "What is known of your image {image} cannot be read: {what}.",
+        "Nothing of the store is removed while that is so. Remove the file {path}, and add the image again.",
+        Severity.ERROR,
+    ),
     "image-refused": Sentence("{path} cannot be used as an image: {what}.", "What to do: {remedy}.", Severity.ERROR),
     "image-unproven": Sentence(
         "Nothing proves who made {path}: {what}.",

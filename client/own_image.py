@@ -66,8 +66,6 @@ async def _image(images: OwnImages, words: str, on_progress: OnProgress) -> OwnI
         if not path.is_absolute():
             raise
         there = images.images()
-    except ValueError as error:
-        raise BadInput(str(images.folder), str(error), "remove that file, and add the image again") from error
     before = [one for one in there if one.origin == str(path)]
     known = next((one for one in before if _is_same(one, path)), None)
     if known is not None:

@@ -197,6 +197,16 @@ class NoSuchImage(ApplianceError):
 
 
 @dataclass(eq=False)
+class OwnNoteDamaged(ApplianceError, ValueError):
+    """What is known of an own image cannot be read. path: of the file that says it; what: why."""
+
+    code: ClassVar[str] = "own-note-damaged"
+    image: str
+    path: str
+    what: str
+
+
+@dataclass(eq=False)
 class ImageRefused(ApplianceError):
     """A file that is no image, not a whole one, or one that is not safe to use. what: why; remedy: what to do."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from client import filenames
-from client.appliance.errors import ImageExists, ImageNeeded, NoSuchImage
+from client.appliance.errors import ImageExists, ImageNeeded, NoSuchImage, OwnNoteDamaged
 from client.appliance.formats import Format
 from client.appliance.objects import Objects, is_digest
 from client.appliance.ovf import Asked, Disk
@@ -120,7 +120,7 @@ class OwnImages:
         """All of them by name.
 
         Raises:
-            OSError, ValueError: one cannot be read, so that it is not known which files are needed.
+            OSError, OwnNoteDamaged: one cannot be read, so that it is not known which files are needed.
         """
         paths = sorted(self.folder.glob(f"*{SUFFIX}")) if self.folder.is_dir() else ()
         return tuple(self._read(path) for path in paths)
@@ -130,7 +130,7 @@ class OwnImages:
 
         Raises:
             NoSuchImage
-            OSError, ValueError: it cannot be read.
+            OSError, OwnNoteDamaged: it cannot be read.
         """
         path = self._path(name) if _NAME.fullmatch(name) else None
         if path is None or not path.is_file():
@@ -182,12 +182,14 @@ class OwnImages:
 
         Raises:
             ImageNeeded: a virtual machine was made from it.
+            OSError, OwnNoteDamaged: another one cannot be read; nothing is removed.
         """
         who = sorted({one for sha256 in image.digests for one in needed.get(sha256, ())})
         if who:
             raise ImageNeeded(image.name, ", ".join(who))
+        # First, since one that cannot be read must leave this one as it is.
+        others = frozenset().union(*(one.digests for one in self.images() if one.name != image.name))
         self._path(image.name).unlink(missing_ok=True)
-        others = frozenset().union(*(one.digests for one in self.images()))
         freed = sum(self.objects.remove(sha256) for sha256 in sorted(image.digests - others))
         logger("appliance").info("Removed the own image %s: %.1f MB", image.name, freed / 1e6)
         return freed
@@ -196,7 +198,7 @@ class OwnImages:
         """Who needs which files of the store, in words: every own image its own.
 
         Raises:
-            OSError, ValueError: one cannot be read.
+            OSError, OwnNoteDamaged: one cannot be read.
         """
         return {f"your image {one.name}": set(one.digests) for one in self.images()}
 
@@ -205,7 +207,11 @@ class OwnImages:
 
     def _read(self, path: Path) -> OwnImage:
         with path.open("rb") as file:
-            return read_own_image(tomllib.loads(file.read(_MOST_BYTES).decode()), path.stem)
+            said = file.read(_MOST_BYTES)
+        try:
+            return read_own_image(tomllib.loads(said.decode()), path.stem)
+        except (ValueError, RecursionError) as error:
+            raise OwnNoteDamaged(path.stem, str(path), str(error).rstrip(".")) from error
 
 
 def name_from(path: Path) -> str:
@@ -237,7 +243,7 @@ def read_own_image(said: Mapping[str, Any], name: str) -> OwnImage:
             end_of_life=str(said.get("end_of_life", "")),
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"what is known of the image {name} is damaged ({error})") from error
+        raise ValueError(f"it is damaged ({error})") from error
 
 
 def _file(said: Mapping[str, Any]) -> OwnFile:

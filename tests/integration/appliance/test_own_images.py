@@ -27,11 +27,11 @@ from client.appliance.errors import (
     ImageUnproven,
     ImportBusy,
     NoConverter,
+    OwnNoteDamaged,
 )
 from client.appliance.formats import Format, look_at
 from client.appliance.own_images import OwnImage, OwnImages
 from client.appliance.own_import import import_image, ready_file, verify_image
-from client.errors import BadInput
 from client.own_image import boot_file, converters
 from client.paths import Paths
 from tests.helpers import images as made
@@ -387,7 +387,7 @@ async def test_a_damaged_note_of_an_image_is_named(disk: Path, tmp_path: Path) -
     await import_image(images, disk, "one")
     images.folder.joinpath("one.toml").write_text("files = 3")
     for words in ("one", str(disk)):
-        with pytest.raises(BadInput, match="one"):
+        with pytest.raises(OwnNoteDamaged, match="one"):
             await boot_file(paths, words)
 
 
