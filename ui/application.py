@@ -5,7 +5,7 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from PySide6.QtCore import QObject, QSettings, QTimer
 from PySide6.QtGui import QGuiApplication
@@ -16,7 +16,6 @@ from client.commands import Command, Quit
 from client.snapshot import ClientSnapshot, Problem, Severity, VmState
 from ui.bridge import CoreMain, CoreThread
 from ui.icons import program_icon
-from ui.main_window import MainWindow
 from ui.report import Report
 from ui.signal_watch import SignalWatch
 from ui.theme import Theme, apply_theme
@@ -25,6 +24,9 @@ from ui.tray import WORK_GOES_ON, Tray
 from ui.tray_host import TrayHost
 from ui.ui_time import UiTime
 from ui.view_models import PROGRAM_NAME, failed_snapshot, first_snapshot, is_pressing, saving_snapshot
+
+if TYPE_CHECKING:
+    from ui.main_window import MainWindow
 
 log = logging.getLogger("ui")
 
@@ -155,8 +157,8 @@ class Application(QObject):
         self.window.bring_to_front()
         self._mind_reachability()
 
-    def _build_window(self) -> MainWindow:
-        window = MainWindow(self._clock, self._trace, self._settings)
+    def _build_window(self) -> "MainWindow":
+        window = _window_class()(self._clock, self._trace, self._settings)
         window.asked.connect(self.send)
         window.closed_to_tray.connect(self._on_closed_to_tray)
         window.show_tray_presence(has_tray=self.tray.is_present)
@@ -271,6 +273,13 @@ class Application(QObject):
             self.core.join(CANCEL_LIMIT_S)
 
 
+def _window_class() -> "type[MainWindow]":
+    """The window and all that is in it, loaded when one is wanted: beside the tray alone it is 4 MB for nothing."""
+    from ui.main_window import MainWindow
+
+    return MainWindow
+
+
 def _saves_on(before: ClientSnapshot, now: ClientSnapshot) -> bool:
     """Whether more of a virtual machine's state has been written, by what is said of it."""
     said = {vm.vm_id: vm.note for vm in before.vms}
@@ -309,6 +318,8 @@ def run(
     apply_theme(app, wanted)
     app.styleHints().colorSchemeChanged.connect(lambda: apply_theme(app, wanted))
     settings = QSettings(str(settings_file), QSettings.Format.IniFormat) if settings_file else None
+    if not minimized:
+        _window_class()
     face = Application(main, settings=settings)
     if report_file is not None:
         meter = UiTime(face)
