@@ -11,13 +11,12 @@ from client.appliance.contextual.guest import Builder
 from client.appliance.contextual.language import Field, Kind, System, Template, Value
 from client.appliance.contextual.values import fault_of_line, fault_of_lines, take
 from client.appliance.errors import BadTemplate
+from client.plain_toml import DEEP_NAME
 
 MOST_BYTES: Final = 256 * 1024
 #: the form of the language; a template may say `format = 1`
 FORMAT: Final = 1
 _LONGEST: Final = {Kind.TEXT: 200, Kind.SECRET: 200, Kind.SCRIPT: 65536, Kind.SSH_KEY: 16384, Kind.CHOICE: 200}
-#: a key of forty parts: the reader of TOML takes minutes for one of ten thousands
-_DOTTED: Final = re.compile(r"""(?<![A-Za-z0-9_-])(?:(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){40}""")
 _NUMBERS: Final = 2**31 - 1
 #: names that would change how the shell or programs of a script work
 _NOT_NAMES: Final = frozenset({"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy", "histchars"})
@@ -72,7 +71,7 @@ def _toml(data: bytes, where: str) -> tuple[dict[str, Any], dict[str, int]]:
     try:
         # Editors on Windows put a mark before the first character.
         text = data.decode("utf-8-sig")
-        if found := _DOTTED.search(text):
+        if found := DEEP_NAME.search(text):
             line = text.count("\n", 0, found.start()) + 1
             raise BadTemplate(where, (f"line {line}: it has a name of more than 40 parts",))
         return tomllib.loads(text), lines_of(text)

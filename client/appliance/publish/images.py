@@ -8,7 +8,6 @@ A file of facts:
 """
 
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from client.appliance.publish.store import hash_file
 from client.appliance.verify import verify_file
 from client.errors import BadInput
 from client.messages import sentence
+from client.plain_toml import BadToml, read_toml
 
 SOURCES: Final = "sources.json"
 _NONE: Final = "none"
@@ -155,6 +155,6 @@ def _read(body: Mapping[str, Any], path: Path) -> Facts:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return read_toml(path)
+    except (OSError, BadToml) as error:
         raise BadInput(str(path), f"it cannot be read ({error})", "correct the file") from error

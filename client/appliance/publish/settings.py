@@ -1,6 +1,5 @@
 """What an operator can change about a catalogue, and a project about itself: two small TOML files."""
 
-import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +9,7 @@ import tomlkit
 from client.appliance.catalog_facts import Reader, is_folder_url, is_id
 from client.errors import BadInput
 from client.paths import write_atomic
+from client.plain_toml import BadToml, read_toml
 
 MOST_DAYS: Final = 3650
 MAX_MIRRORS: Final = 8
@@ -166,10 +166,10 @@ def read_urls(said: object, key: str, wrong: list[str]) -> tuple[str, ...]:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return read_toml(path)
     except FileNotFoundError as error:
         raise BadInput(str(path), "there is no such file", "make the folder first: main.py publish --help") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, BadToml) as error:
         raise BadInput(str(path), f"it cannot be read ({error})", "correct the file") from error
 
 
