@@ -68,7 +68,8 @@ def main(argv: list[str]) -> int:
 
 
 def _face(argv: list[str]) -> int:
-    from client.service.session import Options, attach
+    from client.project.attach import attach
+    from client.service.session import Options
 
     given = _parser().parse_args(argv)
     if given.file is not None and given.face != "attach":

@@ -62,6 +62,13 @@ class Quit:
 
 
 @dataclass(frozen=True)
+class Attach:
+    """Attach to a project, while there is none. file: its project file, absolute."""
+
+    file: str
+
+
+@dataclass(frozen=True)
 class DismissProblem:
     """Take a problem off the list (it comes back if it happens again)."""
 
@@ -145,6 +152,7 @@ Command = (
     | PowerOff
     | Reset
     | Quit
+    | Attach
     | DismissProblem
     | HoldFetching
     | TendStore

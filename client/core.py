@@ -9,6 +9,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from client.appliance.transfers import RunWorker
@@ -17,6 +18,7 @@ from client.appliances import Appliances
 from client.board import Board
 from client.clock import Clock, SystemClock
 from client.commands import (
+    Attach,
     Command,
     CreateVm,
     DismissProblem,
@@ -48,6 +50,7 @@ from client.own_vms import OwnVms
 from client.parts import Parts
 from client.paths import Paths, write_atomic
 from client.preferences.store import Preferences
+from client.project.attach import attach_first
 from client.project.definition import Project, load_project
 from client.project.enrolment import GuestToken, fetch_guest_token
 from client.question import PATIENCE_S, Question
@@ -65,6 +68,8 @@ LEAVE_S: Final = 75.0
 LAST_LOOK_S: Final = 20.0
 #: what problems with the driver are about
 _HYPERVISOR: Final = "hypervisor"
+#: what problems with a project file that was just chosen are about
+_ATTACHING: Final = "attaching"
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,8 @@ class Core:
         self._blocked = True
         self._keeper: VmKeeper | None = None
         self._reasons: tuple[str, ...] = ()
+        #: a project was attached and has not been looked at yet
+        self._was_attached = False
 
     def load(self) -> None:
         """Read what the last run left: intent, journal, history. Before `handle` and `run`."""
@@ -135,6 +142,9 @@ class Core:
             case DismissProblem():
                 self.board.settle(command.code, about=command.about)
                 return
+            case Attach():
+                await self._attach(Path(command.file))
+                return
             case HoldFetching() | TendStore() | RemoveImage():
                 await self.appliances.obey(command)
                 return
@@ -154,6 +164,17 @@ class Core:
             logger("core").info("Leaving; the work is %s", "saved" if command.work == "save" else "stopped")
         until = command.until if isinstance(command, Pause) else None
         logger("core").info("Command: %s%s", type(command).__name__.lower(), f" until {until}" if until else "")
+
+    async def _attach(self, file: Path) -> None:
+        self.board.settle(about=_ATTACHING)
+        try:
+            await asyncio.to_thread(attach_first, self._paths, file)
+        except (ClientError, OSError) as error:
+            self._show_failure(_ATTACHING, error)
+        else:
+            logger("core").info("Attached to the project of %s", file)
+            self._was_attached = True
+            self._wake.set()
 
     def machine(self, vm_id: str) -> VmKeeper | OwnKeeper | None:
         """The keeper of a VM, for errands in its guest; None when there is no such VM now."""
@@ -320,7 +341,8 @@ class Core:
                     if patience.is_over(self.own.written_bytes()):
                         await self.own.power_off()
                         return
-                elif self._clock.monotonic() >= look_at:
+                elif self._was_attached or self._clock.monotonic() >= look_at:
+                    self._was_attached = False
                     if _is_project(self._paths):
                         return
                     look_at = self._clock.monotonic() + LOOK_AGAIN_S

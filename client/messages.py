@@ -1,6 +1,7 @@
 """Error code -> sentences, for every face: what happened, and what is being done or can be done."""
 
 import errno
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,7 +38,11 @@ SENTENCES: Final[dict[str, Sentence]] = {
     "not-running": Sentence("Volunteer Cloud does not run in {base_folder}.", "Start it first.", Severity.ERROR),
     "command-failed": Sentence("The program {command} failed: {stderr}", _RETRY),
     "tool-missing": Sentence("The program {tool} is not installed.", "Install the package {package}.", Severity.ERROR),
-    "no-project": Sentence("No project is attached yet.", "Attach one: main.py attach PROJECT-FILE.", Severity.ERROR),
+    "no-project": Sentence(
+        "No project is attached yet.",
+        "Choose the project file that you were sent, in the window or with: main.py attach PROJECT-FILE.",
+        Severity.ERROR,
+    ),
     "own-vm-failed": Sentence(
         "Your own virtual machine {name} ended: {cause}.", "It is started again, each time after a longer wait."
     ),
@@ -426,7 +431,12 @@ def fill(code: str, fields: dict[str, Any]) -> Sentence:
     """The sentences of a code with `fields` filled in; a field that is missing shows as its name."""
     known = SENTENCES.get(code) or Sentence(f"{code.replace('-', ' ').capitalize()}: {{said}}", _RETRY)
     words = _Fields({"said": ", ".join(f"{k} {_shown(v)}" for k, v in fields.items())} | _readable(fields))
-    return Sentence(_whole(known.text.format_map(words)), known.doing.format_map(words), known.severity)
+    return Sentence(_whole(known.text.format_map(words)), _doing(known.doing, words), known.severity)
+
+
+def _doing(text: str, words: Mapping[str, Any]) -> str:
+    # A remedy may be a question: it has its mark already.
+    return text.format_map(words).replace("?.", "?")
 
 
 def _whole(text: str) -> str:

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QEvent, QSettings, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QCloseEvent, QKeySequence, QShowEvent
-from PySide6.QtWidgets import QMainWindow, QMenu, QWidget
+from PySide6.QtWidgets import QFileDialog, QMainWindow, QMenu, QWidget
 
 from client.clock import Clock
-from client.commands import Quit
+from client.commands import Attach, Quit
 from client.snapshot import ClientSnapshot
 from ui.icons import Emblem, program_icon
 from ui.pages.home import HomePage
 from ui.placement import cut, moved_into
 from ui.trace import Trace
-from ui.view_models import NO_TRAY_TEXT, PROGRAM_NAME, home_view, pause_choices
+from ui.view_models import CHOOSE_PROJECT, NO_TRAY_TEXT, PROGRAM_NAME, home_view, lacks_project, pause_choices
 from ui.widgets.button import Button
 
 if TYPE_CHECKING:
@@ -114,6 +114,8 @@ class MainWindow(QMainWindow):
         row.flow.addWidget(self.more)
         QWidget.setTabOrder(row.buttons["stop"], self.more)
         self.page.problems.tab_after = self.more
+        # One kind of problem has a button yet.
+        self.page.problems.help_asked.connect(lambda _: self.choose_project())
         # No button looks chosen before the reader has chosen one.
         self.setFocus()
         self._key("Ctrl+Return", lambda: row.press("start"))
@@ -140,7 +142,9 @@ class MainWindow(QMainWindow):
             entry.setEnabled(allowed is not None and allowed.pause)
             entry.triggered.connect(lambda _=False, command=command: self.asked.emit(command))
         menu.addSeparator()
-        menu.addAction("&My virtual machines …").triggered.connect(lambda _=False: self.show_own_vms())
+        if self._snapshot is not None and lacks_project(self._snapshot):
+            menu.addAction(CHOOSE_PROJECT).triggered.connect(lambda _=False: self.choose_project())
+        menu.addAction("My &virtual machines …").triggered.connect(lambda _=False: self.show_own_vms())
         menu.addSeparator()
         menu.addAction("&Copy the log").triggered.connect(self.page.log.view.copy_all)
         menu.addSeparator()
@@ -154,6 +158,16 @@ class MainWindow(QMainWindow):
         menu = self.build_menu()
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.popup(self.more.mapToGlobal(self.more.rect().bottomLeft()))
+
+    def choose_project(self) -> QFileDialog:
+        """Ask for a project file, and attach to the one that is chosen."""
+        dialog = QFileDialog(self, "The project file that you were sent")
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.setNameFilters(["Project files (*.toml)", "All files (*)"])
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.fileSelected.connect(lambda file: self.asked.emit(Attach(file)))
+        dialog.open()
+        return dialog
 
     def show_own_vms(self) -> "OwnVmsPage":
         """Open the page of the volunteer's own VMs, building it the first time: most never want it."""

@@ -47,6 +47,8 @@ NO_TRAY_TEXT = (
     "This desktop shows no tray icons. Closing the window minimizes it and the work goes on; Ctrl+Q saves the work and "
     "quits."
 )
+NO_PROJECT = "no-project"
+CHOOSE_PROJECT = "Choose the pro&ject file …"
 SAVING_TEXT = "Saving the work …"
 
 
@@ -82,6 +84,8 @@ class ProblemRow:
     doing: str
     severity: Severity
     since: str
+    #: label of the button that helps; empty: there is none
+    help: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,7 +185,7 @@ def actions(snapshot: ClientSnapshot) -> tuple[Action, ...]:
     allowed = snapshot.allowed
     finishing = snapshot.activity is Activity.FINISHING
     # Without a project Start can only say again what is missing.
-    start_helps = not allowed.resume and all(problem.code != "no-project" for problem in snapshot.problems)
+    start_helps = not allowed.resume and not lacks_project(snapshot)
     hold = Action("pause", "&Pause", allowed.pause, Pause(), "Hold the work in memory (Ctrl+P)")
     if allowed.resume:
         hold = Action("pause", "&Resume", True, Resume(), "Go on with the work (Ctrl+P)", primary=True)
@@ -217,7 +221,13 @@ def problem_rows(snapshot: ClientSnapshot, zone: tzinfo | None = None) -> tuple[
 
 def _problem_row(problem: Problem, now: datetime, zone: tzinfo | None) -> ProblemRow:
     since = f"since {clock_text(problem.since, now, zone)}"
-    return ProblemRow(problem.code, problem.about, problem.text, problem.doing, problem.severity, since)
+    help = CHOOSE_PROJECT if problem.code == NO_PROJECT else ""
+    return ProblemRow(problem.code, problem.about, problem.text, problem.doing, problem.severity, since, help)
+
+
+def lacks_project(snapshot: ClientSnapshot) -> bool:
+    """Whether a project can be attached to now."""
+    return any(problem.code == NO_PROJECT for problem in snapshot.problems)
 
 
 def tooltip(snapshot: ClientSnapshot, zone: tzinfo | None = None) -> str:

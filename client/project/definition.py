@@ -25,6 +25,10 @@ _HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
 _SERVER = re.compile(r"https?://([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[1-9][0-9]{0,4})?/?", re.ASCII)
 _REPOSITORY = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_MOST_BYTES = 1 << 20
+_REMEDY = "give the project file that you were sent, or ask the project for it again"
+#: where TOML's reader tells the place of a fault
+_LINE = re.compile(r"at line (\d+)")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", re.ASCII)
 
 
@@ -98,12 +102,26 @@ def load_project(path: Path) -> Project:
         BadInput: with everything that is wrong with it, not only the first.
     """
     try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BadInput(str(path), "there is no such file", "give the project file that you were sent") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadInput(str(path), f"it cannot be read ({error})", "ask the project for its file again") from error
+        said = tomllib.loads(_text(path))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        line = _LINE.search(str(error))
+        what = f"it is no project file{f' (its line {line[1]} is not understood)' if line else ''}"
+        raise BadInput(str(path), what, _REMEDY) from error
     return parse_project(said, str(path), shipped_catalogue())
+
+
+def _text(path: Path) -> str:
+    """The whole file; anything but a small plain file is refused before it is read."""
+    try:
+        if path.exists() and not path.is_file():
+            raise BadInput(str(path), "it is a folder or a device, and no project file", _REMEDY)
+        if path.stat().st_size > _MOST_BYTES:
+            raise BadInput(str(path), "it is no project file: it is too large for one", _REMEDY)
+        return path.read_bytes().decode()
+    except FileNotFoundError as error:
+        raise BadInput(str(path), "there is no such file", _REMEDY) from error
+    except OSError as error:
+        raise BadInput(str(path), f"it cannot be read ({error.strerror})", "look who may read it") from error
 
 
 def parse_project(said: dict[str, Any], where: str, shipped: ShippedCatalogue | None = None) -> Project:

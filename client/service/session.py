@@ -13,6 +13,7 @@ from client.errors import ClientError
 from client.hypervisor.driver import Driver, DriverReport
 from client.paths import Paths
 from client.preferences.store import Preferences, load
+from client.project.attach import attach
 from client.service.control import ControlServer
 from client.service.images_desk import ImagesDesk
 from client.service.own_desk import OwnDesk
@@ -84,20 +85,6 @@ async def run(options: Options, port: Port) -> Outcome:
         await control.close()
         end()
         log.remove(file)
-
-
-def attach(paths: Paths, project: Path) -> None:
-    """Make a project file the one attached; it is checked first.
-
-    Raises:
-        BadInput: it does not fit; the one attached stays.
-    """
-    from client.paths import write_atomic
-    from client.project.definition import load_project
-
-    load_project(project)
-    paths.make()
-    write_atomic(paths.project, project.read_bytes())
 
 
 async def find_driver(paths: Paths, preferences: Preferences) -> tuple[Driver, DriverReport]:

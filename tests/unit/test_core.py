@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 
 from client import actions, filenames, keeper
-from client.commands import DismissProblem, Finish, Pause, PowerOff, Quit, Reset, Resume, Start, Stop, WhatOfWork
+from client.commands import (
+    Attach,
+    DismissProblem,
+    Finish,
+    Pause,
+    PowerOff,
+    Quit,
+    Reset,
+    Resume,
+    Start,
+    Stop,
+    WhatOfWork,
+)
 from client.core import VM_ID
 from client.guest import health
 from client.hypervisor.driver import DriverReport, Feature, VmInfo
@@ -295,6 +307,22 @@ async def test_without_a_project_it_says_what_to_do_and_quits_when_asked(rig: Ri
         assert "attach" in seen.problems[0].doing
         await core.handle(DismissProblem("no-project", "start"))
         await rig.until(lambda s: not s.problems)
+        await core.handle(Quit())
+
+
+async def test_a_project_can_be_attached_while_it_runs_without_one(rig: Rig, tmp_path: Path) -> None:
+    sent, nonsense = rig.paths.project.rename(tmp_path / "sent.toml"), tmp_path / "nonsense.toml"
+    nonsense.write_text("services")
+    async with rig.running() as core:
+        await rig.until(lambda s: "no-project" in codes(s))
+        await core.handle(Attach(str(nonsense)))
+        seen = await rig.until(lambda s: "bad-input" in codes(s))
+        assert "no-project" in codes(seen) and not rig.paths.project.exists()
+        await core.handle(Attach(str(sent)))
+        await rig.until(lambda s: s.project_name != "" and not s.problems)
+        await core.handle(Attach(str(sent)))
+        seen = await rig.until(lambda s: "bad-input" in codes(s))
+        assert "already" in seen.problems[0].text
         await core.handle(Quit())
 
 

@@ -22,9 +22,11 @@ class ProblemCard(QWidget):
 
     Signals:
         dismissed: its dismiss button was pressed.
+        help_asked: the button that helps was pressed.
     """
 
     dismissed = Signal()
+    help_asked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -41,6 +43,11 @@ class ProblemCard(QWidget):
         self.since = Text(factor=0.88, quiet=True)
         for label in (self.text, self.doing, self.since):
             column.addWidget(label)
+        self.help = Button()
+        self.help.set_primary(True)
+        self.help.clicked.connect(self.help_asked)
+        self.help.hide()
+        column.addWidget(self.help, 0, Qt.AlignmentFlag.AlignLeft)
         row.addLayout(column, 1)
         self.dismiss = Button(emblem=Emblem.CROSS)
         self.dismiss.quiet = True
@@ -59,6 +66,8 @@ class ProblemCard(QWidget):
         self.text.show_text(problem.text)
         self.doing.show_text(problem.doing)
         self.since.show_text(problem.since)
+        self.help.setText(problem.help)
+        self.help.setVisible(bool(problem.help))
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -76,9 +85,11 @@ class ProblemList(QWidget):
 
     Signals:
         asked: a `DismissProblem`.
+        help_asked: the code of the problem whose button was pressed.
     """
 
     asked = Signal(object)
+    help_asked = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -110,12 +121,14 @@ class ProblemList(QWidget):
         """The tab key goes as the eye does, though cards are made later than what stands below them."""
         before = self.tab_after
         for key in keys:
-            if before is not None:
-                QWidget.setTabOrder(before, self.cards[key].dismiss)
-            before = self.cards[key].dismiss
+            for button in (self.cards[key].help, self.cards[key].dismiss):
+                if before is not None:
+                    QWidget.setTabOrder(before, button)
+                before = button
 
     def _make(self, key: tuple[str, str]) -> ProblemCard:
         card = ProblemCard(self)
         card.dismissed.connect(lambda: self.asked.emit(DismissProblem(*key)))
+        card.help_asked.connect(lambda: self.help_asked.emit(key[0]))
         self.cards[key] = card
         return card

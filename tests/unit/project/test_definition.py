@@ -176,9 +176,16 @@ def test_what_is_taken_the_proxy_takes_too(server: str, repository: str) -> None
 def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no such file"):
         load_project(tmp_path / "none.toml")
-    (tmp_path / "bad.toml").write_bytes(b"\xff\xfe = [")
-    with pytest.raises(BadInput, match="cannot be read"):
-        load_project(tmp_path / "bad.toml")
+    for content, said in (
+        (b"\xff\xfe = [", r"no project file\b"),
+        (b"[project]\nservices tcp\n", "its line 2 is not understood"),
+        (b"#" * (2 << 20), "too large"),
+    ):
+        (tmp_path / "bad.toml").write_bytes(content)
+        with pytest.raises(BadInput, match=said):
+            load_project(tmp_path / "bad.toml")
+    with pytest.raises(BadInput, match="a folder"):
+        load_project(tmp_path)
 
 
 def test_a_token_is_read() -> None:

@@ -13,7 +13,12 @@ from PySide6.QtWidgets import QApplication
 from ui.theme import Theme, apply_theme
 
 #: What the offscreen platform says of things that it does not have; real platforms have them.
-OFFSCREEN_LACKS = ("does not support raise", "does not support grabbing", "systemTrayWindowChanged")
+OFFSCREEN_LACKS = (
+    "does not support raise",
+    "does not support grabbing",
+    "does not support propagateSizeHints",
+    "systemTrayWindowChanged",
+)
 
 
 @pytest.fixture(autouse=True)

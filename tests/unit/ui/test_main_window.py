@@ -7,17 +7,18 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QRect, QSettings, Qt, QTimer
 from PySide6.QtGui import QFont, QGuiApplication
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QMenu, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QFileDialog, QLabel, QMenu, QWidget
 from pytestqt.qtbot import QtBot
 
 from client.clock import SystemClock
-from client.commands import Command, DismissProblem, Finish, Pause, Quit, Resume, Start, Stop
+from client.commands import Attach, Command, DismissProblem, Finish, Pause, Quit, Resume, Start, Stop
 from client.snapshot import ClientSnapshot, JobView, LogLine, Problem, Reason, VmView
 from tests.unit.ui import samples
 from tests.unit.ui.conftest import OFFSCREEN_LACKS
 from ui.main_window import MainWindow
 from ui.placement import room_in
 from ui.trace import Trace
+from ui.view_models import CHOOSE_PROJECT
 
 pytestmark = pytest.mark.qt_log_ignore(*OFFSCREEN_LACKS)
 Open = Callable[..., MainWindow]
@@ -434,3 +435,29 @@ def test_no_timer_runs_in_a_quiet_window(open_window: Open) -> None:
 def test_colours_come_from_the_palette_alone(open_window: Open) -> None:
     window = open_window(samples.BLOCKED)
     assert [widget for widget in window.findChildren(QWidget) if widget.styleSheet()] == []
+
+
+def test_a_project_file_can_be_chosen_where_the_window_says_that_there_is_none(qtbot: QtBot, open_window: Open) -> None:
+    window = open_window(replace(samples.STOPPED, problems=(replace(samples.NO_QEMU, code="no-project"),)))
+    asked = asked_by(window)
+    assert CHOOSE_PROJECT in [entry.text() for entry in window.build_menu().actions()]
+    (card,) = window.page.problems.cards.values()
+    assert card.help.isVisible()
+    qtbot.mouseClick(card.help, Qt.MouseButton.LeftButton)
+    (dialog,) = window.findChildren(QFileDialog)
+    dialog.fileSelected.emit("/home/me/project.toml")
+    assert asked == [Attach("/home/me/project.toml")]
+    dialog.close()
+
+
+def test_a_project_file_is_asked_for_only_while_there_is_no_project(open_window: Open) -> None:
+    window = open_window(samples.ALL["blocked"])
+    assert not any(card.help.isVisible() for card in window.page.problems.cards.values())
+    assert CHOOSE_PROJECT not in [entry.text() for entry in window.build_menu().actions()]
+
+
+def test_no_letter_of_the_menu_is_given_twice(open_window: Open) -> None:
+    snapshot = replace(samples.ALL["working"], problems=(replace(samples.NO_QEMU, code="no-project"),))
+    texts = [entry.text() for entry in open_window(snapshot).build_menu().actions() if entry.text()]
+    letters = [text.partition("&")[2][:1].lower() for text in texts]
+    assert all(letters) and len(set(letters)) == len(letters)
