@@ -16,6 +16,7 @@ _MOST_MEMBERS: Final = 64
 _MOST_EXTRA: Final = 64 * 1024
 _FILES: Final = (b"0", b"\0", b"7")
 _BINARY: Final = 0x80
+_OCTAL: Final = frozenset(b"01234567")
 _REMEDY: Final = "get it again, or from somebody else"
 
 
@@ -76,9 +77,8 @@ def _check(source: Source, member: Member, found: list[Member]) -> None:
 
 
 def _size(source: Source, header: bytes) -> int:
-    said = header[148:156].replace(b"\0", b" ").strip()
     summed = sum(header[:148]) + 8 * 0x20 + sum(header[156:])
-    if not said.isdigit() or int(said, 8) != summed:
+    if _octal(source, header[148:156]) != summed:
         raise source.nonsense("a sum in its archive is wrong")
     return _number(source, header[124:136])
 
@@ -86,11 +86,15 @@ def _size(source: Source, header: bytes) -> int:
 def _number(source: Source, field: bytes) -> int:
     if field[0] & _BINARY:
         return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
+    return _octal(source, field)
+
+
+def _octal(source: Source, field: bytes) -> int:
+    """Digits only: Python would take a sign, too, and a file of less than no length would be read without end."""
     said = field.replace(b"\0", b" ").strip() or b"0"
-    try:
-        return int(said, 8)
-    except ValueError:
-        raise source.nonsense("a length in its archive") from None
+    if not set(said) <= _OCTAL:
+        raise source.nonsense("a number in its archive")
+    return int(said, 8)
 
 
 def _bounded(source: Source, size: int) -> int:

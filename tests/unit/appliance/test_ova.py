@@ -61,6 +61,20 @@ def test_links_devices_and_folders_are_refused(kind: bytes) -> None:
         members(entry("disk.vmdk", kind) + bytes(1024))
 
 
+@pytest.mark.parametrize(
+    "said", [b"-0000000001\0", b"+0000000001\0", b"00000000_01\0", b"0o000000001\0", b"00000000008\0"]
+)
+@pytest.mark.parametrize("place", [124, 148])
+def test_numbers_that_are_none_are_refused(said: bytes, place: int) -> None:
+    head = bytearray(entry("disk.vmdk", size=1))
+    head[place : place + (12 if place == 124 else 8)] = said if place == 124 else said[:1] + said[4:11]
+    if place == 124:
+        head[148:156] = b" " * 8
+        head[148:156] = b"%06o\0 " % sum(head)
+    with pytest.raises(ImageRefused, match="number|sum"):
+        members(bytes(head) + bytes(1024))
+
+
 def test_lying_lengths_and_too_many_files_are_refused() -> None:
     with pytest.raises(ImageRefused, match="not whole"):
         members(entry("disk.vmdk", size=1 << 50) + bytes(1024))
