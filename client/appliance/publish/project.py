@@ -12,6 +12,7 @@ from tuf.api.metadata import Key, Metadata, TargetFile, Targets
 from client import filenames
 from client.appliance.catalog_facts import version_key
 from client.appliance.catalog_list import PROJECT_FILE, TEMPLATES, Listed, ProjectFiles, read_list
+from client.appliance.contextual.template import load_template
 from client.appliance.publish import settings
 from client.appliance.publish.images import SOURCES, Image, with_sources
 from client.appliance.publish.keyring import AskPassphrase, KeyRing
@@ -148,7 +149,10 @@ class Project:
 
         Raises:
             BadInput: it cannot be read or used.
+            BadTemplate: a template that no client could fill in.
         """
+        if kind == "template":
+            load_template(source)
         places = {"template": f"{TEMPLATES}/{source.name}", "project-file": PROJECT_FILE, "picture": source.name}
         name = f"{self.publisher.id}/{places[kind]}"
         if kind == "picture":

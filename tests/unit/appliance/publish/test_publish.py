@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tuf.api.metadata import Metadata, TargetFile, Targets
 
+from client.appliance.errors import BadTemplate
 from client.appliance.publish import renewal
 from client.appliance.publish.catalogue import Catalogue
 from client.appliance.publish.command import main
@@ -252,8 +253,9 @@ def test_a_plain_image_gets_a_manifest(tmp_path: Path) -> None:
 
 
 def test_small_files_are_published_with_it(tmp_path: Path, shop: Shop) -> None:
-    for name in ("usual.toml", "my-project.toml", "logo.png"):
+    for name in ("my-project.toml", "logo.png"):
         (tmp_path / name).write_bytes(name.encode())
+    (tmp_path / "usual.toml").write_text('[template]\nname = "Usual"\nsystem = "cloud-init"\n')
     words = ["--template", "usual.toml", "--project-file", "my-project.toml", "--picture", "logo.png"]
     words = [word if word.startswith("--") else str(tmp_path / word) for word in words]
     assert main(["add", str(shop.folder.base), *words]) == 0
@@ -261,6 +263,15 @@ def test_small_files_are_published_with_it(tmp_path: Path, shop: Shop) -> None:
     assert list(found.templates) == ["usual.toml"] and sorted(found.others) == ["logo.png", "project.toml"]
     (told,) = shop.catalogue.projects()
     assert told["picture"] == "demo/logo.png"
+
+
+def test_a_template_that_nobody_could_fill_in_is_not_published(tmp_path: Path, shop: Shop) -> None:
+    shop.add()
+    path = tmp_path / "wrong.toml"
+    path.write_text('[template]\nname = "Wrong"\nsystem = "toaster"\n')
+    with pytest.raises(BadTemplate, match="system"):
+        main(["add", str(shop.folder.base), "--template", str(path)])
+    assert shop.project("demo").files().templates == {}
 
 
 # What projects send
