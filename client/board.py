@@ -17,6 +17,7 @@ from client.snapshot import (
     Activity,
     Allowed,
     ClientSnapshot,
+    GuestFilesView,
     LogLine,
     Problem,
     Reason,
@@ -52,6 +53,7 @@ class Facts:
     store_bytes: int = 0
     store_limit_bytes: int = 0
     fetching_held: Reason | None = None
+    guest_files: GuestFilesView | None = None
 
 
 class Board:

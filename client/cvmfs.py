@@ -4,7 +4,7 @@ Guests reach it at the same address whatever port it has on this computer; when 
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, Protocol
 
 from client.appliance.proxy import HOST, CvmfsProxy, ProxyOrder
@@ -17,7 +17,7 @@ from client.messages import code_of, sentence
 from client.paths import Paths
 from client.preferences.store import Preferences
 from client.project.definition import Project
-from client.snapshot import VmState
+from client.snapshot import GuestFilesView, VmState
 from client.supervisor import attempt, back_off_s
 
 #: where the guest finds it, unless the hypervisor has its own idea
@@ -33,6 +33,7 @@ class Proxy(Protocol):
     """What is used of `client.appliance.proxy.CvmfsProxy`."""
 
     port: int
+    facts: Mapping[str, Any]
 
     async def start(self) -> int:
         """See there."""
@@ -44,7 +45,9 @@ class Proxy(Protocol):
 class GuestFiles:
     """Starts, stops and mends the proxy beside the turns of a VM."""
 
-    def __init__(self, proxy: Proxy, board: Board, clock: Clock) -> None:
+    def __init__(self, proxy: Proxy, board: Board, clock: Clock, limit_bytes: int) -> None:
+        """Args: limit_bytes: of the proxy's cache."""
+        self._limit_bytes = limit_bytes
         self._proxy = proxy
         self._board = board
         self._clock = clock
@@ -74,6 +77,7 @@ class GuestFiles:
             lead: makes routes (which asks for `route`) and gives them to the VM; called when the proxy has moved.
         """
         now = self._clock.monotonic()
+        self._show()
         if state in _UP:
             self._idle_since = None
             if not self._proxy.port and now >= self._not_before:
@@ -91,6 +95,22 @@ class GuestFiles:
             self._change.cancel()
             await asyncio.gather(self._change, return_exceptions=True)
         await self._proxy.stop()
+
+    def _show(self) -> None:
+        """What it told last; it stays when the proxy goes, since the cache does."""
+        if not (said := self._proxy.facts):
+            return
+        view = GuestFilesView(
+            kept_bytes=int(said["cached_bytes"]),
+            limit_bytes=self._limit_bytes,
+            given_bytes=int(said["served_bytes"]),
+            fetched_bytes=int(said["network_bytes"]),
+            hits=int(said["hits"]),
+            misses=int(said["misses"]),
+        )
+        if view != self._board.facts.guest_files:
+            self._board.facts.guest_files = view
+            self._board.changed()
 
     def _begin(self, change: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if self._change is None or self._change.done():
@@ -130,4 +150,4 @@ def guest_files(
     cache_bytes = preferences.number("cvmfs.cache_mib") << 20
     proxy = CvmfsProxy(ProxyOrder(wanted.servers, wanted.repositories, paths.cvmfs, cache_bytes))
     proxy.set_limit(preferences.number("network.limit_kib_per_s") * 1024 or None)
-    return GuestFiles(proxy, board, clock)
+    return GuestFiles(proxy, board, clock, cache_bytes)

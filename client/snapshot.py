@@ -187,6 +187,25 @@ class StoreView:
 
 
 @dataclass(frozen=True)
+class GuestFilesView:
+    """What the proxy for guests' files (CVMFS) keeps on this computer, and did since it was started last.
+
+    Attributes:
+        kept_bytes, limit_bytes: what its cache holds, and may hold.
+        given_bytes: what virtual machines had of it.
+        fetched_bytes: what of that, and of what nobody waited for any more, came over the network.
+        hits, misses: how often the cache had what was wanted, and had not.
+    """
+
+    kept_bytes: int
+    limit_bytes: int
+    given_bytes: int = 0
+    fetched_bytes: int = 0
+    hits: int = 0
+    misses: int = 0
+
+
+@dataclass(frozen=True)
 class JobView:
     """The agent's current or last job.
 
@@ -301,6 +320,7 @@ class ClientSnapshot:
         store: appliances on this computer, by name.
         store_bytes, store_limit_bytes: what they take together, and may take; 0: not known yet.
         fetching_held: why nothing is fetched now; None when it may be.
+        guest_files: of the proxy for guests' files; None when the project asks for none, or it has not run yet.
     """
 
     seq: int
@@ -321,6 +341,7 @@ class ClientSnapshot:
     store_bytes: int = 0
     store_limit_bytes: int = 0
     fetching_held: Reason | None = None
+    guest_files: GuestFilesView | None = None
 
     @property
     def project_vm(self) -> VmView | None:

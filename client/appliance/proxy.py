@@ -49,7 +49,6 @@ class CvmfsProxy:
         self._command = command
         self._last_port = 0
         self._limit: int | None = None
-        self._held = False
         self._steering = Steering()
         self._work: asyncio.Task[Mapping[str, Any]] | None = None
         self._serves = asyncio.Event()
@@ -69,7 +68,6 @@ class CvmfsProxy:
         # A new one has to be told anew.
         self._steering = Steering()
         self.set_limit(self._limit)
-        self.hold(self._held)
         order = self._order
         said = {
             "servers": list(order.servers),
@@ -94,14 +92,6 @@ class CvmfsProxy:
         """How much it may fetch a second, all guests together; None: as much as there is. At any time."""
         self._limit = bytes_per_s
         self._steering.limit(bytes_per_s)
-
-    def hold(self, held: bool) -> None:
-        """Whether it may use the network at all; what is in the cache is served in any case. At any time."""
-        self._held = held
-        if held:
-            self._steering.hold()
-        else:
-            self._steering.go_on()
 
     async def stop(self) -> None:
         """End it; idempotent. Guests' connections are cut, the cache stays."""

@@ -237,7 +237,8 @@ class Guest:
             from client.copilot.guest_errands import Errands
 
             network = bool(self._settings.get("job", {}).get("needs_network", False))
-            ways = Ways(machine.is_first_program(), network, self._places.software)
+            proxy = str((self._settings.get("cvmfs") or {}).get("proxy", ""))
+            ways = Ways(machine.is_first_program(), network, self._places.software, proxy)
             self._errands = Errands(self._link.send, ways, self._link.boot_id)
             if machine.is_first_program():
                 self._opening = asyncio.create_task(self._errands.open())

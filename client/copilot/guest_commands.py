@@ -51,11 +51,13 @@ class Ways:
         users: whether there are users to run them as; without, all run as the agent's own.
         network: whether those of a user may use the network.
         software: where the project's software is.
+        cvmfs_proxy: URL of a proxy for CVMFS, told to those that may use the network; empty: there is none.
     """
 
     users: bool
     network: bool
     software: Path
+    cvmfs_proxy: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,12 +138,13 @@ class Commands:
 
     def _order(self, said: Any, slot: int) -> Order:
         root = said.get("user") == "root"
-        software = str(self._ways.software)
+        software, proxy = str(self._ways.software), self._ways.cvmfs_proxy
+        network = self._ways.network or root
         return Order(
             argv=said["argv"],
             cwd=said.get("cwd") or "/",
             uid=FIRST_UID + slot if self._ways.users and not root else None,
-            network=self._ways.network or root,
+            network=network,
             time_limit_s=float(said.get("time_limit_s", 0)),
             memory_limit_mib=int(said.get("memory_limit_mib", 0)),
             has_input=bool(said.get("input", False)),
@@ -150,6 +153,7 @@ class Commands:
                 "HOME": "/root" if root else "/tmp",
                 "LANG": "C.UTF-8",
                 "SOFTWARE_DIR": software,
+                **({"CVMFS_HTTP_PROXY": proxy} if proxy and network else {}),
             },
         )
 

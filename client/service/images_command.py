@@ -161,9 +161,19 @@ def _listed(reply: dict[str, Any]) -> list[str]:
         lines += [f"    needed by {who}" for who in one["needed_by"]]
     for one in reply["own"]:
         lines.append(f"{one['name']}: your own, {one['size_bytes'] / 1e6:,.1f} MB; main.py image show {one['name']}")
+    lines += [_guest_files(reply["guest_files"])] if reply.get("guest_files") else []
     lines += [f"{one['step']} {one['name']}: {_progress(one)}" for one in reply["transfers"]]
     lines += [reply["held"]["text"]] if reply["held"] else []
     return lines
+
+
+def _guest_files(said: dict[str, Any]) -> str:
+    kept = f"{said['kept_bytes'] / 1e6:,.1f} MB of {said['limit_bytes'] / 1e6:,.0f} MB"
+    given, fetched = said["given_bytes"] / 1e6, said["fetched_bytes"] / 1e6
+    return (
+        f"Software that virtual machines read (CVMFS): {kept} are kept; of {given:,.1f} MB that they had lately,"
+        f" {fetched:,.1f} MB came over the network."
+    )
 
 
 def _progress(transfer: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """The instance's end of `main.py images`, over the control socket.
 
 -> {"token": "...", "do": "images list"}          <- {"ok": true, "store": [...], "bytes": n, "limit_bytes": n,
-                                                      "held": {...} or null, "transfers": [...]}
+                                                      "held": {...} or null, "transfers": [...],
+                                                      "guest_files": {...} or null}
 -> {"token": "...", "do": "images remove", "with": {"image": "..."}}          <- {"ok": true, "freed_bytes": n}
 -> {"token": "...", "do": "images limit", "with": {"mib": n}}                 <- {"ok": true}
 -> {"token": "...", "do": "images check" | "images update" | "images hold" | "images go-on"}  <- {"ok": true}
@@ -65,6 +66,7 @@ class ImagesDesk:
             "limit_bytes": self._appliances.store.limit_bytes,
             "held": said["fetching_held"],
             "transfers": said["transfers"],
+            "guest_files": said["guest_files"],
         }
 
 

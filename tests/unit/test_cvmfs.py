@@ -11,7 +11,7 @@ from client.cvmfs import GUEST_ADDRESS, LINGER_S, GuestFiles, guest_files
 from client.paths import Paths
 from client.preferences.store import Preferences
 from client.project.definition import Cvmfs, Project, parse_project
-from client.snapshot import VmState
+from client.snapshot import GuestFilesView, VmState
 from tests.helpers.clock import FakeClock
 from tests.unit.project.test_definition import GOOD
 
@@ -21,6 +21,7 @@ class FakeProxy:
 
     def __init__(self, *ports: int | None) -> None:
         self.port = 0
+        self.facts: dict[str, int] = {}
         self.log: list[str] = []
         self._ports = list(ports)
 
@@ -45,7 +46,7 @@ class Table:
         self.proxy = FakeProxy(*ports)
         self.clock = FakeClock()
         self.board = Board(self.clock)
-        self.files = GuestFiles(self.proxy, self.board, self.clock)
+        self.files = GuestFiles(self.proxy, self.board, self.clock, 4096)
         self.led: list[int] = []
 
     async def turn(self, state: VmState, times: int = 3) -> None:
@@ -65,6 +66,20 @@ async def test_a_route_leads_to_a_proxy_that_runs() -> None:
     assert (route.host, route.port, route.limit_bytes_s) == ("127.0.0.1", 3128, None)
     await table.turn(VmState.RUNNING)
     assert (table.proxy.log, table.led) == (["start"], [])
+
+
+async def test_what_it_keeps_and_saves_is_shown_and_stays_when_it_goes() -> None:
+    table = Table(3128)
+    await table.turn(VmState.RUNNING)
+    assert table.board.snapshot().guest_files is None
+    said = {"hits": 3, "misses": 1, "stale": 0, "refused": 0}
+    table.proxy.facts = {**said, "served_bytes": 400, "network_bytes": 100, "cached_bytes": 90}
+    await table.turn(VmState.SAVED)
+    table.clock.advance(LINGER_S + 1)
+    await table.turn(VmState.SAVED)
+    assert not table.proxy.port
+    shown = GuestFilesView(kept_bytes=90, limit_bytes=4096, given_bytes=400, fetched_bytes=100, hits=3, misses=1)
+    assert table.board.snapshot().guest_files == shown
 
 
 async def test_without_a_vm_it_goes_after_a_while() -> None:

@@ -9,7 +9,7 @@ import aiohttp
 from client.appliance.cvmfs.part import MOST_IN_MEMORY, NoRoom, Part
 from client.appliance.cvmfs.rules import ObjectName, Server, Wanted
 from client.appliance.cvmfs.store import ObjectStore
-from client.appliance.cvmfs.upstream import Away, Unwilling, Upstream
+from client.appliance.cvmfs.upstream import Away, Upstream
 
 BLOCK_BYTES: Final = 256 * 1024
 #: the end of an object that waits for its check; what is shorter goes out in one piece
@@ -144,8 +144,6 @@ class Fetches:
                 await self._fetch(fetch)
         except (Away, Broken) as error:
             fetch.error = str(error)
-        except Unwilling:
-            fetch.error = "held"
         except NoRoom:
             fetch.error = "neither disk nor memory has room for it"
             self._put_off()

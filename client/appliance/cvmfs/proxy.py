@@ -13,7 +13,7 @@ from client.appliance.cvmfs.fetch import BLOCK_BYTES, Broken, Fetch, Fetches
 from client.appliance.cvmfs.rules import AllowList, ObjectName, Wanted
 from client.appliance.cvmfs.shortlived import Denied, ShortLived
 from client.appliance.cvmfs.store import ObjectStore, Stored
-from client.appliance.cvmfs.upstream import Away, Unwilling, Upstream
+from client.appliance.cvmfs.upstream import Away, Upstream
 
 #: an object up to this long is read and checked before the first byte of it goes out
 AT_ONCE_BYTES: Final = 2 * 2**20
@@ -66,8 +66,6 @@ class Proxy:
         visitor.answer()
         try:
             return await self._answer(request)
-        except Unwilling:
-            return _say(503, "The volunteer's settings hold the network back now.")
         except (Away, Broken) as error:
             return _say(502, f"The server does not give it: {error}")
         finally:
@@ -160,8 +158,6 @@ class Proxy:
         if "Range" in request.headers:
             await fetch.until_done()
         if fetch.done and not fetch.is_good:
-            if fetch.error == "held":
-                raise Unwilling
             raise Broken(fetch.error)
         part = fetch.part
         assert part is not None

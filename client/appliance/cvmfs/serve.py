@@ -110,7 +110,7 @@ async def _serve(allowed: AllowList, folder: Path, cache_bytes: int, port: int, 
 async def _obey(face: Face, running: Running) -> None:
     """Bring what the client says to where it counts, as soon as it says it."""
     while True:
-        running.allowance.limit, running.allowance.held = face.limit, face.held
+        running.allowance.limit = face.limit
         try:
             await asyncio.to_thread(face.rest, _TELL_S)
         except Stopped:

@@ -18,7 +18,7 @@ from typing import Any, Final
 import aiohttp
 
 from client.appliance.cvmfs.rules import Wanted
-from client.appliance.cvmfs.upstream import Away, Unwilling, Upstream
+from client.appliance.cvmfs.upstream import Away, Upstream
 from client.clock import Clock
 from client.paths import write_atomic
 
@@ -83,7 +83,7 @@ class ShortLived:
             afresh: have the server send it in any case; a guest that found it damaged asks for that.
 
         Raises:
-            Away, Unwilling: it cannot be asked, and there is no answer of it that may still be used.
+            Away: it cannot be asked, and there is no answer of it that may still be used.
         """
         known = self._entries.get(wanted.url)
         if known is not None and not afresh and self._age_s(known) < (wanted.short_lived_s or 0):
@@ -91,7 +91,7 @@ class ShortLived:
             return known
         try:
             return await self._ask_once(wanted, known, {} if afresh else _conditions(known))
-        except (Away, Unwilling):
+        except Away:
             if known is None or self._age_s(known) > STALE_LIMIT_S:
                 raise
             return replace(known, is_stale=True)

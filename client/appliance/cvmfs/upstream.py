@@ -28,10 +28,6 @@ class Away(Exception):
     """A server that does not answer as it should; worth asking again later. The text says how."""
 
 
-class Unwilling(Exception):
-    """The volunteer's settings hold the network back now."""
-
-
 #: what talking to a server can end with
 FAULTS: Final = (aiohttp.ClientError, OSError, TimeoutError, ssl.CertificateError)
 
@@ -71,14 +67,10 @@ class CheckedResolver(AbstractResolver):
 
 
 class Allowance:
-    """How much may be fetched: `limit` bytes a second of all together (None: no limit), nothing while `held`.
-
-    Both may change at any moment.
-    """
+    """How much may be fetched: `limit` bytes a second of all together (None: no limit); it may change at any moment."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.limit: int | None = None
-        self.held = False
         self._now = now
         self._at = now()
         self._balance = 0.0
@@ -133,11 +125,8 @@ class Upstream:
         """Ask a server. Redirects come back as they are: nobody is sent to another place.
 
         Raises:
-            Unwilling: nothing may be fetched now.
             Away: the server does not answer.
         """
-        if self._allowance.held:
-            raise Unwilling
         try:
             response = await self._session.request(method, wanted.url, headers=headers, allow_redirects=False)
         except FAULTS as error:

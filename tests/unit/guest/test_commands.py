@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from client.copilot.guest_commands import Ways
 from client.errors import BadInput
 from client.guest.commands import Command, Ended, Order
 from tests.helpers.errands import ErrandRig, errand_rig
@@ -37,6 +38,16 @@ async def test_output_exit_code_and_error_output(tmp_path: Path) -> None:
         out, err, ended = await ran(rig, shell("echo out; echo err >&2; exit 7"))
     assert (out, err, ended.exit_code, ended.signal, ended.cause) == (b"out\n", b"err\n", 7, 0, "")
     assert list(tmp_path.iterdir()) == [], "nothing is kept of what was read to its end"
+
+
+@pytest.mark.parametrize(("network", "root", "told"), [(True, False, 1), (False, True, 1), (False, False, 0)])
+async def test_those_that_may_use_the_network_are_told_the_proxy_for_cvmfs(
+    tmp_path: Path, network: bool, root: bool, told: int
+) -> None:
+    async with errand_rig(tmp_path) as rig:
+        rig.guest.errands._commands._ways = Ways(False, network, Path("/usr"), "http://10.0.2.102:3128")
+        out, _, _ = await ran(rig, Order(("env",), root=root))
+    assert out.count(b"CVMFS_HTTP_PROXY=http://10.0.2.102:3128\n") == told
 
 
 async def test_words_arrive_unchanged(tmp_path: Path) -> None:

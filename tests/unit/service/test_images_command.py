@@ -1,6 +1,7 @@
 """`main.py images` without an instance, on a store of its own."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from client.appliance.known import Known
 from client.errors import BadInput, NotRunning
 from client.preferences.store import load
+from client.service import images_command
 from client.service.images_command import main
+from client.snapshot import ClientSnapshot, GuestFilesView
 from tests.helpers.client_core import FILES, write_appliance
 
 
@@ -32,6 +35,20 @@ def test_it_lists_what_is_there(base: Path, capsys: pytest.CaptureFixture[str]) 
     reply = json.loads(capsys.readouterr().out)
     assert reply["store"][0]["is_whole"]
     assert reply["bytes"] == reply["store"][0]["size_bytes"]
+
+
+def test_it_tells_what_the_proxy_for_software_keeps_and_saves() -> None:
+    view = GuestFilesView(
+        kept_bytes=90_000_000, limit_bytes=4 << 30, given_bytes=400_000_000, fetched_bytes=100_000_000
+    )
+    said = ClientSnapshot(0, datetime.min, guest_files=view).to_json()
+    reply = {"bytes": 0, "limit_bytes": 1, "store": [], "own": [], "held": None, "transfers": []}
+    lines = images_command._listed({**reply, "guest_files": said["guest_files"]})
+    assert lines[1:] == [
+        "Software that virtual machines read (CVMFS): 90.0 MB of 4,295 MB are kept; of 400.0 MB that they had lately,"
+        " 100.0 MB came over the network."
+    ]
+    assert len(images_command._listed(reply)) == 1
 
 
 def test_it_removes(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
