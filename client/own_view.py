@@ -7,6 +7,9 @@ from client.messages import fill
 from client.own_vm import Boots, Network, OwnVm
 from client.snapshot import Reason, VmKind, VmState, VmView
 
+#: what problems are about: all of them, or one that could not be made; its name follows
+ALL: Final = "own virtual machines"
+MAKING: Final = "the virtual machine "
 NOT_READY: Final = Reason("own-not-ready", "It waits until a hypervisor is found.")
 _NETWORKS: Final = {Network.NONE: "no network", Network.NAT: "with network"}
 _STEPS: Final = {

@@ -22,14 +22,13 @@ from client.own_image import BootImage, boot_file
 from client.own_keeper import OwnKeeper, OwnParts
 from client.own_make import check_wanted, make_vm, sized, unmake_vm
 from client.own_share import NOTHING, Project, Size, project_waits, share_out, wanted_of
-from client.own_view import NOT_READY, elsewhere, making_view, unreadable_view, view_of
+from client.own_view import ALL, MAKING, NOT_READY, elsewhere, making_view, unreadable_view, view_of
 from client.own_vm import MARK, Network, OwnStore, OwnVm, Wish, fault_of_name, id_of, is_own
 from client.paths import Paths
 from client.preferences.store import Preferences
 from client.reconcile import Intent
 from client.snapshot import Reason, Severity, VmView
 
-_ABOUT: Final = "own virtual machines"
 _WISHES: Final = {
     VmVerb.START: Wish.RUN,
     VmVerb.RESUME: Wish.RUN,
@@ -77,7 +76,7 @@ class OwnVms:
         try:
             vms, self._unreadable = self._store.load()
         except OSError as error:
-            self._complain(_ABOUT, error)
+            self._complain(ALL, error)
             return
         self._is_known = True
         self._vms = {vm.vm_id: vm for vm in vms}
@@ -250,7 +249,7 @@ class OwnVms:
             await self._obey(command)
 
     async def _obey(self, command: CreateVm | OrderVm) -> None:
-        about = f"the virtual machine {command.name}" if isinstance(command, CreateVm) else command.vm_id
+        about = f"{MAKING}{command.name}" if isinstance(command, CreateVm) else command.vm_id
         self._board.settle(about=about)
         try:
             if isinstance(command, CreateVm):
@@ -298,7 +297,7 @@ class OwnVms:
                 await driver.destroy(vm_id)
                 await asyncio.to_thread(unmake_vm, self._store, self._paths, vm_id)
         except (ClientError, OSError) as error:
-            self._complain(_ABOUT, error)
+            self._complain(ALL, error)
 
     def _lone_seeds(self) -> set[str]:
         folder = self._paths.context("x").parent

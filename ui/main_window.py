@@ -114,8 +114,8 @@ class MainWindow(QMainWindow):
         row.flow.addWidget(self.more)
         QWidget.setTabOrder(row.buttons["stop"], self.more)
         self.page.problems.tab_after = self.more
-        # One kind of problem has a button yet.
-        self.page.problems.help_asked.connect(lambda _: self.choose_project())
+        # One kind of problem has a button here.
+        self.page.problems.help_asked.connect(lambda code, about: self.choose_project())
         # No button looks chosen before the reader has chosen one.
         self.setFocus()
         self._key("Ctrl+Return", lambda: row.press("start"))

@@ -1,16 +1,20 @@
 """The volunteer's own VMs as they are drawn, and what a form for a new one asks. Pure functions, no toolkit."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import tzinfo
 
 from client.appliance.contextual.language import Field, Template
 from client.appliance.contextual.values import take
 from client.commands import CreateVm, OrderVm, VmVerb
-from client.own_vm import LEAST_MEMORY_MIB, fault_of_name
+from client.own_view import ALL, MAKING
+from client.own_vm import LEAST_MEMORY_MIB, fault_of_name, is_own
 from client.snapshot import ClientSnapshot, VmState, VmView
 from ui.machine_view import vm_words
+from ui.view_models import ProblemRow, problem_rows
 
-EMPTY = "You have no virtual machine of your own yet."
+EMPTY = "You have no virtual machine of your own yet. Add makes one, from the image of a CD or of a disk."
+CHANGE = "Chan&ge it …"
 INTRODUCTION = "They run beside the project's, within what all virtual machines may take."
 #: colours and moves of a terminal. Source: ECMA-48, 5.4, control sequences
 _STEERING = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
@@ -63,6 +67,24 @@ def _state(vm: VmView) -> str:
     if vm.wish in _TURNS:
         return _TURNS[vm.wish]
     return "Not started" if vm.state is VmState.ABSENT else vm_words(vm)
+
+
+def own_problems(
+    snapshot: ClientSnapshot, wanted: frozenset[str], zone: tzinfo | None = None
+) -> tuple[ProblemRow, ...]:
+    """What went wrong with own VMs; of one that could not be made, what was filled in can be changed.
+
+    Args:
+        wanted: names of those whose form is known still.
+    """
+    theirs = [one for one in snapshot.problems if one.about == ALL or one.about.startswith(MAKING) or is_own(one.about)]
+    rows = problem_rows(replace(snapshot, problems=tuple(theirs)), zone)
+    return tuple(replace(row, help=CHANGE) if name_in(row.about) in wanted else row for row in rows)
+
+
+def name_in(about: str) -> str:
+    """The name of the VM that could not be made; empty if a problem is about something else."""
+    return about.removeprefix(MAKING) if about.startswith(MAKING) else ""
 
 
 def console_text(text: str) -> str:

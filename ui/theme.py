@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QGuiApplication, QPalette
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QWidget
 
 Role = QPalette.ColorRole
 Group = QPalette.ColorGroup
@@ -156,6 +156,16 @@ def tone(palette: QPalette, wanted: Tone) -> QColor:
 def line_color(palette: QPalette) -> QColor:
     """Borders of cards and unfilled parts of lines."""
     return mix(palette.color(Role.Text), palette.color(Role.Base), 0.14)
+
+
+def outline_clearly(widget: QWidget) -> None:
+    """Give a field an outline that can be seen on a dark window, too.
+
+    Source: Qt's Fusion style, which takes 71 % of the window's colour for it and lets nobody else have a say.
+    """
+    palette = widget.palette()
+    palette.setColor(Role.Window, mix(palette.color(Role.Text), palette.color(Role.Base), 0.45).lighter(140))
+    widget.setPalette(palette)
 
 
 def contrast(first: QColor, second: QColor) -> float:

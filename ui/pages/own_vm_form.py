@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QWheelEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -21,9 +22,9 @@ from client.appliance.contextual.language import Field, Kind, Template, Value
 from client.appliance.contextual.template import load_template
 from client.commands import CreateVm
 from client.own_make import TEMPLATES
-from client.own_vm import MOST_CPUS, MOST_DISK_GIB, MOST_MEMORY_MIB, USUAL_CPUS, USUAL_MEMORY_MIB
+from client.own_vm import MOST_CPUS, MOST_DISK_GIB, MOST_MEMORY_MIB, USUAL_CPUS, USUAL_MEMORY_MIB, Network
 from ui.own_view import faults_of
-from ui.theme import Role, Tone, tone
+from ui.theme import Role, Tone, outline_clearly, tone
 from ui.widgets.button import Button
 from ui.widgets.label import Text
 from ui.widgets.metrics import UNIT
@@ -44,6 +45,7 @@ class FormRow(QWidget):
         label = Text(caption, strong=True)
         label.setBuddy(editor)
         editor.setAccessibleName(caption)
+        outline_clearly(editor)
         self.fault = Text()
         for widget in (label, editor, Text(help, factor=0.92, quiet=True), self.fault):
             column.addWidget(widget)
@@ -90,6 +92,19 @@ class OwnVmForm(QDialog):
         self._build_template()
         self._column.addStretch()
         outer.addLayout(self._buttons())
+        self.name.setFocus()
+
+    def fill_in(self, wanted: CreateVm) -> None:
+        """Fill in what was wanted before."""
+        self.name.setText(wanted.name)
+        self.image.setText(wanted.image)
+        self.cpus.setValue(wanted.cpus)
+        self.memory.setValue(wanted.memory_mib)
+        self.disk.setValue(wanted.disk_gib)
+        self.network.setChecked(wanted.network == Network.NAT)
+        self.template.setCurrentIndex(max(0, self.template.findData(wanted.template)))
+        for name, row in self._fields.items():
+            _set_value(row.editor, wanted.values.get(name))
 
     def _add(self, place: str, row: FormRow) -> None:
         self.rows[place] = row
@@ -173,7 +188,7 @@ class OwnVmForm(QDialog):
             cpus=self.cpus.value(),
             memory_mib=self.memory.value(),
             disk_gib=self.disk.value(),
-            network="nat" if self.network.isChecked() else "none",
+            network=Network.NAT if self.network.isChecked() else Network.NONE,
             starts=True,
         )
         faults = faults_of(wanted, self._template, self._taken)
@@ -187,8 +202,22 @@ class OwnVmForm(QDialog):
         self.accept()
 
 
+class Number(QSpinBox):
+    """A number that the wheel changes only after it was chosen: scrolling past must not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
 def _number(most: int) -> QSpinBox:
-    box = QSpinBox()
+    box = Number()
     box.setRange(0, most)
     return box
 
@@ -224,3 +253,15 @@ def _value(editor: QWidget) -> Value | None:
         case QLineEdit():
             return editor.text() or None
     return None
+
+
+def _set_value(editor: QWidget, value: Value | None) -> None:
+    match editor:
+        case QCheckBox():
+            editor.setChecked(value is True)
+        case QComboBox():
+            editor.setCurrentText(str(value or ""))
+        case QPlainTextEdit():
+            editor.setPlainText(str(value or ""))
+        case QLineEdit():
+            editor.setText(str(value or ""))

@@ -13,16 +13,17 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from client.commands import OrderVm
+from client.commands import CreateVm, DismissProblem, OrderVm
 from client.snapshot import ClientSnapshot
 from ui.icons import Emblem
-from ui.own_view import EMPTY, INTRODUCTION, OwnRow, console_text, own_rows
+from ui.own_view import EMPTY, INTRODUCTION, OwnRow, console_text, name_in, own_problems, own_rows
 from ui.pages.own_vm_form import OwnVmForm
 from ui.widgets.button import Button
 from ui.widgets.card import Card
 from ui.widgets.flow_layout import FlowLayout
 from ui.widgets.label import Text
 from ui.widgets.metrics import UNIT
+from ui.widgets.problem_list import ProblemList
 from ui.widgets.scroll_bar import ScrollBar
 
 _SIZE = (720, 600)
@@ -118,6 +119,8 @@ class OwnVmsPage(QDialog):
         self.resize(*_SIZE)
         self._snapshot: ClientSnapshot | None = None
         self.cards: dict[str, OwnVmCard] = {}
+        #: name -> what was filled in for one that is not there yet
+        self._wanted: dict[str, CreateVm] = {}
         outer = QVBoxLayout(self)
         outer.setContentsMargins(2 * UNIT, 2 * UNIT, 2 * UNIT, 2 * UNIT)
         head = QHBoxLayout()
@@ -128,10 +131,17 @@ class OwnVmsPage(QDialog):
         self.add = Button("&Add …")
         self.add.set_primary(True)
         self.add.setAutoDefault(False)
-        self.add.clicked.connect(self.open_form)
+        self.add.clicked.connect(lambda: self.open_form())
         head.addWidget(self.add, 0, Qt.AlignmentFlag.AlignTop)
         outer.addLayout(head)
+        self.problems = ProblemList()
+        self.problems.tab_after = self.add
+        self.problems.asked.connect(self.asked)
+        self.problems.help_asked.connect(lambda code, about: self.open_form(self._wanted.get(name_in(about))))
+        self.problems.hide()
         self.empty = Text(EMPTY)
+        outer.addSpacing(UNIT)
+        outer.addWidget(self.problems)
         outer.addWidget(self.empty)
         content = QWidget()
         self._column = QVBoxLayout(content)
@@ -150,6 +160,10 @@ class OwnVmsPage(QDialog):
         self._snapshot = snapshot
         rows = own_rows(snapshot)
         self.empty.setVisible(not rows)
+        for vm in snapshot.own_vms:
+            if vm.wish != "making":
+                self._wanted.pop(vm.name, None)
+        self.problems.show_problems(own_problems(snapshot, frozenset(self._wanted)))
         for vm_id in self.cards.keys() - {row.vm_id for row in rows}:
             card = self.cards.pop(vm_id)
             self._column.removeWidget(card)
@@ -161,14 +175,25 @@ class OwnVmsPage(QDialog):
                 self._column.insertWidget(place, self.cards[row.vm_id])
             self.cards[row.vm_id].show_row(row)
 
-    def open_form(self) -> OwnVmForm:
-        """Ask what a new one is to be."""
+    def open_form(self, wanted: CreateVm | None = None) -> OwnVmForm:
+        """Ask what a new one is to be. wanted: what is filled in at first."""
         names = frozenset(vm.name for vm in self._snapshot.own_vms) if self._snapshot else frozenset()
         form = OwnVmForm(names, self)
-        form.asked.connect(self.asked)
+        if wanted is not None:
+            form.fill_in(wanted)
+        form.asked.connect(lambda new: self._on_wanted(new, wanted))
         form.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         form.open()
         return form
+
+    def _on_wanted(self, wanted: CreateVm, before: CreateVm | None) -> None:
+        if before is not None and before.name != wanted.name:
+            self._wanted.pop(before.name, None)
+            for code, about in tuple(self.problems.cards):
+                if name_in(about) == before.name:
+                    self.asked.emit(DismissProblem(code, about))
+        self._wanted[wanted.name] = wanted
+        self.asked.emit(wanted)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """It hides; the window keeps it."""

@@ -85,11 +85,11 @@ class ProblemList(QWidget):
 
     Signals:
         asked: a `DismissProblem`.
-        help_asked: the code of the problem whose button was pressed.
+        help_asked: code and subject of the problem whose button was pressed.
     """
 
     asked = Signal(object)
-    help_asked = Signal(str)
+    help_asked = Signal(str, str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -129,6 +129,6 @@ class ProblemList(QWidget):
     def _make(self, key: tuple[str, str]) -> ProblemCard:
         card = ProblemCard(self)
         card.dismissed.connect(lambda: self.asked.emit(DismissProblem(*key)))
-        card.help_asked.connect(lambda: self.help_asked.emit(key[0]))
+        card.help_asked.connect(lambda: self.help_asked.emit(*key))
         self.cards[key] = card
         return card

@@ -3,14 +3,15 @@
 from dataclasses import replace
 
 import pytest
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QLineEdit, QMessageBox, QPushButton
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QWheelEvent
+from PySide6.QtWidgets import QApplication, QLineEdit, QMessageBox, QPushButton
 from pytestqt.qtbot import QtBot
 
 from client.clock import SystemClock
-from client.commands import Command, CreateVm, OrderVm, VmVerb
+from client.commands import Command, CreateVm, DismissProblem, OrderVm, VmVerb
 from client.own_view import making_view
-from client.snapshot import ClientSnapshot, Reason, VmKind, VmState, VmView
+from client.snapshot import ClientSnapshot, Problem, Reason, Severity, VmKind, VmState, VmView
 from tests.unit.ui import samples
 from tests.unit.ui.conftest import OFFSCREEN_LACKS
 from ui.main_window import MainWindow
@@ -165,3 +166,61 @@ def test_the_window_opens_it_from_its_menu_and_keeps_it_up_to_date(qtbot: QtBot)
     assert asked == [OrderVm("own-old", VmVerb.START)]
     page.close()
     window.may_close = True
+
+
+def test_what_could_not_be_made_is_said_on_the_page_and_can_be_changed(qtbot: QtBot) -> None:
+    page = OwnVmsPage()
+    qtbot.addWidget(page)
+    page.show_snapshot(samples.WORKING)
+    page.show()
+    asked = asked_by(page)
+    qtbot.mouseClick(page.add, Qt.MouseButton.LeftButton)
+    (form,) = page.findChildren(OwnVmForm)
+    form.name.setText("Box")
+    form.image.setText("/home/me/letter.ova")
+    form.memory.setValue(700)
+    form.template.setCurrentIndex(form.template.findData("linux"))
+    key = form._fields["key"].editor
+    assert isinstance(key, QLineEdit)
+    key.setText(KEY)
+    qtbot.mouseClick(form.make, Qt.MouseButton.LeftButton)
+    (wanted,) = asked
+    making = making_view("own-box", "Box", {})
+    page.show_snapshot(replace(samples.WORKING, vms=(*samples.WORKING.vms, making)))
+    refused = Problem(
+        "image-refused", "the virtual machine Box", "No image.", "Get one.", Severity.WARNING, samples.NOW
+    )
+    other = replace(refused, code="project-unreachable", about="project")
+    page.show_snapshot(replace(samples.WORKING, problems=(other, refused)))
+    (card,) = page.problems.cards.values()
+    assert card.text.text() == "No image."
+    qtbot.mouseClick(card.help, Qt.MouseButton.LeftButton)
+    again = page.findChildren(OwnVmForm)[-1]
+    assert again is not form
+    qtbot.mouseClick(again.make, Qt.MouseButton.LeftButton)
+    assert asked == [wanted, wanted]
+    qtbot.mouseClick(card.help, Qt.MouseButton.LeftButton)
+    third = page.findChildren(OwnVmForm)[-1]
+    third.name.setText("Other")
+    qtbot.mouseClick(third.make, Qt.MouseButton.LeftButton)
+    assert asked[2:] == [DismissProblem("image-refused", "the virtual machine Box"), replace(wanted, name="Other")]
+
+
+def test_the_wheel_changes_no_number_that_was_not_chosen(qtbot: QtBot) -> None:
+    form = OwnVmForm(frozenset())
+    qtbot.addWidget(form)
+    form.show()
+    form.name.setFocus()
+    place = QPointF(form.memory.rect().center())
+    wheel = QWheelEvent(
+        place,
+        place,
+        QPoint(),
+        QPoint(0, 120),
+        Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    QApplication.sendEvent(form.memory, wheel)
+    assert form.memory.value() == 0
