@@ -2,13 +2,10 @@
 
 import asyncio
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
 from typing import Final
 
-from client import __version__
-from client.appliance.agent import build_agent
-from client.appliance.context import ContextSettings, build_context_medium
+from client.appliance.context import ContextSettings, fill_medium
 from client.appliance.manifest import Appliance
 from client.clock import Clock
 from client.errors import ClientError
@@ -82,11 +79,6 @@ class VmExchange:
         if self._driver.exchange is None:
             raise InvalidVmState(self._vm_id, "exchange files", "without an exchange")
         return self._driver.exchange
-
-
-@cache
-def _agent() -> bytes:
-    return build_agent(__version__)
 
 
 class Actions:
@@ -209,11 +201,13 @@ class Actions:
 
     async def _boot(self) -> None:
         parts = self._parts
+        parts.blank.begin()
         appliance = await self._verified()
         token = await asyncio.to_thread(parts.fetch_token, parts.project, self._vm_id)
         routes = await self._routes()
         settings = self._settings(token.jid, token.password, routes)
-        await asyncio.to_thread(self._write_medium, settings)
+        medium = parts.paths.context(self._vm_id)
+        await asyncio.to_thread(fill_medium, medium, settings.to_json(), await parts.blank.get())
         spec = self._spec(appliance, routes)
         await parts.driver.define(spec)
         await parts.driver.set_routes(self._vm_id, spec.routes)
@@ -230,9 +224,6 @@ class Actions:
     async def _verified(self, id: str = "") -> Appliance:
         """The appliance, hashed just now: a guest sees no byte of it that the project did not publish."""
         return await self._parts.cache.verified(self._parts.board.show_transfer, id)
-
-    def _write_medium(self, settings: ContextSettings) -> None:
-        build_context_medium(self._parts.paths.context(self._vm_id), settings.to_json(), _agent())
 
     def _settings(self, jid: str, password: str, routes: tuple[Route, ...]) -> ContextSettings:
         xmpp, files, *more = routes

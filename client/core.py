@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from client.appliance.blank import BlankMedium
 from client.appliance.transfers import RunWorker
 from client.appliance.worker import run_worker
 from client.appliances import Appliances
@@ -206,6 +207,7 @@ class Core:
             await asyncio.gather(link, upkeep, return_exceptions=True)
             await keeper.close()
             await self.own.close()
+            await parts.blank.close()
             if parts.guest_files is not None:
                 await parts.guest_files.close()
             await parts.driver.close()
@@ -386,6 +388,7 @@ class Core:
             driver=driver,
             features=report.features,
             project=project,
+            blank=BlankMedium(self._paths.blank_context, self._make.worker),
             fetch_token=self._make.token,
             speed=report.speed,
             guest_files=guest_files(project, self._paths, self._preferences, self.board, self._clock),

@@ -14,6 +14,7 @@
   errands/<vm_id>/                what is to be done in a guest and has been done for nobody who waited; messages
   own/<vm_id>/                    what the volunteer's own virtual machines are
   cvmfs/                          what guests read over the network, owned by the proxy for it
+  context-blank.iso               what the contextualization media of all boots have in common, made anew by each run
   context/<vm_id>.iso             contextualization media, mode 0600; beside those of templates their keys
 """
 
@@ -31,6 +32,7 @@ PROJECT: Final = "project.toml"
 APPLIANCES: Final = "appliances"
 VMS: Final = "vms"
 CONTEXTS: Final = "context"
+BLANK_CONTEXT: Final = "context-blank.iso"
 CVMFS: Final = "cvmfs"
 ERRANDS: Final = "errands"
 OWN: Final = "own"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from client.appliance.blank import BlankMedium
 from client.appliance.cache import ApplianceCache
 from client.appliances import Appliances
 from client.board import Board
@@ -23,6 +24,7 @@ class Parts:
 
     Attributes:
         cache: what the project wants of `appliances`.
+        blank: what the media of all boots have in common.
         fetch_token: blocking; asks the project for a guest token.
         guest_files: the proxy for what guests read by CVMFS; None: the project asks for none.
         speed: of guests under the driver, in percent of the computer's own.
@@ -39,6 +41,7 @@ class Parts:
     driver: Driver
     features: frozenset[Feature]
     project: Project
+    blank: BlankMedium
     fetch_token: Callable[[Project, str], GuestToken]
     speed: int = 100
     guest_files: GuestFiles | None = None

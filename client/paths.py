@@ -74,6 +74,11 @@ class Paths:
         """The contextualization medium of a VM."""
         return self.base / filenames.CONTEXTS / f"{vm_id}.iso"
 
+    @property
+    def blank_context(self) -> Path:
+        """What the contextualization media of all boots have in common."""
+        return self.base / filenames.BLANK_CONTEXT
+
     def errands(self, vm_id: str) -> Path:
         """What is to be done in a VM's guest, and has been done."""
         return self.base / filenames.ERRANDS / vm_id

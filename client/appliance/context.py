@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from client.appliance.agent import build_agent
-from client.appliance.medium import write_medium
-
-__all__ = ["ContextSettings", "build_agent", "build_context_medium"]
+from client.appliance.medium import build_image, write_image
+from client.errors import BadInput
 
 LABEL: Final = "CONTEXT"
 SCHEMA: Final = 1
+#: room for the settings; a project's authority takes at most 64 KiB of it
+ROOM_BYTES: Final = 128 * 1024
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,42 @@ class ContextSettings:
         return {name: getattr(self, name) for name in names}
 
 
-def build_context_medium(path: Path, settings: Mapping[str, object], agent: bytes) -> None:
-    """Write the medium; it replaces an older one whole and can be read by its owner only. Blocks for some ms.
+@dataclass(frozen=True)
+class Blank:
+    """A medium on the disk that has the agent, and room for settings. Nothing in it is secret."""
+
+    path: Path
+    offset_bytes: int
+
+
+def blank_image(agent: bytes) -> tuple[bytes, int]:
+    """A blank medium, and where in it the settings go."""
+    # In the image every file begins where none of the same bytes end, so the first such run is the room.
+    room = b" " * ROOM_BYTES
+    image = build_image({"agent.pyz": agent, "context.json": room}, LABEL)
+    return image, image.index(room)
+
+
+def fill_medium(path: Path, settings: Mapping[str, object], blank: Blank) -> None:
+    """Write the medium of one boot out of a blank one. Blocks for a few ms.
+
+    It replaces an older one whole and can be read by its owner only.
 
     Raises:
+        BadInput: the settings are too long.
         DiskFull: nothing half-written stays.
-        OSError: the folder cannot be written to.
+        OSError: a folder cannot be read or written.
     """
+    write_image(path, _filled(blank.path.read_bytes(), blank.offset_bytes, settings))
+
+
+def build_context_medium(path: Path, settings: Mapping[str, object], agent: bytes) -> None:
+    """Write a medium at once, for one boot alone; otherwise as `fill_medium`."""
+    write_image(path, _filled(*blank_image(agent), settings))
+
+
+def _filled(image: bytes, offset: int, settings: Mapping[str, object]) -> bytes:
     body = json.dumps(settings, indent=1, ensure_ascii=False).encode()
-    write_medium(path, {"agent.pyz": agent, "context.json": body}, LABEL)
+    if len(body) > ROOM_BYTES:
+        raise BadInput("the project's settings for a guest", "they are too long", "ask the project")
+    return image[:offset] + body.ljust(ROOM_BYTES) + image[offset + ROOM_BYTES :]

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-import pycdlib
-
 from client import filenames
 from client.errors import DiskFull
 
@@ -31,7 +29,11 @@ def write_medium(path: Path, files: Mapping[str, bytes], label: str) -> None:
         DiskFull: nothing half-written stays.
         OSError: the folder cannot be written to.
     """
-    image = build_image(files, label)
+    write_image(path, build_image(files, label))
+
+
+def write_image(path: Path, image: bytes) -> None:
+    """Write what is already one; otherwise as `write_medium`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + filenames.PART_SUFFIX)
     part.unlink(missing_ok=True)
@@ -49,6 +51,9 @@ def write_medium(path: Path, files: Mapping[str, bytes], label: str) -> None:
 
 def build_image(files: Mapping[str, bytes], label: str) -> bytes:
     """The image as bytes."""
+    # Only where one is made: in a program that makes none it would take 2 MB of memory.
+    import pycdlib
+
     iso = pycdlib.PyCdlib()
     iso.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident=label)
     folders = {str(parent) for name in files for parent in PurePosixPath(name).parents if str(parent) != "."}

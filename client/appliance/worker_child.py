@@ -29,6 +29,7 @@ KINDS: Final = {
     "verify": "client.appliance.store_work:verify",
     "import": "client.appliance.intake:take",
     "convert": "client.appliance.convert:convert",
+    "context": "client.appliance.blank_child:make_blank",
     "cvmfs-proxy": "client.appliance.cvmfs.serve:serve",
 }
 _INTERVAL_S: Final = 0.2

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from client import filenames
 from client.actions import Actions
+from client.appliance.blank import BlankMedium
+from client.appliance.worker import run_worker
 from client.appliances import Appliances
 from client.board import Board
 from client.clock import SystemClock
@@ -87,6 +89,7 @@ class Pair:
             driver=self.driver,
             features=frozenset(Feature),
             project=wanted,
+            blank=BlankMedium(self.paths.blank_context, run_worker),
             fetch_token=fetch_guest_token,
         )
 

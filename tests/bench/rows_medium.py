@@ -1,15 +1,16 @@
 """The contextualization medium, as it is made before each boot."""
 
+import asyncio
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from client import __version__
-from client.appliance.agent import build_agent
-from client.appliance.context import ContextSettings, build_context_medium
+from client.appliance.blank import BlankMedium
+from client.appliance.context import Blank, ContextSettings, fill_medium
 from client.appliance.contextual.seed import build_seed
 from client.appliance.contextual.template import load_template
+from client.appliance.worker import run_worker
 from tests.bench.harness import TOP, Row, at_most, bench, plain
 
 TIMES = 11
@@ -18,15 +19,19 @@ SETTINGS = ContextSettings("work-1", "a@b", "password", "10.0.2.100", 5222, "b",
 
 @bench("context medium")
 def medium() -> Iterator[Row]:
-    packing = _timed(lambda: build_agent(__version__), 3)
-    agent = build_agent(__version__)
     with tempfile.TemporaryDirectory(prefix="vc-bench-") as name:
-        path = Path(name) / "context.iso"
-        making = _timed(lambda: build_context_medium(path, SETTINGS.to_json(), agent), TIMES)
+        path, source = Path(name) / "context.iso", Path(name) / "blank.iso"
+        packing = _timed(lambda: asyncio.run(_blank(source)), 3)
+        blank = asyncio.run(_blank(source))
+        making = _timed(lambda: fill_medium(path, SETTINGS.to_json(), blank), TIMES)
         size = path.stat().st_size
     yield at_most("context medium: make it", making, "ms", 100)
-    yield plain("context medium: pack the agent (once a run)", packing, "ms")
+    yield plain("context medium: blank, by a worker (once a run)", packing, "ms")
     yield plain("context medium: size", [size / 1024], "KiB")
+
+
+async def _blank(path: Path) -> Blank:
+    return await BlankMedium(path, run_worker).get()
 
 
 @bench("context medium of a template")

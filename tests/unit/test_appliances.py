@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from client import actions
 from client.appliance.catalog_facts import ApplianceNeeds, Facts
 from client.appliance.choice import from_manifest
 from client.appliance.errors import CatalogUnreachable
@@ -70,7 +69,6 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
     monkeypatch.setattr("client.core.TURN_S", 0.05)
     monkeypatch.setattr("client.board.INTERVAL_S", 0.01)
     monkeypatch.setattr("client.supervisor.FIRST_WAIT_S", 0.1)
-    actions._agent()
     rig = Rig(tmp_path)
     rig.prepare()
     return rig

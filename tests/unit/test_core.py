@@ -40,8 +40,6 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
     monkeypatch.setattr("client.core.TURN_S", 0.05)
     monkeypatch.setattr("client.board.INTERVAL_S", 0.01)
     monkeypatch.setattr("client.supervisor.FIRST_WAIT_S", 0.1)
-    # Built here, since cancelled tests would leave its threads at work side by side.
-    actions._agent()
     rig = Rig(tmp_path)
     rig.prepare()
     return rig

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from client import actions
 from client.appliance.medium import write_medium
 from client.appliance.ovf import Asked
 from client.appliance.worker import OnProgress
@@ -52,8 +51,6 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
     monkeypatch.setattr("client.core.LOOK_AGAIN_S", 0.05)
     monkeypatch.setattr("client.board.INTERVAL_S", 0.01)
     monkeypatch.setattr("client.supervisor.FIRST_WAIT_S", 0.1)
-    # Built here, since cancelled tests would leave its threads at work side by side.
-    actions._agent()
 
     async def as_it_is(_: object, words: str, on_progress: OnProgress) -> BootImage:
         """Without the workers that take images into the store."""

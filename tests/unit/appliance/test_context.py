@@ -1,18 +1,26 @@
+import asyncio
 import errno
 import io
 import json
 import os
 import re
 import stat
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pycdlib
 import pytest
 
+from client import __version__
 from client.appliance import medium
-from client.appliance.context import ContextSettings, build_context_medium
-from client.errors import DiskFull
+from client.appliance.agent import build_agent
+from client.appliance.blank import BlankMedium
+from client.appliance.blank_child import make_blank
+from client.appliance.context import ROOM_BYTES, ContextSettings, build_context_medium, fill_medium
+from client.appliance.worker_child import Face
+from client.errors import BadInput, DiskFull
 
 TOP = Path(__file__).resolve().parents[3]
 
@@ -52,6 +60,69 @@ def test_both_name_systems_hold_the_files(tmp_path: Path) -> None:
     for kind in ("rr_path", "joliet_path"):
         assert read(path, **{kind: "/agent.pyz"}) == b"the agent"
         assert json.loads(read(path, **{kind: "/context.json"})) == settings().to_json()
+
+
+class Workers:
+    """Workers in this process: what they were asked for, and what they fail with."""
+
+    def __init__(self, *errors: DiskFull) -> None:
+        self.asked: list[str] = []
+        self.errors = list(errors)
+
+    async def run(self, kind: str, order: Mapping[str, Any], **_: Any) -> Mapping[str, Any]:
+        self.asked.append(kind)
+        if self.errors:
+            raise self.errors.pop()
+        return make_blank(order, Face(io.StringIO()))
+
+
+async def test_a_blank_medium_is_made_once_and_filled_for_each_boot(tmp_path: Path) -> None:
+    workers = Workers()
+    blank = BlankMedium(tmp_path / "blank.iso", workers.run)
+    blank.begin()
+    for number in (1, 22):
+        path = tmp_path / f"{number}.iso"
+        fill_medium(path, {"n": number}, await blank.get())
+        for kind in ("rr_path", "joliet_path"):
+            assert json.loads(read(path, **{kind: "/context.json"})) == {"n": number}
+            assert read(path, **{kind: "/agent.pyz"}) == build_agent(__version__)
+    assert workers.asked == ["context"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    (tmp_path / "blank.iso").unlink()
+    assert (await blank.get()).path.exists()
+    await blank.close()
+
+
+async def test_a_blank_medium_that_failed_is_tried_again(tmp_path: Path) -> None:
+    workers = Workers(DiskFull("there", 1, 0))
+    blank = BlankMedium(tmp_path / "blank.iso", workers.run)
+    with pytest.raises(DiskFull):
+        await blank.get()
+    assert (await blank.get()).path.exists()
+    assert workers.asked == ["context", "context"]
+
+
+async def test_a_boot_that_is_called_off_does_not_call_off_the_medium(tmp_path: Path) -> None:
+    goes_on, workers = asyncio.Event(), Workers()
+
+    async def slow(kind: str, order: Mapping[str, Any], **_: Any) -> Mapping[str, Any]:
+        await goes_on.wait()
+        return await workers.run(kind, order)
+
+    blank = BlankMedium(tmp_path / "blank.iso", slow)
+    boot = asyncio.create_task(blank.get())
+    await asyncio.sleep(0)
+    boot.cancel()
+    await asyncio.gather(boot, return_exceptions=True)
+    goes_on.set()
+    assert (await blank.get()).path.exists()
+    assert workers.asked == ["context"]
+
+
+def test_settings_that_are_too_long_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput):
+        build_context_medium(tmp_path / "a.iso", {"x": "y" * ROOM_BYTES}, b"")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_label_is_where_the_guest_looks(tmp_path: Path) -> None:

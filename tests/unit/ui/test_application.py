@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +23,7 @@ from ui.bridge import CoreMain, CorePort
 from ui.report import Report
 from ui.ui_time import UiTime
 
+TOP = Path(__file__).resolve().parents[3]
 pytestmark = pytest.mark.qt_log_ignore(*OFFSCREEN_LACKS)
 
 
@@ -392,3 +395,13 @@ def test_every_activity_has_a_face(qtbot: QtBot, build: Build) -> None:
     for activity in Activity:
         face.on_snapshot(replace(samples.BASE, activity=activity))
     assert face.tray.icon is not None
+
+
+def test_beside_the_tray_alone_nothing_is_loaded_that_is_only_for_later() -> None:
+    """Each of these would take 2 to 5 MB of a client that may never want it."""
+    later = {"ui.main_window", "ui.pages.home", "pycdlib", "client.appliance.agent", "requests", "tuf", "slixmpp"}
+    code = f"import sys, ui.launch, client.hypervisor.qemu.driver; print(*({later} & set(sys.modules)))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=TOP, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert found.stdout.split() == []
