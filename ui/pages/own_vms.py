@@ -1,7 +1,7 @@
 """The page of the volunteer's own virtual machines: what there is, and what can be done with each."""
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QCloseEvent, QFontDatabase
+from PySide6.QtGui import QCloseEvent, QFontDatabase, QTextCursor
 from PySide6.QtWidgets import (
     QDialog,
     QFrame,
@@ -62,7 +62,7 @@ class OwnVmCard(Card):
         self.start.clicked.connect(lambda: self._ask(self._row and self._row.start))
         self.stop.clicked.connect(lambda: self._ask(self._row and self._row.stop))
         self.remove.clicked.connect(self._ask_whether)
-        self.console.toggled.connect(self.text.setVisible)
+        self.console.toggled.connect(self._show_console)
 
     def show_row(self, row: OwnRow) -> None:
         """Draw this one."""
@@ -79,8 +79,17 @@ class OwnVmCard(Card):
             button.setAccessibleName(f"{button.text().replace('&', '')} {row.name}")
         said = console_text(row.console)
         if said != self.text.toPlainText():
+            bar = self.text.verticalScrollBar()
+            # Who has scrolled up reads something.
+            place = bar.value() if bar.value() < bar.maximum() else None
             self.text.setPlainText(said)
-            self.text.moveCursor(self.text.textCursor().MoveOperation.End)
+            bar.setValue(bar.maximum() if place is None else place)
+
+    def _show_console(self, is_shown: bool) -> None:
+        self.text.setVisible(is_shown)
+        if is_shown:
+            self.text.moveCursor(QTextCursor.MoveOperation.End)
+            self.text.ensureCursorVisible()
 
     def _ask(self, order: OrderVm | None) -> None:
         if order is not None:
@@ -207,6 +216,7 @@ def _console_view() -> QPlainTextEdit:
     text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
     text.setPlaceholderText("It has printed nothing yet.")
     text.setTabChangesFocus(True)
+    text.setVerticalScrollBar(ScrollBar(Qt.Orientation.Vertical))
     text.setMinimumHeight(text.fontMetrics().lineSpacing() * 10)
     text.hide()
     return text

@@ -224,3 +224,21 @@ def test_the_wheel_changes_no_number_that_was_not_chosen(qtbot: QtBot) -> None:
     )
     QApplication.sendEvent(form.memory, wheel)
     assert form.memory.value() == 0
+
+
+def test_a_console_opens_at_its_end_and_stays_where_it_is_read(qtbot: QtBot, page: OwnVmsPage) -> None:
+    def show(lines: int) -> None:
+        said = "".join(f"line {number}\n" for number in range(lines))
+        page.show_snapshot(replace(OWN, vms=(one("Debian", VmState.RUNNING, "run", console=said),)))
+
+    show(100)
+    card = page.cards["own-debian"]
+    qtbot.mouseClick(card.console, Qt.MouseButton.LeftButton)
+    bar = card.text.verticalScrollBar()
+    qtbot.waitUntil(lambda: 0 < bar.maximum() == bar.value())
+    bar.setValue(3)
+    show(120)
+    assert bar.value() == 3
+    bar.setValue(bar.maximum())
+    show(140)
+    assert 0 < bar.maximum() == bar.value()
