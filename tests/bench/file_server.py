@@ -89,6 +89,7 @@ def _send(connection: socket.socket, file: int, start: int, end: int, rate: int)
         with lock:
             sent[0] += count
         if rate:
+            # Not a wait for anything: the time itself is what a slow line costs.
             time.sleep(max(0.0, began + (start - first) / rate - time.monotonic()))
 
 

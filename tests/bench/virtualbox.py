@@ -166,6 +166,7 @@ class Bare:
             except AssertionError as error:
                 if "locked" not in str(error) or time.monotonic() > end:
                     raise
+                # Nothing tells when VirtualBox lets go of a VM; whoever asks sooner only keeps its server busy.
                 time.sleep(_LOCK_PAUSE_S)
             else:
                 return
@@ -184,6 +185,7 @@ class Bare:
         end = time.monotonic() + _END_LIMIT_S
         while process.alive(self._who.pid, self._who.started_at):
             assert time.monotonic() < end, f"{word} does not end: {said}"
+            # It is nobody's child here, so there is nothing to wait on.
             time.sleep(_POLL_S)
 
     def restart(self) -> None:

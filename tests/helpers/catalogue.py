@@ -278,9 +278,10 @@ def versions(catalog: Catalog) -> list[str]:
     return [f"{one.project}/{one.facts.name} {one.facts.version}" for one in every]
 
 
-def until(is_so: Callable[[], bool], timeout_s: float = 20.0) -> None:
+def until(is_so: Callable[[], bool], timeout_s: float = 60.0) -> None:
     """Wait for something that a thread does."""
     ends = time.monotonic() + timeout_s
     while not is_so():
         assert time.monotonic() < ends
+        # What is waited for is any fact, such as a file that another thread writes: nothing would wake this one.
         time.sleep(0.01)

@@ -4,6 +4,8 @@ import json
 import sys
 from pathlib import Path
 
+#: A program of its own. It sleeps for as long as it is told, as one that takes time does, and looks into a file for
+#: another that runs beside it, since the two share nothing else.
 _SCRIPT = """#!{python}
 import json, pathlib, subprocess, sys, time
 here = pathlib.Path({folder!r})
