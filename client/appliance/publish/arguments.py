@@ -94,9 +94,7 @@ def add_who(verb: argparse.ArgumentParser) -> None:
 
 def add_urls(verb: argparse.ArgumentParser) -> None:
     """Where the web shows it."""
-    verb.add_argument(
-        "--url", action="append", default=[], help="a new catalogue: where the web will show its folder public"
-    )
+    verb.add_argument("--url", action="append", default=[], help="where the web will show the folder public")
 
 
 def add_signers(verb: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from client.appliance import xdelta
+from client.appliance.contextual.template import load_template
 from client.appliance.publish import renewal, settings
 from client.appliance.publish.accept import accept, take_over
 from client.appliance.publish.arguments import (
@@ -26,13 +27,20 @@ from client.appliance.publish.arguments import (
     build_parser,
 )
 from client.appliance.publish.catalogue import Catalogue
-from client.appliance.publish.images import read_image
+from client.appliance.publish.images import Image, read_image
 from client.appliance.publish.keyring import KeyRing
 from client.appliance.publish.layout import CatalogueFolder, ProjectFolder
 from client.appliance.publish.project import MakePatch, Project
 from client.appliance.publish.repository import alone
 from client.appliance.publish.settings import Publisher, Settings
-from client.appliance.publish.status import read_project_status, read_status, tell, tell_project
+from client.appliance.publish.status import (
+    NO_ADDRESS,
+    SAY_ADDRESS,
+    read_project_status,
+    read_status,
+    tell,
+    tell_project,
+)
 from client.errors import BadInput
 
 
@@ -40,8 +48,12 @@ def main(argv: list[str]) -> int:
     """Run a verb; returns the exit code: 0 done, 1 `status` found something to do."""
     given = build_parser(VERBS).parse_args(argv)
     run: Callable[[argparse.Namespace], int] = given.run
-    if run not in (_init, _add, _make_project) and not given.folder.is_dir():
-        raise BadInput(str(given.folder), "there is no such folder", "see main.py publish --help")
+    if run is _add:
+        # Of what cannot be published not even an empty folder stays.
+        given.images = _checked(given)
+    elif run not in (_init, _make_project) and not (_is_project(given.folder) or _is_catalogue(given.folder)):
+        what = "there is no catalogue in it, and no project that publishes"
+        raise BadInput(str(given.folder), what, "name another folder, or make one: main.py publish --help")
     with alone(given.folder / "lock"):
         return run(given)
 
@@ -53,23 +65,49 @@ def _init(given: argparse.Namespace) -> int:
 
 
 def _add(given: argparse.Namespace) -> int:
-    images = [read_image(path, given.facts) for path in given.image]
-    if not _is_project(given.folder) and not CatalogueFolder(given.folder).settings.exists():
-        _make_catalogue(given, 1, 1)
+    if not _is_project(given.folder):
+        if not _is_catalogue(given.folder):
+            _make_catalogue(given, 1, 1)
+        elif given.url:
+            _move(given)
+            if not _small(given) and not given.images:
+                return 0
     project = _project(given) if _is_project(given.folder) else _local_project(given)
-    small = [(path, "template") for path in given.template]
-    small += [(given.project_file, "project-file"), (given.picture, "picture")]
-    for path, kind in small:
-        if path is not None:
-            project.put(path, kind)
+    for path, kind in _small(given):
+        project.put(path, kind)
     make_patch = None if given.no_patches or not given.image else patch_maker()
-    for image in images:
+    for image in given.images:
         _say(project.add(image, replace=given.replace, make_patch=make_patch))
     if _is_project(given.folder):
         _say([f"Send the folder {project.folder.outbox} to the catalogue. Its keys: {', '.join(project.key_ids)}."])
         return 0
     _say(take_over(_catalogue(given), project))
     return 0
+
+
+def _checked(given: argparse.Namespace) -> list[Image]:
+    """Look at all that is to be published, and at who publishes it, before anything is made."""
+    _addresses(given)
+    if not (given.image or _small(given) or (given.url and _is_catalogue(given.folder))):
+        remedy = "name its folder, or a TOML file of facts beside it; docs/catalogue.md has an example"
+        raise BadInput("publish add", "no image is named", remedy)
+    for path, kind in _small(given):
+        if not path.is_file():
+            raise BadInput(str(path), "there is no such file", "look whether the path is right")
+        if kind == "template":
+            load_template(path)
+    if not _is_project(given.folder) and (given.image or _small(given)):
+        own = CatalogueFolder(given.folder).project(_local_id(given))
+        if not own.settings.exists():
+            _publisher(given)
+    return [read_image(path, given.facts) for path in given.image]
+
+
+def _small(given: argparse.Namespace) -> list[tuple[Path, str]]:
+    """The small files that are to be published, and their kinds."""
+    small = [(path, "template") for path in given.template]
+    small += [(given.project_file, "project-file"), (given.picture, "picture")]
+    return [(path, kind) for path, kind in small if path is not None]
 
 
 def _make_project(given: argparse.Namespace) -> int:
@@ -156,13 +194,7 @@ def patch_maker() -> MakePatch | None:
 
 def _make_catalogue(given: argparse.Namespace, keys: int, threshold: int) -> None:
     folder = CatalogueFolder(given.folder)
-    bases = [url if url.endswith("/") else f"{url}/" for url in given.url]
-    wrong: list[str] = []
-    metadata, targets = (
-        settings.read_urls([base + end for base in bases], "--url", wrong) for end in ("metadata/", "targets/")
-    )
-    if wrong:
-        raise BadInput("--url", wrong[0], "give the address at which the web will show the folder public")
+    metadata, targets = _addresses(given)
     ring = KeyRing([folder.online_keys, folder.offline_keys], _ask(given))
     chosen = replace(Settings(), metadata_urls=metadata, target_urls=targets)
     Catalogue.make(folder, chosen, ring, keys=keys, threshold=threshold, passphrase=_passphrase(given))
@@ -172,6 +204,33 @@ def _make_catalogue(given: argparse.Namespace, keys: int, threshold: int) -> Non
             f"Move {folder.offline_keys} to a medium that you keep elsewhere when you are done.",
         ]
     )
+    if not given.url:
+        _say([f"{NO_ADDRESS} {SAY_ADDRESS}"])
+
+
+def _move(given: argparse.Namespace) -> None:
+    """The web shows the catalogue elsewhere from now on."""
+    folder = CatalogueFolder(given.folder)
+    metadata, targets = _addresses(given)
+    before = settings.read_settings(folder.settings)
+    after = replace(before, metadata_urls=metadata, target_urls=targets)
+    if after != before:
+        settings.write_settings(folder.settings, after)
+        _catalogue(given).write_for_clients()
+        _say([f"Clients find it at {', '.join(given.url)} from now on: {folder.clients / 'catalogue.toml'}."])
+
+
+def _addresses(given: argparse.Namespace) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Where the web shows the lists, and where the files."""
+    bases = [url if url.endswith("/") else f"{url}/" for url in given.url]
+    wrong: list[str] = []
+    metadata, targets = (
+        settings.read_urls([base + end for base in bases], "--url", wrong) for end in ("metadata/", "targets/")
+    )
+    if wrong:
+        what = "it is no https address (http only on this computer)"
+        raise BadInput("--url", what, "give the address at which the web will show the folder public")
+    return metadata, targets
 
 
 def _catalogue(given: argparse.Namespace) -> Catalogue:
@@ -186,18 +245,21 @@ def _project(given: argparse.Namespace) -> Project:
 
 def _local_project(given: argparse.Namespace) -> Project:
     """The project of a catalogue's own folder that is meant; made if it is new."""
-    folder = CatalogueFolder(given.folder)
-    here = sorted(path.name for path in (folder.base / "projects").glob("*") if path.is_dir())
-    if not given.project and len(here) == 1:
-        given.project = here[0]
-    if not given.project:
-        raise BadInput(
-            "--project", "it is not said which project publishes", f"name one; here: {', '.join(here) or 'none'}"
-        )
-    own = folder.project(given.project)
+    given.project = _local_id(given)
+    own = CatalogueFolder(given.folder).project(given.project)
     if own.settings.exists():
         return Project.open(own, _ask(given))
     return Project.make(own, _publisher(given), passphrase=_passphrase(given))
+
+
+def _local_id(given: argparse.Namespace) -> str:
+    here = sorted(path.name for path in (given.folder / "projects").glob("*") if path.is_dir())
+    if not given.project and len(here) == 1:
+        return str(here[0])
+    if not given.project:
+        remedy = f"add --project ID; here: {', '.join(here)}" if here else "give it an id, as in --project my-project"
+        raise BadInput("publish add", "it is not said which project publishes", remedy)
+    return str(given.project)
 
 
 def _publisher(given: argparse.Namespace) -> Publisher:
@@ -206,7 +268,7 @@ def _publisher(given: argparse.Namespace) -> Publisher:
     said["name"] = said["name"] or given.project
     found = settings.publisher_from({"id": given.project, **said, "mirrors": given.mirror}, "command line", wrong)
     if wrong:
-        raise BadInput(str(given.project), "; ".join(wrong), "say it otherwise")
+        raise BadInput(f"--project {given.project}", "; ".join(wrong), "say it otherwise")
     return found
 
 
@@ -218,6 +280,10 @@ def _check_threshold(given: argparse.Namespace) -> None:
 
 def _is_project(folder: Path) -> bool:
     return ProjectFolder(folder).settings.exists()
+
+
+def _is_catalogue(folder: Path) -> bool:
+    return CatalogueFolder(folder).settings.exists()
 
 
 def _ask(given: argparse.Namespace) -> Callable[[Path], bytes]:

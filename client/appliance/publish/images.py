@@ -54,6 +54,11 @@ def read_image(path: Path, facts: Path | None = None) -> Image:
     Raises:
         BadInput: with what is wrong and what to do.
     """
+    if not path.exists():
+        raise BadInput(str(path), "there is no such file or folder", "look whether the path is right")
+    if path.is_dir() and not (path / filenames.MANIFEST).exists():
+        remedy = "build an appliance (make appliance), or name a TOML file of facts beside an image"
+        raise BadInput(str(path), f"it is a folder without {filenames.MANIFEST}", f"{remedy} (docs/catalogue.md)")
     try:
         if path.is_dir():
             return _built(path, facts)

@@ -192,9 +192,14 @@ def alone(lock: Path) -> Iterator[None]:
     Raises:
         BadInput: another one works there and does not end.
     """
-    lock.parent.mkdir(parents=True, exist_ok=True)
     try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock, timeout=60):
             yield
     except Timeout as error:
         raise BadInput(str(lock.parent), "another publish works in it", "wait until it is done") from error
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        if error.filename not in {str(lock), str(lock.parent)}:
+            raise
+        what = f"this folder cannot be used ({error.strerror})"
+        raise BadInput(str(lock.parent), what, "choose another one") from error

@@ -12,6 +12,8 @@ from client.appliance.publish.repository import TARGETS
 
 #: a role is to be renewed when less than this part of its time is left
 _SOON: Final = 0.25
+NO_ADDRESS: Final = "It is not known where the web shows it, so clients/catalogue.toml has no address."
+SAY_ADDRESS: Final = "Say it with: main.py publish add FOLDER --url ADDRESS."
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ def read_status(catalogue: Catalogue) -> Status:
         hint = (
             "The keys of root are on this machine: whoever takes it over can publish in your name (docs/catalogue.md)."
         )
+    if not repository.settings.metadata_urls:
+        hint = f"{hint}\nHint: {NO_ADDRESS} {SAY_ADDRESS}" if hint else f"{NO_ADDRESS} {SAY_ADDRESS}"
     size = sum(path.stat().st_size for path in catalogue.folder.targets.rglob("*") if path.is_file())
     return Status(tuple(roles), appliances, round(size / 1e6, 1), catalogue.first_root_sha256(), tuple(warnings), hint)
 

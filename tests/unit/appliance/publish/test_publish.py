@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import tomllib
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -346,12 +347,53 @@ def test_a_project_has_a_status_of_its_own(
 
 
 def test_a_folder_that_is_not_there_is_not_made_by_looking(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="no such folder"):
+    with pytest.raises(BadInput, match="no catalogue in it"):
         main(["status", str(tmp_path / "typo")])
     facts = write_image(tmp_path / "images", "thin", "1", b"image", format="exe")
     with pytest.raises(BadInput, match="format"):
         main(["add", str(tmp_path / "new"), str(facts), "--project", "demo"])
-    assert not (tmp_path / "typo").exists() and not (tmp_path / "new" / "catalogue.toml").exists()
+    assert not (tmp_path / "typo").exists() and not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "no image is named"),
+        (["IMAGE"], "--project my-project"),
+        (["IMAGE", "--project", "My project"], "lower-case"),
+        (["IMAGE", "--project", "demo", "--url", "ftp://x"], "no https address"),
+        (["IMAGE", "--project", "demo", "--picture", "/no/picture.png"], "no such file"),
+        (["/no/image", "--project", "demo"], "no such file or folder"),
+        (["FOLDER", "--project", "demo"], "without manifest.json"),
+    ],
+)
+def test_what_cannot_be_published_leaves_no_folder(tmp_path: Path, words: list[str], said: str) -> None:
+    facts = write_image(tmp_path / "images", "thin", "1", b"image")
+    places = {"IMAGE": str(facts), "FOLDER": str(tmp_path / "images")}
+    with pytest.raises(BadInput, match=said):
+        main(["add", str(tmp_path / "new"), *(places.get(word, word) for word in words)])
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_file_is_no_folder_to_publish_in(tmp_path: Path) -> None:
+    facts = write_image(tmp_path / "images", "thin", "1", b"image")
+    with pytest.raises(BadInput, match="cannot be used"):
+        main(["add", str(facts), str(facts), "--project", "demo"])
+
+
+def test_the_address_can_be_said_later(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, facts = tmp_path / "new", write_image(tmp_path / "images", "thin", "1", b"image")
+    assert main(["add", str(folder), str(facts), "--project", "demo"]) == 0
+    assert "--url ADDRESS" in capsys.readouterr().out
+    main(["status", str(folder)])
+    assert "--url ADDRESS" in capsys.readouterr().out
+    assert main(["add", str(folder), "--url", "https://my.host/catalogue"]) == 0
+    told = tomllib.loads((folder / "clients" / "catalogue.toml").read_text())["catalogue"]
+    assert told["url"] == "https://my.host/catalogue/"
+    assert told["targets"] == ["https://my.host/catalogue/targets/"]
+    capsys.readouterr()
+    main(["status", str(folder)])
+    assert "--url" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["demo/thin/9/x.img", "atlas/../x", "catalog.json", "atlas/x/y/z/a/b"])
