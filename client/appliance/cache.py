@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urljoin
 
 from client import __version__, filenames
+from client.appliance.catalog_source import Source
 from client.appliance.choice import Choice, Wish, from_manifest, read_choice
 from client.appliance.errors import ApplianceError, ApplianceMissing, BadManifest, DownloadFailed, NotInCatalog
 from client.appliance.fault import need_space
@@ -29,10 +29,6 @@ from client.appliance.worker import error_from
 from client.errors import ClientError
 from client.log import logger
 from client.snapshot import TransferView
-
-#: of an address of a catalogue
-METADATA: Final = "metadata/"
-TARGETS: Final = "targets/"
 
 
 class ApplianceCache:
@@ -354,7 +350,7 @@ class ApplianceCache:
             if hashlib.sha256(content).hexdigest() != choice.id:
                 self._store.objects.set_aside(choice.id)
                 raise BadManifest(str(path), "it was altered on this computer")
-            self._appliances[choice.id] = parse_manifest(content, str(path))
+            self._appliances[choice.id] = _for_jobs(parse_manifest(content, str(path)), choice, self._direct)
         return choice.needed(self._appliances[choice.id], self._direct)
 
     def _verify(self, choice: Choice, show: Callable[[TransferView], None]) -> Appliance:
@@ -399,6 +395,20 @@ class Meter:
         self._show(TransferView(self._name, self._step, self._done, self._total, rate, left))
 
 
+def _for_jobs(appliance: Appliance, choice: Choice, direct: bool) -> Appliance:
+    """The same, if the hypervisor can boot it to do jobs.
+
+    Raises:
+        BadManifest: it is a disk of somebody's own system, or has files for other hypervisors only.
+    """
+    if "system" in appliance.media(direct):
+        return appliance
+    what = "it has a kernel to boot and no CD (iso), and this hypervisor needs one"
+    if appliance.disk:
+        what = "it is a disk for virtual machines of your own (main.py image get), and not one for jobs"
+    raise BadManifest(choice.manifest.name, what)
+
+
 def _in_loop(show: ShowTransfer) -> Callable[[TransferView], None]:
     loop = asyncio.get_running_loop()
     return lambda view: (loop.call_soon_threadsafe(show, view), None)[1]
@@ -408,15 +418,9 @@ def _question(wish: Wish, folder: Path, root: Path | None) -> tuple[str, dict[st
     """What a worker is to do so that it is known what there is: its kind and its order."""
     if not wish.catalogue_url:
         return "manifest", {"url": wish.manifest_url, "sha256": wish.manifest_sha256, "folder": str(folder)}
-    catalogue = {
-        "metadata_urls": [urljoin(wish.catalogue_url, METADATA)],
-        "target_urls": [urljoin(wish.catalogue_url, TARGETS)],
-        "folder": str(folder / filenames.TRUST / wish.root_sha256[:16]),
-        "root_sha256": wish.root_sha256,
-        "root": str(root) if root else None,
-    }
+    source = Source(wish.catalogue_url, wish.root_sha256, root)
     return "look", {
-        "catalogue": catalogue,
+        "catalogue": source.order(folder),
         "wish": vars(wish),
         "folder": str(folder),
         "client_version": __version__,

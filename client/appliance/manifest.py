@@ -19,7 +19,7 @@ MAX_MANIFEST_BYTES: Final = 1024 * 1024
 MAX_FILES: Final = 64
 MAX_FILE_BYTES: Final = 16 * 1024**3
 #: What a file of an appliance can be for; a file with another role is kept but not used.
-ROLES: Final = frozenset({"iso", "kernel", "initrd", "system", "software", "scratch"})
+ROLES: Final = frozenset({"iso", "disk", "kernel", "initrd", "system", "software", "scratch"})
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
@@ -71,6 +71,7 @@ class Appliance:
         files: by file name.
         direct: None if it has no files for direct boot.
         iso: the bootable ISO's file name, or None.
+        disk: the file name of a disk that boots by itself, for virtual machines of the user's own; or None.
         software: software disks by name.
         scratch: the scratch disk's template, or None.
         confines_jobs: it says that its jobs have no network unless the project asks for it.
@@ -84,6 +85,7 @@ class Appliance:
     software: Mapping[str, Software] = field(default_factory=dict)
     scratch: str | None = None
     confines_jobs: bool = False
+    disk: str | None = None
 
     def media(self, direct: bool = True, software: str | None = None) -> dict[str, str]:
         """The files that a VM sees as disks or CD, by role: system, software, scratch.
@@ -161,13 +163,14 @@ class _Reader:
         iso = self._file(self._table(said, "iso"), "system", "iso") if "iso" in said else None
         software = {key: disk for key, disk in map(self._software, self._table(said, "software").items()) if disk}
         scratch = self._file(said, "scratch", "scratch") if "scratch" in said else None
-        if not direct and not iso:
+        disk = self._file(self._table(said, "disk"), "file", "disk") if "disk" in said else None
+        if not direct and not iso and not disk:
             self._wrong.append("nothing in it can be booted")
         if self._wrong:
             raise BadManifest(self._where, "; ".join(self._wrong[:20]))
         frozen = MappingProxyType
         confines = said.get("confines_jobs") is True
-        return Appliance(name, version, frozen(self._files), direct, iso, frozen(software), scratch, confines)
+        return Appliance(name, version, frozen(self._files), direct, iso, frozen(software), scratch, confines, disk)
 
     def _table(self, said: Mapping[str, Any], key: str) -> Mapping[str, Any]:
         found = said.get(key, {})

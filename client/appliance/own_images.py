@@ -1,6 +1,7 @@
 """Images of the user's own, in the store of appliances: files by their content, and a TOML beside for each image.
 
-<folder>/own-images/<name>.toml   what it is, where it came from, what a package asked for
+<folder>/own-images/<name>.toml            what it is, where it came from, what a package asked for
+<folder>/own-images/templates/<name>.toml  the contextualization template that a catalogue has for it
 Every file that such a TOML names is needed, by whoever it is; only `remove` lets go of it.
 """
 
@@ -21,6 +22,7 @@ from client.log import logger
 from client.paths import write_atomic
 
 SUFFIX: Final = ".toml"
+_TEMPLATES: Final = "templates"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _MOST_BYTES: Final = 1 << 20
 
@@ -159,6 +161,10 @@ class OwnImages:
         """Where a file of the user's is, whatever folder the program that reads it runs in."""
         return path.absolute()
 
+    def template(self, name: str) -> Path:
+        """Where the template of an image lies that came out of a catalogue, if it has one."""
+        return self.folder / _TEMPLATES / f"{name}{SUFFIX}"
+
     def write(self, image: OwnImage) -> None:
         """Keep what is known of an image; from now on its files are needed."""
         import tomlkit
@@ -190,6 +196,7 @@ class OwnImages:
         # First, since one that cannot be read must leave this one as it is.
         others = frozenset().union(*(one.digests for one in self.images() if one.name != image.name))
         self._path(image.name).unlink(missing_ok=True)
+        self.template(image.name).unlink(missing_ok=True)
         freed = sum(self.objects.remove(sha256) for sha256 in sorted(image.digests - others))
         logger("appliance").info("Removed the own image %s: %.1f MB", image.name, freed / 1e6)
         return freed

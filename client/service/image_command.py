@@ -1,6 +1,7 @@
 """`main.py image`: images of your own: add one from a file, see what it is, remove it.
 
 main.py image add FILE [--name N] [--trust-unsigned]     the file is copied and stays as it is; docs/images.md
+main.py image get [NAME] [--catalogue URL --root-sha256 HASH]   out of a signed catalogue
 main.py image show NAME
 main.py image remove NAME
 
@@ -12,9 +13,9 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from client.appliance.formats import Format
 from client.appliance.own_images import OwnFile, OwnImage, OwnImages
@@ -22,10 +23,12 @@ from client.appliance.own_import import import_image
 from client.appliance.references import needed_by_vms
 from client.messages import fill
 from client.paths import Paths, default_base
+from client.service import image_get
 from client.service.progress_line import ProgressLine
 
 _HELP: Final = {
     "add": "copy an image into the store: iso, raw (img, hdd), vdi, vmdk, vhd, vhdx, qcow2, ova, ovf, or one packed",
+    "get": "fetch an image out of a signed catalogue; without a name: what the catalogue has",
     "show": "what is known of an image",
     "remove": "remove an image that no virtual machine was made from",
 }
@@ -40,6 +43,8 @@ def main(argv: list[str]) -> int:
         case "add":
             image = _add(paths, images, given)
             _tell(image, as_json=given.json)
+        case "get":
+            print("\n".join(map(_plain, _got(paths, images, given))))
         case "show":
             _tell(images.find(given.image), as_json=given.json)
         case "remove":
@@ -85,30 +90,48 @@ def _parser() -> argparse.ArgumentParser:
             one.add_argument(
                 "--trust-unsigned", action="store_true", help="take an ova or ovf that nobody has signed, as most are"
             )
+        elif word == "get":
+            image_get.add_options(one)
         else:
             one.add_argument("image", metavar="NAME")
     return parser
+
+
+def _got(paths: Paths, images: OwnImages, given: argparse.Namespace) -> list[str]:
+    """What `get` has to tell."""
+    paths.make()
+    line = ProgressLine(quiet=given.json)
+    try:
+        if not given.image:
+            return image_get.offers(paths, given)
+        image = asyncio.run(_politely(image_get.get(paths, images, given, line.show)))
+    finally:
+        line.end()
+    if given.json:
+        return [json.dumps({"ok": True, "image": image.to_json()})]
+    template = images.template(image.name)
+    return [*described(image), *([f"  its template: {template} (vm create --template)"] if template.is_file() else [])]
 
 
 def _add(paths: Paths, images: OwnImages, given: argparse.Namespace) -> OwnImage:
     paths.make()
     line = ProgressLine(quiet=given.json)
     try:
-        return asyncio.run(_added(images, given, line))
+        path, unsigned = given.file.expanduser(), given.trust_unsigned
+        adding = import_image(images, path, given.name, trust_unsigned=unsigned, on_progress=line.show)
+        return asyncio.run(_politely(adding))
     finally:
         line.end()
 
 
-async def _added(images: OwnImages, given: argparse.Namespace, line: ProgressLine) -> OwnImage:
+async def _politely(work: Coroutine[Any, Any, OwnImage]) -> OwnImage:
     mine = asyncio.current_task()
     assert mine is not None
     # What ends a program politely must leave as little behind as Ctrl-C does.
     if sys.platform != "win32":
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, mine.cancel)
     try:
-        return await import_image(
-            images, given.file.expanduser(), given.name, trust_unsigned=given.trust_unsigned, on_progress=line.show
-        )
+        return await work
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
 

@@ -4,7 +4,15 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-_STEPS: Final = {"reading": "Adding", "unpacking": "Unpacking", "verifying": "Checking", "converting": "Converting"}
+_STEPS: Final = {
+    "downloading": "Fetching",
+    "waiting": "Waiting for a server",
+    "checking": "Checking",
+    "reading": "Adding",
+    "unpacking": "Unpacking",
+    "verifying": "Checking",
+    "converting": "Converting",
+}
 
 
 class ProgressLine:
