@@ -54,7 +54,10 @@ async def boot_file(paths: Paths, words: str, on_progress: OnProgress = lambda s
     if len(image.files) > 1:
         what = f"it has {len(image.files)} disks, and a virtual machine of your own has one"
         raise BadInput(image.name, what, "use an image with one disk")
-    place = await ready_file(images, image, image.files[0], _WANTED, converters(), on_progress=on_progress)
+    tools = converters()
+    # VBoxManage cannot write a qcow2.
+    wanted = _WANTED if QEMU_IMG in tools else _WANTED[::-1]
+    place = await ready_file(images, image, image.files[0], wanted, tools, on_progress=on_progress)
     return BootImage(place, image.name, image.asked, image.end_of_life)
 
 
