@@ -108,6 +108,7 @@ class Repair:
         ask = Ask(mirror.url, start, end, self._target.size_bytes, plain=not mirror.ranges)
         self._mirror = mirror.url
         with contextlib.closing(self._opener.open(ask, self._face, mirror.patience_s)) as answer:
+            self._check_worth(answer.skip)
             # A mirror without ranges sends what comes before as well.
             for _ in self._body(answer.read, answer.skip):
                 pass
@@ -117,6 +118,15 @@ class Repair:
             refusal = ApplianceAltered(mirror.url, expected, found)
             raise Fault("it has other bytes", refusal=refusal, may_be_chance=True)
         return data
+
+    def _check_worth(self, skip: int) -> None:
+        """See that pieces from mirrors which give whole files only do not cost more than the file.
+
+        Raises:
+            ApplianceAltered
+        """
+        if skip and self._fetched + skip > self._target.size_bytes:
+            raise ApplianceAltered(str(self._order.to), self._target.sha256, "other bytes")
 
     def _body(self, read: Any, left: int) -> Iterator[bytes]:
         while left:

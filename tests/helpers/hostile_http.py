@@ -267,6 +267,12 @@ def answers(status: str, **headers: object) -> Play:
     return play
 
 
+def without_ranges(talk: Talk, server: Server, request: Request) -> None:
+    """The whole file, whatever part of it was asked for."""
+    talk.head("200 OK", Content_Length=len(server.content))
+    talk.body(server.content)
+
+
 def endless(talk: Talk, server: Server, request: Request) -> None:
     """Right bytes, and then more and more."""
     talk.head("200 OK", ETag=server.etag)
