@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
-# The whole suite: checks, unit tests, real parts, the whole program. CI fails if a test was skipped that should run here.
+# The whole suite: checks, unit tests, real parts, the whole program. CI fails if a test was skipped that should run here,
+# and there what fails of the latter two is tried once more, alone. Arguments are pytest's.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 packaging/check.sh
 export QT_QPA_PLATFORM=offscreen
-.venv/bin/python -m pytest tests/integration tests/end2end --durations=10 "$@"
-# Last, for its guests take a processor for minutes. One line says so if this computer cannot have it; if it fails, all fails.
-packaging/virtualbox-test.sh lane
+exec .venv/bin/python -m packaging.suite "$@"

@@ -7,7 +7,9 @@ import pytest
 #: hardware and outside world that no set-up can install
 MAY_LACK = ("no /dev/kvm", "no hardware accelerator", "has no network")
 #: what the fake driver cannot have, being no machine; a real driver that lacks it is a failure
-FAKE_LACKS = ("its guests have ", "the agent needs a machine")
+FAKE_LACKS = ("its guests have ",)
+#: what the run ends with then: not what failed tests give, for those may be tried again (packaging/test.sh)
+SKIPPED = 6
 _skipped: list[str] = []
 
 
@@ -20,6 +22,6 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    if os.environ.get("CI") and _skipped and exitstatus == pytest.ExitCode.OK:
+    if os.environ.get("CI") and _skipped and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         print("\nskipped, but should run here:", *_skipped, sep="\n  ")
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        session.exitstatus = SKIPPED
