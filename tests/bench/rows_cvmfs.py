@@ -110,7 +110,7 @@ def _plain_server(folder: Path) -> Iterator[int]:
     port = free_port()
     with subprocess.Popen([sys.executable, "-c", _PLAIN, str(folder), str(port)]) as process:
         try:
-            wait_port(port)
+            wait_port(port, process)
             yield port
         finally:
             process.terminate()

@@ -35,8 +35,10 @@ busybox sha1sum object | cut -c 1-40 > sums
 
 def kill_proxy(client: Client) -> None:
     for child in psutil.Process(client.process.pid).children():
-        if child.cmdline()[-1:] == ["cvmfs-proxy"]:
-            child.kill()
+        # Other children may end while they are looked at.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if child.cmdline()[-1:] == ["cvmfs-proxy"]:
+                child.kill()
 
 
 class Table:

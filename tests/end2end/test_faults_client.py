@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.paced_job import let_end, submit_paced
 from tests.helpers.program import Client, Site, open_client, processes_of, qemus_of, run_main
 from tests.helpers.screen import wait_for
 
@@ -21,10 +22,10 @@ def working(base: Path, site: Site, *more: str) -> Iterator[Client]:
         yield client
 
 
-def wait_accepted(client: Client, site: Site, job_id: str, limit_s: float = 150) -> None:
+def wait_accepted(client: Client, site: Site, job_id: str, limit_s: float = 180) -> None:
     wait_for("the verdict", lambda: client.accepted() == 1, limit_s)
     assert site.job(job_id)["state"] == "done"
-    assert "summary.json" in site.results(job_id)
+    assert {"summary.json", "result"} & set(site.results(job_id))
 
 
 def leave(client: Client) -> None:
@@ -37,9 +38,9 @@ def leave(client: Client) -> None:
 
 def test_a_killed_client_takes_up_the_same_guest_and_job(tmp_path: Path, site: Site) -> None:
     base = tmp_path / "base"
-    (job_id,) = site.submit("--events", "250", "--number", "1", "--seed", "11")
+    job_id = submit_paced(site, tmp_path)
     with working(base, site, "--start") as client:
-        client.wait_events(10)
+        done = client.wait_events(4)["done_units"]
         (qemu,) = client.qemus()
         client.kill()
     assert qemus_of(base) == [qemu]
@@ -47,9 +48,10 @@ def test_a_killed_client_takes_up_the_same_guest_and_job(tmp_path: Path, site: S
         second = run_main("headless", "--basedir", str(base))
         assert second.returncode == 2
         assert f"Volunteer Cloud already runs in {base}." in second.stderr
-        job = client.wait_events(11)
+        job = client.wait_events(done + 1)
         assert job["job_id"] == job_id
         assert client.qemus() == [qemu]
+        let_end(client)
         wait_accepted(client, site, job_id)
         assert client.qemus() == [qemu]
         assert site.job(job_id)["attempts"] == 1
@@ -58,16 +60,17 @@ def test_a_killed_client_takes_up_the_same_guest_and_job(tmp_path: Path, site: S
 
 def test_a_guest_left_alone_saves_its_job_and_goes(tmp_path: Path, site: Site) -> None:
     base = tmp_path / "base"
-    (job_id,) = site.submit("--events", "450", "--number", "1", "--seed", "12")
+    job_id = submit_paced(site, tmp_path)
     with working(base, site, "--start") as client:
-        done = client.wait_events(20)["done_units"]
+        done = client.wait_events(4)["done_units"]
         client.kill()
     assert len(qemus_of(base)) == 1
-    wait_for("the guest's own end", lambda: qemus_of(base) == [], 60)
+    wait_for("the guest's own end", lambda: qemus_of(base) == [], 120)
     assert processes_of(base) == []
     with working(base, site) as client:
-        wait_for("the job", lambda: client.job()["job_id"] == job_id and client.job()["done_units"], 90)
-        assert client.job()["done_units"] >= done
+        job = client.wait_events(1)
+        assert job["job_id"] == job_id and job["done_units"] >= done
+        let_end(client)
         wait_accepted(client, site, job_id)
         assert site.job(job_id)["attempts"] == 1
         leave(client)
@@ -75,11 +78,11 @@ def test_a_guest_left_alone_saves_its_job_and_goes(tmp_path: Path, site: Site) -
 
 def test_a_stopped_job_goes_on_from_its_saved_state(tmp_path: Path, site: Site) -> None:
     base = tmp_path / "base"
-    (job_id,) = site.submit("--events", "250", "--number", "1", "--seed", "13")
+    job_id = submit_paced(site, tmp_path)
     with working(base, site, "--start") as client:
-        client.wait_events(10)
+        done = client.wait_events(4)["done_units"]
         client.ctl("stop")
-        wait_for("the saved state", lambda: client.vm()["state"] == "saved", 60)
+        wait_for("the saved state", lambda: client.vm()["state"] == "saved", 120)
         assert client.snapshot()["reason"]["code"] == "stopped-by-user"
         assert client.qemus() == []
         assert client.quit() == 0
@@ -87,7 +90,8 @@ def test_a_stopped_job_goes_on_from_its_saved_state(tmp_path: Path, site: Site) 
     with working(base, site) as client:
         assert client.vm()["state"] in {"saved", "absent"}
         client.ctl("start")
-        assert client.wait_events(11)["job_id"] == job_id
+        assert client.wait_events(done + 1)["job_id"] == job_id
+        let_end(client)
         wait_accepted(client, site, job_id)
         assert site.job(job_id)["attempts"] == 1
         leave(client)

@@ -37,12 +37,13 @@ def wait_problem(client: Client, code: str, limit_s: float) -> str:
     return found[code]
 
 
-def wait_more(client: Client, job_id: str, limit_s: float = 90) -> None:
-    """Wait until the job goes on: more of it is done than now."""
-    done = client.job()["done_units"]
-    wait_for(
-        "the job to go on", lambda: client.job()["job_id"] == job_id and client.job()["done_units"] > done, limit_s
-    )
+def is_stuck(qemu: int) -> bool:
+    """Whether QEMU's first thread waits for a lock that nobody lets go of: one look may find it before any lock."""
+    waits, free = 0, 0
+    while waits < 3 and free < 10:
+        time.sleep(0.1)
+        waits, free = (waits + 1, 0) if waits_for_lock(qemu) else (0, free + 1)
+    return waits == 3
 
 
 @contextlib.contextmanager
@@ -50,46 +51,45 @@ def still_processor(qemu: int) -> Iterator[None]:
     """The guest's processor stands still, while its hypervisor answers."""
     for _ in range(20):
         with held(processor_of(qemu)):
-            time.sleep(0.3)
-            if not waits_for_lock(qemu):
+            if not is_stuck(qemu):
                 yield
                 return
     raise AssertionError("the processor always stood still with QEMU's own lock in hand")
 
 
 def test_a_stopped_process_is_woken_and_a_hung_guest_reset(tmp_path: Path, site: Site) -> None:
-    (job_id,) = site.submit("--events", "250", "--number", "1", "--seed", "21")
+    (job_id,) = site.submit("--events", "160", "--number", "1", "--seed", "21")
     with working(tmp_path / "base", site) as client:
         client.wait_events(10)
         (qemu,) = client.qemus()
         os.kill(qemu, signal.SIGSTOP)
-        wait_more(client, job_id, 60)
+        client.wait_more(job_id)
         with still_processor(qemu):
-            said = wait_problem(client, "guest-hung", 60)
+            said = wait_problem(client, "guest-hung", 90)
         assert "has not answered for" in said and "Resetting it; its job goes on." in said
-        wait_for("the reset guest", lambda: "guest-hung" not in client.problems(), 60)
-        wait_for("the verdict", lambda: client.accepted() == 1, 120)
+        wait_for("the reset guest", lambda: "guest-hung" not in client.problems(), 120)
+        wait_for("the verdict", lambda: client.accepted() == 1, 150)
         assert client.qemus() == [qemu]
         assert (site.job(job_id)["state"], site.job(job_id)["attempts"]) == ("done", 1)
 
 
 def test_a_process_that_hangs_or_dies_is_replaced(tmp_path: Path, site: Site) -> None:
-    (job_id,) = site.submit("--events", "220", "--number", "1", "--seed", "22")
+    (job_id,) = site.submit("--events", "130", "--number", "1", "--seed", "22")
     with working(tmp_path / "base", site) as client:
         done = client.wait_events(30)["done_units"]
         (hung,) = client.qemus()
         with held(hung):
-            said = wait_problem(client, "vm-failed", 60)
+            said = wait_problem(client, "vm-failed", 90)
             assert "does not answer" in said and "its job goes on from its last checkpoint" in said
-            wait_for("another process", lambda: client.qemus() not in ([hung], []), 60)
+            wait_for("another process", lambda: client.qemus() not in ([hung], []), 90)
         # While it starts, QEMU is two processes: itself and the one that it was started as.
-        wait_for("one process", lambda: client.vm()["state"] == "running" and len(client.qemus()) == 1, 60)
-        wait_for("the new guest's word", lambda: "vm-failed" not in client.problems(), 60)
-        wait_for("the job", lambda: client.job()["job_id"] == job_id and client.job()["done_units"], 60)
-        assert client.job()["done_units"] >= done - 25
+        wait_for("one process", lambda: client.vm()["state"] == "running" and len(client.qemus()) == 1, 90)
+        wait_for("the new guest's word", lambda: "vm-failed" not in client.problems(), 120)
+        job = client.wait_events(1)
+        assert job["job_id"] == job_id and job["done_units"] >= done - 25
         (killed,) = client.qemus()
         os.kill(killed, signal.SIGKILL)
-        assert "ended unexpectedly" in wait_problem(client, "vm-failed", 10)
+        assert "ended unexpectedly" in wait_problem(client, "vm-failed", 60)
         wait_for("the verdict", lambda: client.accepted() == 1, 150)
         assert (site.job(job_id)["state"], site.job(job_id)["attempts"]) == ("done", 1)
         assert "vm-failed" not in client.problems()

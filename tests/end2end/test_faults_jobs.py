@@ -34,7 +34,7 @@ def wait_state(site: Site, job_id: str, state: str, limit_s: float) -> dict[str,
     return site.job(job_id)
 
 
-def wait_told(client: Client, code: str, job_id: str, limit_s: float = 60) -> str:
+def wait_told(client: Client, code: str, job_id: str, limit_s: float = 120) -> str:
     """What the volunteer is told of a job that failed."""
     wait_for(f"the sentence on {job_id}", lambda: job_id in client.problems().get(code, ""), limit_s)
     return client.problems()[code]
@@ -42,7 +42,7 @@ def wait_told(client: Client, code: str, job_id: str, limit_s: float = 60) -> st
 
 def wait_returned(site: Site, job_id: str, cause: str) -> None:
     """The job is back in the queue with its cause; nobody is to try it again, so that the test goes on."""
-    wait_for(f"{job_id} to return", lambda: any(cause in what for what in site.history(job_id)), 20)
+    wait_for(f"{job_id} to return", lambda: any(cause in what for what in site.history(job_id)), 90)
     assert run_main("jobs", "--site", str(site.folder), "cancel", job_id).returncode == 0
 
 
@@ -50,9 +50,9 @@ def good_job(client: Client, site: Site, folder: Path) -> None:
     """A good job is done in the same guest, and its result is there."""
     before, (guest,) = client.accepted(), client.qemus()
     good = submit(site, folder, GOOD, "--priority", "9")
-    wait_state(site, good, "done", 90)
+    wait_state(site, good, "done", 150)
     assert "answer" in site.results(good)
-    wait_for("the verdict", lambda: client.accepted() == before + 1, 20)
+    wait_for("the verdict", lambda: client.accepted() == before + 1, 90)
     assert client.qemus() == [guest]
 
 
@@ -61,7 +61,7 @@ def test_bad_jobs_are_reported_and_good_ones_follow(tmp_path: Path, site: Site) 
     words = ("--project", str(site.project), "--set", "hypervisor.accelerator=tcg", "--start")
     with open_client(tmp_path / "base", "headless", *words) as client:
         fails = submit(site, tmp_path / "fails", FAILS)
-        assert "ended with exit code 3." in wait_told(client, "job-refused", fails, 90)
+        assert "ended with exit code 3." in wait_told(client, "job-refused", fails, 120)
         wait_returned(site, fails, "exit code 3")
         kept = site.folder / "storage" / "refused" / fails / "output" / "stderr"
         assert "the detector is missing" in kept.read_text()
@@ -72,10 +72,10 @@ def test_bad_jobs_are_reported_and_good_ones_follow(tmp_path: Path, site: Site) 
             assert "output-limit" in said and "It was reported; the next job is being asked for." in said
             wait_returned(site, floods, "output-limit")
         good_job(client, site, tmp_path / "good-1")
-        wait_for("the space", lambda: client.vm()["guest"]["scratch_free_mib"] >= free_mib - 8, 20)
-        endless = submit(site, tmp_path / "endless", ENDLESS, "--time-limit", "2")
-        assert "time-limit: still running after 2 s" in wait_told(client, "job-failed", endless)
-        dead = wait_state(site, endless, "dead", 120)
+        wait_for("the space", lambda: client.vm()["guest"]["scratch_free_mib"] >= free_mib - 8, 90)
+        endless = submit(site, tmp_path / "endless", ENDLESS, "--time-limit", "1")
+        assert "time-limit: still running after 1 s" in wait_told(client, "job-failed", endless)
+        dead = wait_state(site, endless, "dead", 180)
         assert dead["attempts"] == ATTEMPTS
         assert "5 attempts; the last: failed: time-limit" in dead["reason"]
         good_job(client, site, tmp_path / "good-2")

@@ -43,7 +43,7 @@ def ask(base: Path, word: str) -> "subprocess.Popen[bytes]":
 
 def test_killed_in_each_step(tmp_path: Path, site: Site) -> None:
     base = tmp_path / "base"
-    (job_id,) = site.submit("--events", "200", "--number", "1", "--seed", "17")
+    (job_id,) = site.submit("--events", "120", "--number", "1", "--seed", "17")
     with working(base, site, "--start") as client:
         kill_in(client, "fetch appliance", 0, 0.05)
     # The overlay is made, the guest's process begins, the guest boots.
@@ -61,13 +61,13 @@ def test_killed_in_each_step(tmp_path: Path, site: Site) -> None:
         assert len(client.qemus()) == 1
         asked = ask(base, "stop")
         kill_in(client, "save", 0, 0.1)
-        asked.wait(30)
+        asked.wait(90)
     with working(base, site) as client:
-        wait_for("the saved state", lambda: client.vm()["state"] == "saved", 60)
+        wait_for("the saved state", lambda: client.vm()["state"] == "saved", 120)
         assert client.qemus() == []
         asked = ask(base, "start")
         kill_in(client, "restore", 0, 0.1)
-        asked.wait(30)
+        asked.wait(90)
     with working(base, site) as client:
         wait_accepted(client, site, job_id)
         assert len(client.qemus()) <= 1

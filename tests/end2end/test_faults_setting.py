@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.end2end, pytest.mark.timeout(120)]
 def without_qemu() -> tuple[str, ...]:
     """A command that starts another one where QEMU is not: its files are covered, for that process only."""
     inside = ("unshare", "--map-root-user", "--mount")
-    if subprocess.run([*inside, "true"], capture_output=True, timeout=10).returncode:
+    if subprocess.run([*inside, "true"], capture_output=True, timeout=60).returncode:
         pytest.skip("this system lets nobody make namespaces")
     found = [shutil.which("qemu-system-x86_64", path=place) for place in search_path().split(os.pathsep)]
     files = {str(Path(path).resolve()) for path in found if path}
@@ -32,13 +32,13 @@ def without_qemu() -> tuple[str, ...]:
 def test_no_hypervisor_is_said_and_the_program_stays(tmp_path: Path, site: Site, without_qemu: tuple[str, ...]) -> None:
     words = ("--project", str(site.project), "--start")
     with open_client(tmp_path / "base", "headless", *words, wrapper=without_qemu) as client:
-        wait_for("the sentence", lambda: "no-hypervisor" in client.problems(), 30)
+        wait_for("the sentence", lambda: "no-hypervisor" in client.problems(), 90)
         said = client.problems()["no-hypervisor"]
         assert said.startswith("No program that runs virtual machines was found")
         assert "Install QEMU" in said
-        assert client.snapshot()["activity"] == "blocked"
+        wait_for("its state", lambda: client.snapshot()["activity"] == "blocked", 60)
         assert client.ctl("stop")["ok"]
-        assert client.snapshot()["allowed"]["start"]
+        wait_for("the button", lambda: client.snapshot()["allowed"]["start"], 60)
         assert client.quit() == 0
         assert processes_of(client.base) == []
 

@@ -31,26 +31,26 @@ def test_fetched_from_the_catalogue_shown_kept_and_used_without_it(tmp_path: Pat
     with open_site(tmp_path / "site") as site:
         assert "[catalogue]" in site.project.read_text()
         with open_client(base, "headless", *FAKE, "--project", str(site.project), env=loud) as client:
-            wait_for("work", lambda: working(client), 60)
-            wait_for("the list", lambda: client.snapshot()["store"], 20)
+            wait_for("work", lambda: working(client), 120)
+            needed_by = ["the project Local site", "the virtual machine work-1"]
+            wait_for("the list", lambda: [one["needed_by"] for one in client.snapshot()["store"]] == [needed_by], 90)
             (image,) = client.snapshot()["store"]
             assert (image["name"], image["is_whole"]) == ("volunteer-cloud", True)
-            assert image["needed_by"] == ["the project Local site", "the virtual machine work-1"]
             assert images(client, "list")["bytes"] == image["size_bytes"]
             refused = images(client, "remove", "volunteer-cloud")
             assert (refused["ok"], refused["error"]) == (False, "image-needed")
             assert images(client, "hold")["ok"]
-            wait_for("the hold", lambda: client.snapshot()["fetching_held"], 10)
+            wait_for("the hold", lambda: client.snapshot()["fetching_held"], 60)
             client.kill()
         loaded = {line.rpartition("|")[2].strip() for line in client.log.read_text(errors="replace").splitlines()}
         assert "client.appliance.cache" in loaded
         assert [name for name in loaded if name.partition(".")[0] in HEAVY] == []
         end(site.process)
     with open_client(base, "headless", *FAKE) as client:
-        wait_for("the hold of before", lambda: client.snapshot()["fetching_held"], 10)
+        wait_for("the hold of before", lambda: client.snapshot()["fetching_held"], 60)
         assert images(client, "go-on")["ok"]
         assert images(client, "update")["ok"]
-        wait_for("the state", lambda: client.snapshot()["store"], 20)
+        wait_for("the state", lambda: client.snapshot()["store"], 90)
         (again,) = client.snapshot()["store"]
         assert again["is_whole"]
         client.quit()

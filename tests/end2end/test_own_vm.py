@@ -26,7 +26,7 @@ def box(client: Client) -> dict[str, Any]:
 
 
 def wait_state(client: Client, state: str) -> None:
-    wait_for(f"the VM being {state}", lambda: box(client).get("state") == state, 40)
+    wait_for(f"the VM being {state}", lambda: box(client).get("state") == state, 120)
 
 
 def test_made_paused_with_all_kept_over_a_restart_and_removed(tmp_path: Path) -> None:
@@ -35,14 +35,14 @@ def test_made_paused_with_all_kept_over_a_restart_and_removed(tmp_path: Path) ->
     # The project's server does not answer, so nothing of its comes in the way.
     write_project(base / "project.toml", "0" * 64)
     with open_client(base, "headless", *QEMU, *ROOM, "--start") as client:
-        wait_for("the client", lambda: client.snapshot()["allowed"]["pause"], 30)
+        wait_for("the client", lambda: client.snapshot()["allowed"]["pause"], 90)
         iso = str(APPLIANCE / "volunteer-cloud.iso")
         made = vm(base, "create", "Box", "--image", iso, "--template", "linux", "--set", f"key={KEY}", "--disk", "4")
         assert made.returncode == 0, made.stdout + made.stderr
         assert "volunteer-cloud, 1 processor, 512 MiB, disk of 4 GiB, no network" in made.stdout
         assert vm(base, "start", "box").stdout == "Starting.\n"
         wait_state(client, "running")
-        wait_for("a word of the guest", lambda: vm(base, "console", "own-box").stdout.strip(), 60)
+        wait_for("a word of the guest", lambda: vm(base, "console", "own-box").stdout.strip(), 120)
         client.ctl("pause")
         wait_state(client, "paused")
         client.ctl("resume")
@@ -59,7 +59,8 @@ def test_made_paused_with_all_kept_over_a_restart_and_removed(tmp_path: Path) ->
         assert json.loads(vm(base, "list", "--json").stdout)[-1]["wish"] == "run"
         assert "add --yes" in vm(base, "remove", "Box").stderr
         assert vm(base, "remove", "Box", "--yes").returncode == 0
-        wait_for("its end", lambda: not box(client), 30)
+        wait_for("its end", lambda: not box(client), 90)
+        wait_for("its files' end", lambda: not list((base / "vms").glob("own-box*")), 60)
         assert [path for path in base.rglob("*") if "own-box" in str(path)] == []
         assert qemus_of(base) == []
         removed = run_main("image", "remove", "volunteer-cloud", "--basedir", str(base))

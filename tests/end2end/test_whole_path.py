@@ -36,7 +36,7 @@ class Window:
     def text(self, name: str) -> str:
         return str(self.said()["widgets"].get(name, {}).get("text", ""))
 
-    def wait_enabled(self, name: str, limit_s: float = 30) -> None:
+    def wait_enabled(self, name: str, limit_s: float = 90) -> None:
         wait_for(f"button {name}", lambda: self.said()["widgets"].get(name, {}).get("enabled"), limit_s)
 
     def click(self, name: str) -> None:
@@ -89,20 +89,20 @@ def work_through(screen: Screen, window: Window, client: Client, site: Site, job
     screen.picture(PICTURES / "1-before-start.png")
     assert client.snapshot()["activity"] == "stopped"
     window.click("start")
-    wait_for("the guest's start", lambda: client.vm()["state"] in {"starting", "running"}, 60)
+    wait_for("the guest's start", lambda: client.vm()["state"] in {"starting", "running"}, 120)
     screen.picture(PICTURES / "2-booting.png")
-    wait_for("events", lambda: client.job()["state"] == "executing" and client.job()["done_units"] > EVENTS // 4, 120)
+    wait_for("events", lambda: client.job()["state"] == "executing" and client.job()["done_units"] > EVENTS // 4, 150)
     screen.picture(PICTURES / "3-working.png")
     assert client.job()["job_id"] == job_id
     window.click("pause")
-    wait_for("the pause", lambda: client.vm()["state"] == "paused", 10)
-    wait_for("the window to say so", lambda: window.text("headline").startswith("Paused"), 10)
+    wait_for("the pause", lambda: client.vm()["state"] == "paused", 60)
+    wait_for("the window to say so", lambda: window.text("headline").startswith("Paused"), 60)
     screen.picture(PICTURES / "4-paused.png")
     done = client.job()["done_units"]
     window.click("pause")
-    wait_for("progress after the pause", lambda: client.job()["done_units"] > done, 60)
+    wait_for("progress after the pause", lambda: client.job()["done_units"] > done, 90)
     wait_for("the verdict", lambda: client.snapshot()["totals"]["jobs_accepted"] == 1, 180)
-    wait_for("the window to say so", lambda: window.text("headline").startswith("Waiting"), 10)
+    wait_for("the window to say so", lambda: window.text("headline").startswith("Waiting"), 60)
     screen.picture(PICTURES / "5-accepted.png")
     (job,) = site.jobs()
     assert (job["id"], job["state"]) == (job_id, "done")

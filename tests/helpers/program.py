@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from tests.helpers.screen import wait_for
 
 TOP = Path(__file__).resolve().parents[2]
@@ -19,7 +21,7 @@ APPLIANCE = TOP / "build" / "appliance"
 MAIN = [sys.executable, str(TOP / "main.py")]
 
 
-def run_main(*words: str, env: dict[str, str] | None = None, limit_s: float = 60) -> subprocess.CompletedProcess[str]:
+def run_main(*words: str, env: dict[str, str] | None = None, limit_s: float = 120) -> subprocess.CompletedProcess[str]:
     """Run one of the program's commands to its end."""
     return subprocess.run([*MAIN, *words], env=env, capture_output=True, text=True, timeout=limit_s, cwd=TOP)
 
@@ -86,7 +88,7 @@ def open_site(folder: Path, *words: str) -> Iterator[Site]:
     process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=TOP)
     try:
         up = ["site", "status", "--folder", str(folder)]
-        wait_for("the local site", lambda: process.poll() is not None or run_main(*up).returncode == 0, 60)
+        wait_for("the local site", lambda: process.poll() is not None or run_main(*up).returncode == 0, 120)
         assert process.poll() is None, (folder / "site-output.log").read_text()
         yield Site(folder, process)
     finally:
@@ -122,7 +124,7 @@ class Client:
         """The state, asked for without a process of its own: tests that wait ask often, and guests want the cores."""
         try:
             place = json.loads((self.base / "control.json").read_text())
-            with socket.create_connection(("127.0.0.1", place["port"]), 20) as connection:
+            with socket.create_connection(("127.0.0.1", place["port"]), 60) as connection:
                 connection.sendall(json.dumps({"token": place["token"], "do": "status"}).encode() + b"\n")
                 with connection.makefile() as lines:
                     return dict(json.loads(lines.readline())["snapshot"])
@@ -151,18 +153,32 @@ class Client:
     def qemus(self) -> list[int]:
         return qemus_of(self.base)
 
-    def wait_events(self, least: int, limit_s: float = 90) -> dict[str, Any]:
-        """Wait until the job in hand has done so many of its units; returns it."""
-        wait_for(
-            f"{least} events", lambda: self.job()["state"] == "executing" and self.job()["done_units"] >= least, limit_s
-        )
-        return self.job()
+    def wait_events(self, least: int, limit_s: float = 120) -> dict[str, Any]:
+        """Wait until the job in hand has done so many of its units; returns it as it was then."""
+        seen: dict[str, Any] = {}
+
+        def has_done() -> bool:
+            seen.update(self.job())
+            return bool(seen["state"] == "executing" and seen["done_units"] >= least)
+
+        wait_for(f"{least} events", has_done, limit_s)
+        return seen
+
+    def wait_more(self, job_id: str, limit_s: float = 90) -> None:
+        """Wait until the job goes on: more of it is done than now."""
+        done = self.job()["done_units"]
+
+        def goes_on() -> bool:
+            job = self.job()
+            return bool(job["job_id"] == job_id and job["done_units"] > done)
+
+        wait_for("the job to go on", goes_on, limit_s)
 
     def output(self) -> str:
         return self.log.read_text(errors="replace")[-4000:]
 
     def wait_up(self) -> None:
-        wait_for("the client", lambda: (self.base / "control.json").exists() or self.process.poll() is not None, 30)
+        wait_for("the client", lambda: (self.base / "control.json").exists() or self.process.poll() is not None, 90)
         assert self.process.poll() is None, self.output()
 
     def kill(self) -> None:
@@ -214,12 +230,13 @@ def open_client(
 def processes_of(folder: Path) -> list[str]:
     """Command lines of running processes that mention a folder (this one and its parents left out)."""
     found = []
+    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
+        if not entry.name.isdecimal() or int(entry.name) in own:
             continue
         with contextlib.suppress(OSError):
             words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if str(folder) in words and "pytest" not in words:
+            if str(folder) in words:
                 found.append(words)
     return found
 

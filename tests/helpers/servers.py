@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NOBODY = 65534
+#: below those that Linux gives to whoever asks for any, so that none is taken between being chosen and being used
+PORTS = range(20000, 32000)
 _PROSODY = """
 run_as_root = true
 pidfile = "{folder}/pid"
@@ -34,17 +37,20 @@ VirtualHost "localhost"
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that is free now, and that the system gives to nobody by itself before it is bound."""
+    for port in random.sample(PORTS, 50):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
 
 
-def wait_port(port: int, limit_s: float = 20) -> None:
+def wait_port(port: int, process: "subprocess.Popen[bytes]", limit_s: float = 60) -> None:
     ends = time.monotonic() + limit_s
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
         except OSError:
+            assert process.poll() is None, f"{process.args} ended with {process.returncode}"
             if time.monotonic() > ends:
                 raise
             time.sleep(0.05)
@@ -66,7 +72,7 @@ class Process:
             self._process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
             )
-        wait_port(self.port)
+        wait_port(self.port, self._process)
 
     def stop(self) -> None:
         if self._process is not None:

@@ -39,7 +39,7 @@ class Table:
         try:
             writer.write(data)
             await writer.drain()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 return await reader.read()
         except ConnectionError:
             return b""
@@ -57,7 +57,7 @@ class Table:
 
     async def kept(self) -> list[Path]:
         """What it keeps, once it has put away what it does not."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while any("parts" in path.parts for path in self.files()):
                 await asyncio.sleep(0.01)
         return self.files()
@@ -331,7 +331,7 @@ async def test_not_everybody_comes_in(tmp_path: Path) -> None:
                 _, writer = await asyncio.open_connection("127.0.0.1", table.port)
                 guests.callback(writer.close)
             assert await table.get() == b""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not is_whole(await table.get()):
                 await asyncio.sleep(0.05)
 

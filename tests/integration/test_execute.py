@@ -111,10 +111,13 @@ async def test_root_runs_jobs_as_another_user_without_network(root: Path) -> Non
 
 async def test_progress(root: Path) -> None:
     script = '#!/bin/sh\necho "{\\"done\\": 1, \\"total\\": 9, \\"unit\\": \\"events\\"}" >&$VC_PROGRESS_FD\n'
-    bench = Bench(
-        root, script + 'sleep 0.6\necho rubbish >&$VC_PROGRESS_FD\necho "{\\"done\\": 9}" >&$VC_PROGRESS_FD\n'
-    )
-    await bench.execute()
+    script += "until [ -e told ]; do sleep 0.1; done\necho rubbish >&$VC_PROGRESS_FD\n"
+    bench = Bench(root, script + 'echo "{\\"done\\": 9}" >&$VC_PROGRESS_FD\n')
+    async with asyncio.timeout(60), asyncio.TaskGroup() as both:
+        both.create_task(bench.execute())
+        while not bench.progress:
+            await asyncio.sleep(0.02)
+        (bench.folder / "told").touch()
     assert bench.progress == [Progress(1, 9, "events"), Progress(9)]
 
 
@@ -168,9 +171,8 @@ async def test_even_if_it_hides_in_a_session_of_its_own(root: Path) -> None:
 
 
 async def test_cancelling_kills(root: Path) -> None:
-    bench = Bench(root, "#!/bin/sh\nsleep 60\n")
-    task = asyncio.create_task(bench.execute())
-    await asyncio.sleep(0.5)
+    bench = Bench(root, "#!/bin/sh\n: > ready\nsleep 60\n")
+    task = await begun(bench)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -181,21 +183,20 @@ async def test_terminate_lets_a_job_save_itself_and_a_second_run_goes_on(root: P
     script = """#!/bin/sh
 trap 'echo 5 > checkpoint; exit 0' TERM
 [ -e checkpoint ] && { echo "goes on at $(cat checkpoint)"; exit 0; }
-sleep 30 & wait
+: > ready
+sleep 60 & wait
 """
     bench = Bench(root, script)
-    task = asyncio.create_task(bench.execute())
-    await asyncio.sleep(0.5)
-    await bench.runner.terminate(5)
+    task = await begun(bench)
+    await bench.runner.terminate(30)
     await task
     assert await bench.again() == 0
     assert bench.out() == "goes on at 5\n"
 
 
 async def test_terminate_kills_a_job_that_will_not_end(root: Path) -> None:
-    bench = Bench(root, "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n")
-    task = asyncio.create_task(bench.execute())
-    await asyncio.sleep(0.5)
+    bench = Bench(root, "#!/bin/sh\ntrap '' TERM\n: > ready\nwhile :; do sleep 1; done\n")
+    task = await begun(bench)
     await bench.runner.terminate(0.3)
     assert os.WIFSIGNALED(await task)
     assert os.WTERMSIG(bench.outcome.status) == signal.SIGKILL
@@ -245,6 +246,15 @@ async def test_clean_removes_everything(root: Path) -> None:
     await bench.execute()
     await bench.runner.clean()
     assert list(root.iterdir()) == []
+
+
+async def begun(bench: Bench) -> "asyncio.Task[int]":
+    """The job runs and has written a file `ready`: it is as far as the test wants it."""
+    task = asyncio.create_task(bench.execute())
+    async with asyncio.timeout(60):
+        while not (bench.folder / "ready").exists():
+            await asyncio.sleep(0.02)
+    return task
 
 
 def assert_nothing_runs(folder: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from client.link import LinkEnd, Message
 from tests.helpers.servers import Chirp, Xmpp, chirp_server, xmpp_server
-from tests.helpers.small_manager import SmallManager, managed
+from tests.helpers.small_manager import managed
 
 pytestmark = pytest.mark.integration
 TOP = Path(__file__).resolve().parents[2]
@@ -72,7 +72,7 @@ class Host:
                 self.write(self.end.send("ping"))
             await asyncio.sleep(0.2)
 
-    async def wait_for(self, fits: Callable[[Message], bool], limit_s: float = 20) -> Message:
+    async def wait_for(self, fits: Callable[[Message], bool], limit_s: float = 60) -> Message:
         async with asyncio.timeout(limit_s):
             while True:
                 for message in self.heard:
@@ -84,7 +84,7 @@ class Host:
     async def wait_state(self, state: str) -> Message:
         return await self.wait_for(lambda message: message.kind == "job" and message.fields.get("state") == state)
 
-    async def wait_kind(self, kind: str, limit_s: float = 20) -> Message:
+    async def wait_kind(self, kind: str, limit_s: float = 60) -> Message:
         return await self.wait_for(lambda message: message.kind == kind, limit_s)
 
     def close(self) -> None:
@@ -123,10 +123,17 @@ async def guest(folder: Path, context: dict[str, Any]) -> AsyncIterator[tuple[Ho
         os.close(guest_end)
 
 
-async def until_handed_out(manager: SmallManager) -> None:
-    async with asyncio.timeout(20):
-        while manager.left:
+async def until_there(folder: Path, name: str) -> Path:
+    """The job has written this file; returns its folder."""
+    async with asyncio.timeout(60):
+        while not (found := list(folder.glob(f"scratch/**/{name}"))):
             await asyncio.sleep(0.05)
+    return found[0].parent
+
+
+async def ended(process: asyncio.subprocess.Process) -> int:
+    async with asyncio.timeout(60):
+        return await process.wait()
 
 
 async def test_a_boot_a_job_and_the_end(xmpp: Xmpp, chirp: Chirp, folder: Path) -> None:
@@ -136,7 +143,7 @@ async def test_a_boot_a_job_and_the_end(xmpp: Xmpp, chirp: Chirp, folder: Path) 
         host.write(host.end.send("finish"))
         assert (await host.wait_kind("verdict")).fields["accepted"] is True
         assert (await host.wait_kind("bye")).fields["reason"] == "finished"
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await ended(process) == 0
         steps = [message.fields["step"] for message in host.heard if message.kind == "boot"]
         assert steps == ["python", "link", "xmpp"]
         states = [message.fields["state"] for message in host.heard if message.kind == "job"]
@@ -149,14 +156,14 @@ async def test_a_boot_a_job_and_the_end(xmpp: Xmpp, chirp: Chirp, folder: Path) 
 
 
 async def test_a_shut_down_job_goes_on_at_the_next_boot(xmpp: Xmpp, chirp: Chirp, folder: Path) -> None:
-    script = "#!/bin/sh\n[ -e mark ] && exit 7\ntrap 'touch mark; exit 0' TERM\nsleep 50 & wait\n"
+    script = "#!/bin/sh\n[ -e mark ] && exit 7\ntrap 'touch mark; exit 0' TERM\n: > ready\nsleep 50 & wait\n"
     async with managed(xmpp, chirp, script, 1) as manager:
         async with guest(folder, context_of(xmpp)) as (host, process):
             await host.wait_state("executing")
-            await asyncio.sleep(0.5)
+            await until_there(folder, "ready")
             host.write(host.end.send("shutdown", reason="test"))
             assert (await host.wait_kind("bye")).fields["reason"] == "test"
-            assert await asyncio.wait_for(process.wait(), 20) == 0
+            assert await ended(process) == 0
         async with guest(folder, context_of(xmpp)) as (host, process):
             done = await host.wait_state("done")
             assert done.fields["exit_code"] == 7 * 256
@@ -167,7 +174,7 @@ async def test_a_job_of_a_killed_guest_goes_on_at_the_next_boot(xmpp: Xmpp, chir
     async with managed(xmpp, chirp, "#!/bin/sh\n[ -e mark ] && exit 7\ntouch mark\nsleep 5\n", 1) as manager:
         async with guest(folder, context_of(xmpp)) as (host, process):
             await host.wait_state("executing")
-            await asyncio.sleep(0.5)
+            await until_there(folder, "mark")
             process.kill()
         async with guest(folder, context_of(xmpp)) as (host, process):
             done = await host.wait_state("done")
@@ -176,20 +183,25 @@ async def test_a_job_of_a_killed_guest_goes_on_at_the_next_boot(xmpp: Xmpp, chir
 
 
 async def test_a_guest_whose_host_is_silent_saves_its_job_and_ends(xmpp: Xmpp, chirp: Chirp, folder: Path) -> None:
-    context = context_of(xmpp, host_silence_limit_s=2)
+    context = context_of(xmpp, host_silence_limit_s=5)
     async with managed(xmpp, chirp, "#!/bin/sh\nsleep 50\n", 1), guest(folder, context) as (host, process):
         await host.wait_state("executing")
         host.pinging = False
-        await host.wait_for(lambda message: message.kind == "bye" and "silent" in message.fields["reason"], 20)
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        await host.wait_for(lambda message: message.kind == "bye" and "silent" in message.fields["reason"])
+        assert await ended(process) == 0
         assert (folder / "scratch" / "job.json").exists()
 
 
 async def test_after_resumed_the_session_is_new_and_the_job_claimed(xmpp: Xmpp, chirp: Chirp, folder: Path) -> None:
-    script = "#!/bin/sh\nsleep 3\n"
+    script = "#!/bin/sh\n: > ready\nuntil [ -e go ]; do sleep 0.1; done\n"
     async with managed(xmpp, chirp, script, 1) as manager, guest(folder, context_of(xmpp)) as (host, _):
         await host.wait_state("executing")
+        job = await until_there(folder, "ready")
         host.write(host.end.send("resumed", wall_clock=1.0, entropy="00ff" * 8))
+        async with asyncio.timeout(60):
+            while not manager.claims:
+                await asyncio.sleep(0.05)
+        (job / "go").touch()
         await host.wait_state("done")
         assert manager.claims == 1
         assert [message.fields["step"] for message in host.heard if message.kind == "boot"].count("xmpp") == 2
@@ -211,4 +223,4 @@ async def test_what_breaks_the_guest_is_said_on_the_link(folder: Path, xmpp: Xmp
         assert "KeyError" in (await host.wait_kind("bye")).fields["reason"]
         said = await host.wait_for(lambda message: message.kind == "log" and "Traceback" in message.fields["text"])
         assert "port" in said.fields["text"]
-        assert await asyncio.wait_for(process.wait(), 10) == 1
+        assert await ended(process) == 1

@@ -22,7 +22,7 @@ GARBAGE_BYTES = 100_000_000
 PIECE_BYTES = 65_536
 #: what this process may grow by
 GROWTH_BYTES = 20_000_000
-#: latest that a task of the same loop may be woken; two shared cores are seldom quiet
+#: longest that a task of the same loop may be kept waiting
 LATE_S = 0.25
 TICK_S = 0.01
 
@@ -60,7 +60,10 @@ def socket() -> Iterator[Path]:
 
 
 class Wakings:
-    """How late a task that wants to run every TICK_S was woken at worst."""
+    """How long at worst a task that wants to run every TICK_S was kept from it by what this thread computed.
+
+    Not by the clock on the wall: other programs may take the processor away for longer.
+    """
 
     def __init__(self) -> None:
         self.latest_s = 0.0
@@ -68,9 +71,9 @@ class Wakings:
 
     async def _run(self) -> None:
         while True:
-            before = time.monotonic()
+            before = time.thread_time()
             await asyncio.sleep(TICK_S)
-            self.latest_s = max(self.latest_s, time.monotonic() - before - TICK_S)
+            self.latest_s = max(self.latest_s, time.thread_time() - before)
 
     def stop(self) -> None:
         self._task.cancel()
@@ -147,12 +150,12 @@ async def test_many_small_words_do_not_take_the_loop(socket: Path, piece: Callab
     channel = LinkChannel(lambda: asyncio.open_unix_connection(socket), take_message, SystemClock())
     async with babbler(socket, [piece]):
         talk = asyncio.create_task(channel.run())
-        wakings, used = Wakings(), time.process_time()
+        wakings, used, began = Wakings(), time.process_time(), time.monotonic()
         await asyncio.sleep(3)
-        used = time.process_time() - used
+        used, took = time.process_time() - used, time.monotonic() - began
         wakings.stop()
         talk.cancel()
         await asyncio.gather(talk, return_exceptions=True)
     assert channel.heard_at is not None or channel.noise > 1000
-    assert used < 1.0
+    assert used < took / 3
     assert wakings.latest_s < LATE_S

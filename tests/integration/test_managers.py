@@ -41,11 +41,17 @@ def base() -> Iterator[Path]:
 
 
 @pytest.fixture
-async def site(base: Path) -> AsyncIterator[Site]:
+def lease_s() -> int:
+    """So short only where a lease is to end: one that ends because the computer was busy is no fault."""
+    return 60
+
+
+@pytest.fixture
+async def site(base: Path, lease_s: int) -> AsyncIterator[Site]:
     appliance = base / "appliance"
     appliance.mkdir()
     (appliance / "manifest.json").write_text('{"files": {}}')
-    site = Site(base / "site", appliance, terms=SiteTerms(lease_s=5))
+    site = Site(base / "site", appliance, terms=SiteTerms(lease_s=lease_s))
     await site.up()
     watch = asyncio.create_task(site.watch())
     yield site
@@ -82,8 +88,13 @@ async def native_agent(site: Site, base: Path, name: str = "agent") -> AsyncIter
     finally:
         if running.returncode is None:
             running.terminate()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await running.wait()
+
+
+def wait_for_go(base: Path) -> str:
+    """Shell text that waits for a file `go`, and not for ever: nobody ends a job whose agent was killed."""
+    return f"for try in $(seq 1200); do [ -e {base}/go ] && break; sleep 0.1; done"
 
 
 def script(base: Path, text: str) -> Path:
@@ -127,26 +138,32 @@ async def test_a_job_that_exits_3_is_tried_again_and_then_dead_with_its_reason(s
     assert (job.attempts, job.reason) == (5, "5 attempts; the last: output refused: the job ended with exit code 3")
 
 
+@pytest.mark.parametrize("lease_s", [5])
 @pytest.mark.parametrize("name", ["prosody", "job-manager", "storage-manager", "chirp"])
 async def test_jobs_go_on_when_a_part_is_killed_in_mid_job(site: Site, base: Path, name: str) -> None:
-    ids = submit(site.folder.base, JobOrder("job.sh", [script(base, "sleep 1; echo $1 > out.txt")], "{n}", number=4))
+    text = f"[ $1 != 1 ] || {{ {wait_for_go(base)}; }}; echo $1 > out.txt"
+    ids = submit(site.folder.base, JobOrder("job.sh", [script(base, text)], "{n}", number=4))
     async with native_agent(site, base):
-        await until(lambda: done(site) == 1)
+        await until(lambda: done(site) >= 1)
         await until(lambda: job_counts(site.folder.base)[JobState.LEASED] == 1)
         pid = site.children[name].pid
         assert pid
         os.kill(pid, signal.SIGKILL)
-        await until(lambda: done(site) == 4)
+        (base / "go").touch()
+        await until(lambda: done(site) == 4, 120)
     assert all(whats(site, job_id).count("done") == 1 for job_id in ids)
     assert sorted(path.name for path in site.folder.results.iterdir()) == sorted(ids)
 
 
+@pytest.mark.parametrize("lease_s", [5])
 async def test_the_job_of_a_killed_agent_goes_to_the_next_one(site: Site, base: Path) -> None:
-    [job_id] = submit(site.folder.base, JobOrder("job.sh", [script(base, "sleep 2; echo x > out.txt")]))
+    [job_id] = submit(site.folder.base, JobOrder("job.sh", [script(base, f"{wait_for_go(base)}; echo x > out.txt")]))
     async with native_agent(site, base, "first") as first:
         await until(lambda: get_job(site.folder.base, job_id).state is JobState.LEASED)
         first.kill()
         await first.wait()
+    await until(lambda: "returned" in whats(site, job_id))
+    (base / "go").touch()
     async with native_agent(site, base, "second"):
         await until(lambda: done(site) == 1)
     assert whats(site, job_id) == ["submitted", "handed out", "returned", "handed out", "done"]
@@ -174,13 +191,15 @@ class Asker:
         return time.perf_counter() - began
 
 
+@pytest.mark.alone
 async def test_a_job_is_had_in_ten_milliseconds(site: Site, base: Path) -> None:
     submit(site.folder.base, JobOrder("job.sh", [script(base, "true")], number=200))
     _, account = await guest_account(site)
     asker = Asker(account)
     await asker.transport.connect(WITHIN_S)
     try:
-        times = [await asyncio.wait_for(asker.ask(), 10) for _ in range(100)]
+        async with asyncio.timeout(120):
+            times = [await asker.ask() for _ in range(100)]
     finally:
         await asker.transport.close()
     print(

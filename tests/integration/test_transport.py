@@ -28,13 +28,14 @@ class Peer:
         self.transport = XmppTransport(account, self.received.put, resend=resend)
 
     async def next(self) -> Incoming:
-        return await asyncio.wait_for(self.received.get(), 20)
+        async with asyncio.timeout(60):
+            return await self.received.get()
 
 
 @asynccontextmanager
 async def session(server: Xmpp, user: str, resource: str = "", *, resend: bool = False) -> AsyncIterator[Peer]:
     peer = Peer(server, user, resource, resend=resend)
-    await peer.transport.connect(20)
+    await peer.transport.connect(60)
     try:
         yield peer
     finally:
@@ -48,7 +49,8 @@ async def test_a_map_arrives_once_and_is_confirmed(server: Xmpp) -> None:
         got = await manager.next()
         assert (got.info, got.message_id) == (info, message_id)
         assert got.sender == agent.transport.full_jid
-        await asyncio.wait_for(agent.transport.drained(), 5)
+        async with asyncio.timeout(60):
+            await agent.transport.drained()
         assert manager.received.empty()
 
 
@@ -94,9 +96,12 @@ async def test_sessions_come_back_after_the_servers_restart(server: Xmpp) -> Non
         states: list[bool] = []
         agent.transport.on_state = states.append
         server.server.stop()
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(60):
+            while not states:
+                await asyncio.sleep(0.02)
         server.server.start()
-        await asyncio.wait_for(asyncio.gather(agent.transport.connect(), manager.transport.connect()), 20)
+        async with asyncio.timeout(60):
+            await asyncio.gather(agent.transport.connect(), manager.transport.connect())
         await agent.transport.send("jm@localhost", {"command": "want"})
         assert (await manager.next()).info == {"command": "want"}
         assert states == [False, True]
@@ -106,20 +111,21 @@ async def test_reset_opens_a_fresh_session_at_once(server: Xmpp) -> None:
     async with session(server, "agent", resend=True) as agent:
         before = agent.transport.full_jid
         agent.transport.reset()
-        await asyncio.sleep(0)
-        started = time.monotonic()
-        while agent.transport.full_jid == before or not agent.transport.connected:
-            await asyncio.sleep(0.01)
-            assert time.monotonic() - started < 10
+        async with asyncio.timeout(30):
+            while agent.transport.full_jid == before or not agent.transport.connected:
+                await asyncio.sleep(0.01)
 
 
 async def test_a_dead_connection_is_noticed(server: Xmpp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PING_INTERVAL_S", 0.3)
+    monkeypatch.setattr(module, "PING_INTERVAL_S", 1.0)
     gate = asyncio.Event()
     gate.set()
+    pieces = 0
 
     async def pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        nonlocal pieces
         while data := await source.read(65536):
+            pieces += 1
             await gate.wait()
             sink.write(data)
 
@@ -139,13 +145,18 @@ async def test_a_dead_connection_is_noticed(server: Xmpp, monkeypatch: pytest.Mo
     ):
         states: list[bool] = []
         agent.transport.on_state = states.append
-        await asyncio.sleep(1.0)
-        assert states == [], "a live connection is left alone"
-        gate.clear()
-        await asyncio.sleep(2.0)
+        async with asyncio.timeout(60):
+            # Three pings and what answers them.
+            before = pieces
+            while pieces < before + 6:
+                await asyncio.sleep(0.05)
+            assert states == [], "a live connection is left alone"
+            gate.clear()
+            while not states:
+                await asyncio.sleep(0.05)
         assert states == [False]
         gate.set()
-        await agent.transport.connect(10)
+        await agent.transport.connect(60)
 
 
 @pytest.mark.parametrize("fault", ["password", "certificate"])
@@ -159,19 +170,24 @@ async def test_who_does_not_prove_himself_gets_no_session(server: Xmpp, fault: s
     await transport.close()
 
 
+@pytest.mark.alone
 async def test_an_answer_takes_less_than_ten_milliseconds_even_with_nagle() -> None:
     with xmpp_server("agent", "jm", nagle=True) as server:
         async with session(server, "jm", "jobs-1") as manager, session(server, "agent", resend=True) as agent:
-            started = time.perf_counter()
-            for _ in range(50):
+            times = []
+            for _ in range(100):
+                started = time.perf_counter()
                 await agent.transport.send("jm@localhost", {"command": "want"})
                 await manager.transport.send((await manager.next()).sender, {"command": "have"})
                 await agent.next()
-            assert (time.perf_counter() - started) / 50 < 0.010
+                times.append(time.perf_counter() - started)
+            # A server that waits does so each time; a busy computer now and then.
+            assert sorted(times)[25] < 0.010
 
 
 async def test_nothing_is_left_behind(server: Xmpp) -> None:
     async with session(server, "agent", resend=True):
         pass
-    await asyncio.sleep(0.1)
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+    async with asyncio.timeout(60):
+        while asyncio.all_tasks() != {asyncio.current_task()}:
+            await asyncio.sleep(0.05)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from client.commands import Start
@@ -29,7 +30,7 @@ TOP = Path(__file__).resolve().parents[2]
 async def instance(folder: Path) -> AsyncIterator[tuple[Rig, Core]]:
     rig = Rig(folder, guest=play_errands)
     rig.prepare()
-    async with rig.running(60) as core:
+    async with rig.running(200) as core:
         control = ControlServer(rig.paths, core.board, core.handle, lambda: False, VmDesk(core.board, core.machine))
         await control.open()
         try:
@@ -51,6 +52,11 @@ async def vm(rig: Rig, *words: str, given: bytes | None = None) -> tuple[int, by
     out, err = await process.communicate(given)
     assert process.returncode is not None
     return process.returncode, out, err.decode()
+
+
+def wait_for(path: Path) -> str:
+    """Shell text that waits for a file, and not for ever."""
+    return f"for try in $(seq 1200); do [ -e {path} ] && break; sleep 0.1; done"
 
 
 async def up(rig: Rig, core: Core) -> None:
@@ -104,7 +110,7 @@ async def test_a_command_with_input_output_and_exit_code(tmp_path: Path) -> None
         code, _, err = await vm(rig, "exec", "--timeout", "0.5", "--", "sleep", "60")
         assert (code, "time limit" in err) == (124, True)
         code, _, err = await vm(rig, "exec", "--", "/no/such")
-        assert (code, "/no/such" in err) == (127, True)
+        assert (code, "/no/such" in err) == (127, True), err
         assert (await vm(rig, "exec"))[0] == 125
 
 
@@ -141,11 +147,13 @@ async def test_ctrl_c_ends_it_in_the_guest_even_while_it_reads_nothing(tmp_path:
 async def test_an_asker_that_is_killed_finds_the_result_later(tmp_path: Path) -> None:
     async with instance(tmp_path) as (rig, core):
         await up(rig, core)
-        process = await begin(rig, "exec", "--", "/bin/sh", "-c", "echo before; sleep 1; echo after; exit 3")
+        text = f"echo before; {wait_for(tmp_path / 'go')}; echo after; exit 3"
+        process = await begin(rig, "exec", "--", "/bin/sh", "-c", text)
         assert process.stdout is not None
         assert await process.stdout.readline() == b"before\n"
         process.kill()
         await process.communicate()
+        (tmp_path / "go").touch()
         keeper = core.machine("work-1")
         assert keeper is not None
         (name,) = keeper.errands.ledger._entries
@@ -203,7 +211,10 @@ async def test_ctrl_c_is_no_accident(tmp_path: Path, words: list[str]) -> None:
     async with instance(tmp_path) as (rig, core):
         await up(rig, core)
         process = await begin(rig, *words)
-        await asyncio.sleep(1.5)
+        # Until then it is Python that starts.
+        async with asyncio.timeout(60):
+            while not psutil.Process(process.pid).net_connections("tcp"):
+                await asyncio.sleep(0.05)
         process.send_signal(signal.SIGINT)
         out, err = await process.communicate()
         assert (process.returncode, err) == (130, b"")
@@ -228,15 +239,17 @@ async def test_a_second_ctrl_c_leaves_what_does_not_want_to_end(tmp_path: Path) 
 async def test_who_is_sent_away_hears_the_name(tmp_path: Path, number: int, code: int) -> None:
     async with instance(tmp_path) as (rig, core):
         await up(rig, core)
-        process = await begin(rig, "exec", "--", "/bin/sh", "-c", "echo on; sleep 1; echo later")
+        text = f"echo on; {wait_for(tmp_path / 'go')}; echo later"
+        process = await begin(rig, "exec", "--", "/bin/sh", "-c", text)
         assert process.stdout is not None
         assert await process.stdout.readline() == b"on\n"
         process.send_signal(number)
         _, err = await process.communicate()
+        (tmp_path / "go").touch()
         assert process.returncode == code
         name = err.decode().split()[-1]
         code, out, _ = await vm(rig, "results")
-        assert (code, out.decode().startswith(name), b"sleep 1; echo later" in out) == (0, True, True)
+        assert (code, out.decode().startswith(name), b"echo on; " in out) == (0, True, True)
         # It ends meanwhile, or has ended.
         async with asyncio.timeout(60):
             while (await vm(rig, "result"))[1] != (await vm(rig, "results"))[1]:

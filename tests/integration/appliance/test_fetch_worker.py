@@ -38,7 +38,7 @@ def order(folder: Path, content: bytes, *urls: str, **more: Any) -> dict[str, An
 async def test_a_worker_killed_at_random_moments_goes_on(tmp_path: Path) -> None:
     """SIGKILL: nothing of it has a chance to clean up."""
     chance, kills = random.Random(7), 6
-    with serving(LARGE, always=http.steady(2_000_000)) as server:
+    with serving(LARGE, always=http.steady(1_000_000)) as server:
         for _ in range(kills):
             await killed_after(order(tmp_path, LARGE, server.url), chance.uniform(0.02, 0.5))
             assert not (tmp_path / "image").exists()

@@ -1,8 +1,8 @@
 """Drivers for the contract test: the fake one and the real ones that this computer has."""
 
+import asyncio
 import shutil
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +10,10 @@ import pytest
 
 from client.hypervisor.driver import Driver, Medium, MediumRole, VmSpec
 from client.hypervisor.fake import FakeDriver
-from client.hypervisor.qemu.driver import QemuDriver
-from tests.integration.hypervisor.guests import APPLIANCE, RELAY, appliance_spec, build_context, play_fake
+from tests.integration.hypervisor.guests import APPLIANCE, appliance_spec, build_context, play_fake
+from tests.integration.hypervisor.guests import tcg_driver as qemu_driver
 from tests.integration.hypervisor.kit import EXCHANGE_MIB, Kit
+from tests.integration.hypervisor.ready import Ready
 
 
 def bare_spec(vm_id: str, template: Path) -> VmSpec:
@@ -59,9 +60,15 @@ async def kit(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[K
     await last.close()
 
 
-def qemu_driver(folder: Path, **options: object) -> QemuDriver:
-    relay = (sys.executable, "-I", "-S", str(RELAY))
-    return QemuDriver(folder, relay, **{"accelerators": ("tcg",), **options})  # type: ignore[arg-type]
+@pytest.fixture(scope="session")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ready]:
+    """The appliance as it is after its agent's first command, for all tests that begin there."""
+    need_qemu()
+    need_appliance()
+    ready = Ready(tmp_path_factory.mktemp("ready") / "vms")
+    asyncio.run(ready.boot())
+    yield ready
+    asyncio.run(ready.destroy())
 
 
 def need_qemu() -> None:

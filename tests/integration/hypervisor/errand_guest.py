@@ -86,7 +86,7 @@ async def _end_input(command: object, giving: "asyncio.Task[None]") -> None:
 
 
 @asynccontextmanager
-async def booted(kit: Kit, folder: Path, limit_s: float = 120) -> AsyncIterator[tuple[Driver, Client]]:
+async def booted(kit: Kit, folder: Path, limit_s: float = 240) -> AsyncIterator[tuple[Driver, Client]]:
     """A guest that has run its first command."""
     driver = kit.make()
     # Beside the driver's folder: a kit that keeps its VM from test to test finds the same spec there.

@@ -17,6 +17,7 @@ import asyncio
 import io
 import json
 import os
+import sys
 import textwrap
 import zipfile
 from asyncio import StreamReader, StreamWriter
@@ -26,11 +27,14 @@ from typing import Any
 from client.appliance.context import build_context_medium
 from client.hypervisor.driver import DirectBoot, Driver, Medium, MediumRole, VmSpec
 from client.hypervisor.errors import LinkUnavailable
+from client.hypervisor.qemu.driver import QemuDriver
 from client.snapshot import VmState
 
 TOP = Path(__file__).resolve().parents[3]
 APPLIANCE = TOP / "build" / "appliance"
 RELAY = TOP / "client" / "guest" / "relay.py"
+#: many times what a guest under QEMU's TCG needs on a quiet computer
+BOOT_LIMIT_S, ANSWER_LIMIT_S = 120.0, 60.0
 
 AGENT = textwrap.dedent("""
     import fcntl, glob, os, socket, struct, sys, threading, time, tty
@@ -150,6 +154,12 @@ COMMAND_LINE = (
 )
 
 
+def tcg_driver(folder: Path, **options: Any) -> QemuDriver:
+    """QEMU without hardware acceleration, which works on any computer."""
+    relay = (sys.executable, "-I", "-S", str(RELAY))
+    return QemuDriver(folder, relay, **{"accelerators": ("tcg",), **options})
+
+
 async def play_fake(reader: StreamReader, writer: StreamWriter) -> None:
     """The same guest as a coroutine."""
     me = os.urandom(4).hex()
@@ -195,7 +205,7 @@ class Line:
 
     @classmethod
     async def open(cls, driver: Driver, vm_id: str, slowness: float = 1.0) -> "Line":
-        async with asyncio.timeout(30 * slowness):
+        async with asyncio.timeout(BOOT_LIMIT_S * slowness):
             while True:
                 try:
                     return cls(*await driver.open_link(vm_id), slowness)
@@ -205,7 +215,7 @@ class Line:
     async def ask(self, text: str, limit_s: float | None = None) -> tuple[str, str]:
         """(id of the guest's boot, answer)."""
         self._asked += 1
-        async with asyncio.timeout(limit_s or 30 * self._slowness):
+        async with asyncio.timeout(limit_s or ANSWER_LIMIT_S * self._slowness):
             self._writer.write(f"\n{self._asked} {text}\n".encode())
             while True:
                 line = (await self._reader.readline()).decode().strip()
@@ -220,7 +230,7 @@ class Line:
 
     async def wait_boot(self, limit_s: float | None = None) -> str:
         """The id that the guest says when it boots."""
-        async with asyncio.timeout(limit_s or 40 * self._slowness):
+        async with asyncio.timeout(limit_s or BOOT_LIMIT_S * self._slowness):
             while line := (await self._reader.readline()).decode(errors="replace").strip("\x00\r\n "):
                 if line.startswith("boot "):
                     return line.split()[1]
@@ -242,7 +252,7 @@ class Line:
             return
 
 
-async def wait_state(driver: Driver, vm_id: str, *states: VmState, limit_s: float = 20) -> VmState:
+async def wait_state(driver: Driver, vm_id: str, *states: VmState, limit_s: float = 60) -> VmState:
     async with asyncio.timeout(limit_s):
         while (state := (await driver.info(vm_id)).state) not in states:
             await asyncio.sleep(0.05)

@@ -65,7 +65,7 @@ async def test_a_guest_goes_off_when_it_is_asked(kit: Kit) -> None:
     driver = kit.make()
     line, _ = await kit.boot(driver, kit.speaking("one"))
     await line.value("1")
-    assert await driver.shut_down("one", 30 * kit.slowness) is kit.heeds_power_button
+    assert await driver.shut_down("one", 60 * kit.slowness) is kit.heeds_power_button
     assert (await driver.info("one")).state is VmState.DEFINED
     assert await driver.shut_down("one", 1) is True, "already so"
     await line.close()
@@ -114,4 +114,4 @@ async def test_three_at_once(kit: Kit) -> None:
     assert (await lines["one"].ask("1"))[0] == boots["one"]
     for line in lines.values():
         await line.close()
-    await wait_state(driver, "one", VmState.RUNNING, limit_s=20 * kit.slowness)
+    await wait_state(driver, "one", VmState.RUNNING, limit_s=60 * kit.slowness)

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from client.guest.commands import Order
 from client.guest.files import LINK_LIMIT_BYTES
 from tests.integration.hypervisor.errand_guest import Client, booted
 from tests.integration.hypervisor.kit import Kit
+from tests.integration.hypervisor.ready import Ready
 
 pytestmark = pytest.mark.integration
 #: more than one round of the exchange
@@ -38,10 +40,12 @@ else:
 """
 
 
-@pytest.fixture(autouse=True)
-def only_with_a_machine(kit: Kit) -> None:
-    if not kit.has_machine:
-        pytest.skip("the agent needs a machine to run on")
+@pytest.fixture
+async def kit(ready: Ready) -> AsyncIterator[Kit]:
+    """Booted once, and gone back to."""
+    await ready.go_back()
+    yield ready.kit()
+    await ready.end()
 
 
 async def test_commands(kit: Kit, tmp_path: Path) -> None:

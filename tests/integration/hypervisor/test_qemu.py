@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,9 +72,9 @@ async def test_a_killed_vm_is_failed_and_starts_again(driver: QemuDriver, tmp_pa
     told = asyncio.Event()
     driver.on_change(lambda vm_id: told.set())
     os.kill(who(tmp_path).pid, signal.SIGKILL)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await told.wait()
-    await wait_state(driver, "one", VmState.FAILED, limit_s=5)
+    await wait_state(driver, "one", VmState.FAILED)
     assert (await driver.info("one")).cause
     await driver.start("one")
     assert (await driver.info("one")).state in ON
@@ -233,9 +235,16 @@ async def test_killed_while_restoring(driver: QemuDriver, tmp_path: Path, templa
     await second.close()
 
 
-async def test_deep_folders(tmp_path: Path, template: Path) -> None:
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for temporary files that no other program uses; its path is short, for sockets lie in it."""
+    with tempfile.TemporaryDirectory(prefix="vc-deep-", dir="/tmp") as name:
+        monkeypatch.setattr(tempfile, "tempdir", name)
+        yield Path(name)
+
+
+async def test_deep_folders(tmp_path: Path, template: Path, temporary: Path) -> None:
     need_qemu()
-    before = set(Path("/tmp").iterdir())
     folder = tmp_path / ("deep, and 'odd' " * 8) / ("x" * 100)
     driver = qemu_driver(folder)
     await driver.define(bare_spec("one", template))
@@ -248,7 +257,7 @@ async def test_deep_folders(tmp_path: Path, template: Path) -> None:
     writer.close()
     assert await reader.read() == b""
     await driver.close()
-    assert not [path for path in set(Path("/tmp").iterdir()) - before if path.name.startswith("vc-")]
+    assert list(temporary.iterdir()) == []
 
 
 async def test_a_start_that_fails_says_why(driver: QemuDriver, template: Path) -> None:
@@ -282,7 +291,7 @@ async def test_the_iso_boots_where_direct_boot_is_not_wanted(
     await driver.define(replace(direct, direct_boot=None, media=media, exchange_mib=exchange_mib))
     await driver.start("one")
     line = await Line.open(driver, "one")
-    me = await line.wait_boot(60)
+    me = await line.wait_boot()
     assert await line.ask("6*7") == (me, "42")
     await line.close()
 
@@ -302,7 +311,7 @@ async def test_a_loud_console_costs_nothing(driver: QemuDriver, tmp_path: Path) 
     await driver.define(appliance_spec("one", build_context(tmp_path / "context.iso", agent)))
     await driver.start("one")
     line = await Line.open(driver, "one")
-    await line.wait_boot(90)
+    await line.wait_boot()
     assert "THE END" in await driver.console_tail("one", 100)
     assert len(await driver.console_tail("one", 1 << 30)) <= 65536
     assert (tmp_path / "vms" / "one" / filenames.VM_CONSOLE).stat().st_size <= 65536
@@ -322,7 +331,7 @@ async def test_a_guest_that_reboots_or_powers_off_by_itself(driver: QemuDriver, 
     assert (await driver.info("one")).guest_resets == 1
     with pytest.raises((TimeoutError, AssertionError)):
         await line.ask("os.system('/bin/busybox poweroff -f')", 5)
-    assert await wait_state(driver, "one", VmState.DEFINED, VmState.FAILED, limit_s=10) is VmState.DEFINED
+    assert await wait_state(driver, "one", VmState.DEFINED, VmState.FAILED) is VmState.DEFINED
     await line.close()
 
 
@@ -336,10 +345,10 @@ async def test_kvm_is_used_only_if_a_guest_lives_under_it(tmp_path: Path) -> Non
     await driver.start("one")
     info = await driver.info("one")
     assert (info.accelerator, info.state) == ("kvm", VmState.STARTING)
-    await wait_state(driver, "one", VmState.RUNNING, limit_s=30)
+    await wait_state(driver, "one", VmState.RUNNING)
     info = await driver.info("one")
     line = await Line.open(driver, "one")
-    await line.ask("1", 40)
+    await line.ask("1")
     await line.close()
     assert bool(info.note) is (info.accelerator == "tcg")
     await driver.close()
@@ -354,15 +363,15 @@ async def test_a_dead_accelerator_is_put_aside(driver: QemuDriver, tmp_path: Pat
     need_qemu()
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         pytest.skip("no hardware accelerator to be put aside")
-    hasty = another(driver, tmp_path, accelerators=("kvm", "tcg"), life_limit_s=0.5)
+    hasty = another(driver, tmp_path, accelerators=("kvm", "tcg"), life_limit_s=2)
     await hasty.define(bare_spec("one", template))
     await hasty.start("one")
     first = who(tmp_path)
     await hasty.pause("one")
-    await asyncio.sleep(1)
+    await asyncio.sleep(3)
     assert (await hasty.info("one")).accelerator == "kvm", "time in which it is held does not count"
     await hasty.resume("one")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (info := await hasty.info("one")).accelerator != "tcg" or info.state is not VmState.RUNNING:
             await asyncio.sleep(0.05)
     assert "no sign of life" in info.note

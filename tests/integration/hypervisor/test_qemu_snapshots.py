@@ -137,7 +137,7 @@ async def test_a_damaged_vm_comes_back(driver: QemuDriver, folder: VmFolder) -> 
     who = folder.running()
     assert who is not None
     os.kill(who.pid, signal.SIGKILL)
-    await wait_state(driver, "one", VmState.FAILED, limit_s=5)
+    await wait_state(driver, "one", VmState.FAILED)
     await points_of(driver).restore("one", "point")
     assert await state(driver) is VmState.SAVED
     await driver.start("one")

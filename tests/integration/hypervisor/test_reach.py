@@ -76,18 +76,31 @@ async def boot(driver: QemuDriver, tmp_path: Path, routes: tuple[Route, ...]) ->
     return line
 
 
-def tcp(host: str, port: int, data: str = "b''") -> str:
-    return f"attempt(lambda: tcp({host!r}, {port}, {data}))"
+def tcp(host: str, port: int, data: str = "b''", timeout_s: float = 30) -> str:
+    return f"attempt(lambda: tcp({host!r}, {port}, {data}, {timeout_s}))"
+
+
+def in_vain(host: str, port: int, data: str = "b''") -> str:
+    """The same where nothing answers: not for long."""
+    return tcp(host, port, data, 4)
+
+
+async def told(driver: QemuDriver, sent_bytes: int) -> Traffic:
+    """What the driver tells of the traffic once it has heard of so much; the guest may be a moment before it."""
+    async with asyncio.timeout(30):
+        while (traffic := await driver.traffic("one")).sent_bytes < sent_bytes:
+            await asyncio.sleep(0.05)
+    return traffic
 
 
 async def test_nothing_but_the_routes(driver: QemuDriver, tmp_path: Path) -> None:
     async with serving(digest) as (loopback, on_loopback), serving(digest, own_address()) as (lan, on_lan):
         line = await boot(driver, tmp_path, (OPEN,))
         tries = {
-            "the host's loopback through the gateway": tcp("10.0.2.2", loopback),
-            "the host's own address": tcp(own_address(), lan),
-            "an address out there": tcp("192.0.2.1", 80),
-            "another port of the route's address": tcp(OPEN.guest_host, OPEN.guest_port + 1),
+            "the host's loopback through the gateway": in_vain("10.0.2.2", loopback),
+            "the host's own address": in_vain(own_address(), lan),
+            "an address out there": in_vain("192.0.2.1", 80),
+            "another port of the route's address": in_vain(OPEN.guest_host, OPEN.guest_port + 1),
             "the name server": "attempt(lambda: udp('10.0.2.3', 53, bytes(12) + b'\\x07example\\0\\0\\1\\0\\1'))",
             "a datagram to the host": f"attempt(lambda: udp('10.0.2.2', {loopback}, b'x'))",
         }
@@ -108,17 +121,17 @@ async def test_routes_carry_count_limit_and_move(driver: QemuDriver, tmp_path: P
         data = bytes(300_000)
         said = repr(hashlib.sha256(data).hexdigest().encode())
         assert await line.value(tcp(OPEN.guest_host, OPEN.guest_port, "bytes(300000)")) == said
-        assert await driver.traffic("one") == Traffic(300_000, 64)
+        assert await told(driver, 300_000) == Traffic(300_000, 64)
         # Side by side, each connection with a relay of its own.
         many = "(lambda all: [one.start() for one in all] and [one.join() for one in all])"
         each = f"threading.Thread(target=lambda: found.append({tcp(OPEN.guest_host, OPEN.guest_port, 'bytes(1000)')}))"
         await line.value("globals().update(threading=__import__('threading'), found=[])")
         await line.value(f"{many}([{each} for _ in range(8)])")
         assert await line.value("(len(found), len(set(found)))") == "(8, 1)"
-        assert await driver.traffic("one") == Traffic(308_000, 9 * 64)
+        assert await told(driver, 308_000) == Traffic(308_000, 9 * 64)
         begun = asyncio.get_running_loop().time()
         assert await line.value(tcp(SLOW.guest_host, SLOW.guest_port, "bytes(300000)")) == said
-        assert 2.0 < asyncio.get_running_loop().time() - begun < 8, "0.3 MB at 0.1 MB/s"
+        assert 2.0 < asyncio.get_running_loop().time() - begun < 30, "0.3 MB at 0.1 MB/s"
         assert await line.value(tcp(DOWN.guest_host, DOWN.guest_port)) in {"b''", "ConnectionResetError"}
         await driver.set_routes("one", (replace(OPEN, port=elsewhere), *targets[1:]))
         assert await line.value(tcp(OPEN.guest_host, OPEN.guest_port, "b'x'")) != "b''"
@@ -130,13 +143,12 @@ async def test_connections_over_a_saved_state(driver: QemuDriver, tmp_path: Path
     """An old connection is closed at the guest's next word on it, new ones work, and the counts go on."""
     async with serving(digest) as (port, _):
         line = await boot(driver, tmp_path, (replace(OPEN, port=port),))
-        connect = f"held.update(old=socket.create_connection({(OPEN.guest_host, OPEN.guest_port)!r}, 5))"
+        connect = f"held.update(old=socket.create_connection({(OPEN.guest_host, OPEN.guest_port)!r}, 30))"
         await line.value(connect)
         await line.value("held['old'].sendall(b'before')")
         await line.close()
+        assert (await told(driver, 6)).sent_bytes == 6
         await driver.save("one")
-        before = await driver.traffic("one")
-        assert before.sent_bytes == 6
         await driver.start("one")
         line = await Line.open(driver, "one")
         await line.value("attempt(lambda: held['old'].sendall(b'after'))")
@@ -144,7 +156,7 @@ async def test_connections_over_a_saved_state(driver: QemuDriver, tmp_path: Path
         assert await line.value(tcp(OPEN.guest_host, OPEN.guest_port, "b'new'")) == repr(
             hashlib.sha256(b"new").hexdigest().encode()
         )
-        assert (await driver.traffic("one")).sent_bytes == 9
+        assert (await told(driver, 9)).sent_bytes == 9
         await line.close()
 
 
@@ -166,8 +178,9 @@ async def test_with_the_cable_out_not_even_the_routes(driver: QemuDriver, tmp_pa
     assert driver.live is not None
     async with serving(digest) as (port, got):
         line = await boot(driver, tmp_path, (replace(OPEN, port=port),))
-        attempt = tcp(OPEN.guest_host, OPEN.guest_port, "b'x'")
-        assert await line.value(attempt) == repr(hashlib.sha256(b"x").hexdigest().encode())
+        right = repr(hashlib.sha256(b"x").hexdigest().encode())
+        assert await line.value(tcp(OPEN.guest_host, OPEN.guest_port, "b'x'")) == right
+        attempt = in_vain(OPEN.guest_host, OPEN.guest_port, "b'x'")
         await driver.live.set_network("one", False)
         assert await line.value(attempt) in {"TimeoutError", "OSError"}
         await line.value("os.system('/bin/busybox ip link set eth0 down; /bin/busybox ip link set eth0 up')")
@@ -180,7 +193,7 @@ async def test_with_the_cable_out_not_even_the_routes(driver: QemuDriver, tmp_pa
         assert len(got) == 1
         await driver.live.set_network("one", True)
         for _ in range(20):
-            if (said := await line.value(attempt)) == repr(hashlib.sha256(b"x").hexdigest().encode()):
+            if (said := await line.value(attempt)) == right:
                 break
-        assert said == repr(hashlib.sha256(b"x").hexdigest().encode())
+        assert said == right
         await line.close()

@@ -86,7 +86,8 @@ class SniHost:
             signature=signature,
             body=list(body),
         )
-        reply = await asyncio.wait_for(self._bus.call(question), 5)
+        async with asyncio.timeout(60):
+            reply = await self._bus.call(question)
         assert reply is not None
         assert reply.message_type is MessageType.METHOD_RETURN, reply.body
         return list(reply.body)
