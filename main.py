@@ -1,18 +1,24 @@
 """Volunteer Cloud: one entry for every face and every role. `main.py --help` lists them."""
 
 import argparse
+import difflib
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
 from client import __version__
+from client.command_line import Parser
 from client.errors import BadInput, ClientError
-from client.messages import sentence
+from client.messages import code_of, sentence
 from client.paths import Paths, default_base
 
+#: those that only this program itself starts
+_INNER: Final = ("worker", "relay")
+#: those who serve a project
+_SERVING: Final = ("site", "submit", "jobs", "publish", "job-manager", "storage-manager", "key-manager", "agent")
 #: role -> (module, function, help); each is imported only when it is asked for
 ROLES: Final = {
     "ctl": ("client.service.ctl", "main", "command a running instance"),
@@ -35,7 +41,7 @@ ROLES: Final = {
 _HOW_TO_START: Final = "Start it with .venv/bin/python main.py; `make run`, once, makes that and gets all packages."
 FACES: Final = {
     "gui": "open the window (the default)",
-    "headless": "work without a window; progress on the terminal",
+    "headless": "work without a window, with progress on the terminal",
     "attach": "attach to a project by its file",
 }
 
@@ -65,6 +71,17 @@ def main(argv: list[str]) -> int:
         # The reader of our output went away; Python must not complain about it once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        print(f"volunteer-cloud: {_system_says(error)}", file=sys.stderr)
+        return 2
+
+
+def _system_says(error: OSError) -> str:
+    """What the system refused, in one sentence."""
+    if code_of(error) == "disk-full" or not error.filename:
+        said = sentence(error)
+        return f"{said.text} {said.doing}"
+    return f"{error.filename}: {error.strerror}. What to do: look whether the place is right, and yours to use."
 
 
 def _face(argv: list[str]) -> int:
@@ -72,6 +89,12 @@ def _face(argv: list[str]) -> int:
     from client.service.session import Options
 
     given = _parser().parse_args(argv)
+    if given.face in ROLES:
+        raise BadInput(given.face, "it has to be the first word", f"write main.py {given.face}, and its options behind")
+    if given.face not in FACES:
+        near = difflib.get_close_matches(given.face, [*FACES, *ROLES], 1)
+        remedy = f"did you mean main.py {near[0]}?" if near else "main.py --help lists what there is"
+        raise BadInput("main.py", f"there is no {given.face!r}", remedy)
     if given.file is not None and given.face != "attach":
         raise BadInput(str(given.file), f"{given.face} takes no file", "see main.py --help")
     if given.face == "attach":
@@ -97,15 +120,22 @@ def _count(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    roles = "\n".join(f"  {name:16} {told[2]}" for name, told in ROLES.items())
-    parser = argparse.ArgumentParser(
+    outer = [name for name in ROLES if name not in (*_SERVING, *_INNER)]
+    parser = Parser(
         prog="main.py",
+        usage="main.py [gui | headless | attach FILE | WORD ...] [options]",
         description="Lends this computer's idle time to science.",
-        epilog=f"further roles, each with --help:\n{roles}",
+        epilog=f"""\
+further words, each with --help:
+{_listed(outer)}
+for those who serve a project:
+{_listed(_SERVING)}
+for this program itself:
+{_listed(_INNER)}""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    faces = ", ".join(f"{name}: {told}" for name, told in FACES.items())
-    parser.add_argument("face", nargs="?", choices=FACES, default="gui", help=faces)
+    faces = "; ".join(f"{name}: {told}" for name, told in FACES.items())
+    parser.add_argument("face", nargs="?", default="gui", metavar="gui, headless, attach", help=faces)
     parser.add_argument("file", nargs="?", type=Path, help="attach: the project file")
     parser.add_argument("--basedir", type=Path, default=default_base(), help="folder for everything that is written")
     parser.add_argument("--project", type=Path, help="attach to this project file first")
@@ -118,6 +148,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=_count, default=0, help="leave after so many finished jobs")
     parser.add_argument("--version", action="version", version=f"Volunteer Cloud {__version__}, Python {sys.version}")
     return parser
+
+
+def _listed(names: Iterable[str]) -> str:
+    return "\n".join(f"  {name:16} {ROLES[name][2]}" for name in names)
 
 
 if __name__ == "__main__":

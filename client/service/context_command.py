@@ -22,6 +22,7 @@ from client.appliance.contextual.seed import build_seed, shown_files
 from client.appliance.contextual.template import load_template
 from client.appliance.contextual.tree import Medium
 from client.appliance.errors import BadContextValues, BadTemplate
+from client.command_line import Parser
 from client.errors import BadInput
 
 TEMPLATES: Final = Path(__file__).resolve().parents[2] / "resources" / "templates"
@@ -68,7 +69,7 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="main.py context",
         description="Make a contextualization medium from a template. Without --output and --show: what it asks for.",
     )

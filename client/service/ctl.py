@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from client.command_line import Parser
 from client.errors import BadInput
 from client.paths import Paths, default_base
 from client.service.control import COMMANDS, ask
@@ -29,7 +30,7 @@ def main(argv: list[str]) -> int:
         NotRunning: there is no instance.
         BadInput: a word that does not fit.
     """
-    parser = argparse.ArgumentParser(prog="main.py ctl", description="Command a running Volunteer Cloud.")
+    parser = Parser(prog="main.py ctl", description="Command a running Volunteer Cloud.")
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--basedir", type=Path, default=default_base())
     parser.add_argument("--json", action="store_true", help="print the whole state as JSON")

@@ -5,7 +5,6 @@ qemu        slow   7.2.22  tcg
             Virtual machines run about 17 times slower here than ... To make it faster: ...
 """
 
-import argparse
 import asyncio
 import json
 import shlex
@@ -16,6 +15,7 @@ from typing import Any, Final
 
 from client import filenames
 from client.clock import SystemClock
+from client.command_line import Parser
 from client.errors import BadInput, ClientError
 from client.hypervisor import registry
 from client.hypervisor.driver import DriverReport
@@ -127,9 +127,7 @@ def forget(paths: Paths, name: str) -> None:
 
 def main(argv: list[str]) -> int:
     """Print them; 0 if one works here, 1 if none does."""
-    parser = argparse.ArgumentParser(
-        prog="main.py hypervisors", description="Shows what can run virtual machines on this computer."
-    )
+    parser = Parser(prog="main.py hypervisors", description="Shows what can run virtual machines on this computer.")
     parser.add_argument("--basedir", type=Path, default=default_base(), help="base folder of the program")
     parser.add_argument(
         "--test-again", action="store_true", help="forget what did not work before: the next start tries it again"

@@ -17,6 +17,7 @@ from client.appliance.upkeep import find_image
 from client.appliance.verify import verify_file
 from client.appliances import views_of
 from client.clock import SystemClock
+from client.command_line import Parser
 from client.errors import ClientError, NotRunning
 from client.paths import Paths, default_base
 from client.preferences.store import load, save
@@ -75,7 +76,7 @@ def _reply(paths: Paths, given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="main.py images", description=__doc__.partition("\n")[0])
+    parser = Parser(prog="main.py images", description=__doc__.partition("\n")[0])
     words = parser.add_subparsers(dest="word", metavar="WORD", required=True)
     for word, told in HELP.items():
         one = words.add_parser(word, help=told, description=told)

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from client.command_line import Parser
 from client.copilot.fields import check_path
 from client.copilot.managers.shelf import ACL_INPUT, make_chirp_folder
 from client.copilot.managers.validate import VALIDATORS
@@ -218,7 +219,7 @@ def main_submit(argv: list[str]) -> int:
 
 
 def _submit_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="main.py submit", description="Submits jobs to a local site.")
+    parser = Parser(prog="main.py submit", description="Submits jobs to a local site.")
     parser.add_argument("--site", type=Path, required=True, help="folder of the site")
     parser.add_argument("--number", type=int, default=1, help="so many jobs")
     parser.add_argument("--time-limit", type=int, default=3600, metavar="SECONDS", help="longest time of one job")
@@ -285,7 +286,7 @@ def _read_reference(path: Path) -> dict[str, Any]:
 
 def main_jobs(argv: list[str]) -> int:
     """`main.py jobs`; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="main.py jobs", description="Lists and handles the jobs of a local site.")
+    parser = Parser(prog="main.py jobs", description="Lists and handles the jobs of a local site.")
     parser.add_argument("--site", type=Path, required=True, help="folder of the site")
     parser.add_argument("verb", nargs="?", default="list", choices=("list", "show", "cancel", "retry"))
     parser.add_argument("job", nargs="?", default="", help="id of the job; its first letters suffice")

@@ -4,7 +4,6 @@
 and ends with the program that started it, however that ends.
 """
 
-import argparse
 import asyncio
 import contextlib
 import fcntl
@@ -19,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Final
 
+from client.command_line import Parser
 from client.errors import BadInput
 from client.log import logger, remove, to_file
 from client.paths import write_atomic
@@ -236,7 +236,7 @@ def _tail(path: Path) -> str:
 
 def main(argv: list[str]) -> int:
     """`main.py site`: up (until SIGTERM or SIGINT), down, status; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="main.py site", description="Runs a whole project on this computer.")
+    parser = Parser(prog="main.py site", description="Runs a whole project on this computer.")
     parser.add_argument("verb", choices=("up", "down", "status"))
     parser.add_argument("--folder", type=Path, required=True, help="everything of the site is in there")
     parser.add_argument("--appliance", type=Path, help="up: folder of the appliance with its manifest.json")

@@ -16,8 +16,9 @@ import time
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, NoReturn, TextIO
+from typing import Any, Final, TextIO
 
+from client.command_line import Parser
 from client.errors import BadInput, ClientError
 from client.guest.commands import Order
 from client.guest.files import check_guest_path, check_source, place_for
@@ -130,13 +131,6 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
     return argv[:place], argv[place + 1 :]
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """As argparse has it, but with the exit code of all that was not done: a command's own may be 2."""
-        self.print_usage(sys.stderr)
-        self.exit(LOST, f"{self.prog}: {message}\n")
-
-
 def _seconds(text: str) -> float:
     with contextlib.suppress(ValueError):
         if math.isfinite(seconds := float(text)):
@@ -151,9 +145,9 @@ def _natural(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    shared = _Parser(add_help=False)
+    shared = Parser(add_help=False)
     shared.add_argument("--basedir", type=Path, default=default_base())
-    parser = _Parser(prog="main.py vm", description="Handle a virtual machine of a running instance.")
+    parser = Parser(prog="main.py vm", description="Handle a virtual machine of a running instance.")
     words = parser.add_subparsers(dest="word", required=True, metavar="WORD")
 
     def word(name: str, told: str) -> argparse.ArgumentParser:

@@ -28,11 +28,37 @@ def test_bad_words(words: list[str], said: str, tmp_path: Path, capsys: pytest.C
     assert "Traceback" not in told
 
 
-@pytest.mark.parametrize("words", [["--jobs", "-1"], ["--jobs", "two"], ["dance"], ["--theme", "pink"]])
-def test_bad_options(words: list[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main.main(words)
-    assert caught.value.code == 2
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--jobs", "-1"], "not a number of jobs"),
+        (["--jobs", "two"], "'two' is not a number of jobs"),
+        (["dance"], "main.py --help lists what there is"),
+        (["headles"], "did you mean main.py headless?"),
+        (["imags"], "did you mean main.py images?"),
+        (["--basedir", "x", "ctl", "status"], "write main.py ctl"),
+        (["--theme", "pink"], "choose one of system, light, dark"),
+        (["images", "frob"], "choose one of list, remove"),
+    ],
+)
+def test_bad_options(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(words) == 2
+    told = capsys.readouterr().err
+    assert said in told and told.count("\n") == 1
+
+
+def test_what_the_system_refuses_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert main.main(["hypervisors", "--test-again", "--basedir", str(tmp_path / "file" / "base")]) == 2
+    told = capsys.readouterr().err
+    assert "Traceback" not in told and told.count("\n") == 1
+
+
+def test_every_role_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main.main(["--help"])
+    said = capsys.readouterr().out
+    assert all(f"\n  {role} " in said for role in main.ROLES)
 
 
 @pytest.mark.parametrize("role", main.ROLES)

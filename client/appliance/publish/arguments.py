@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from client.command_line import Parser
+
 Run = Callable[[argparse.Namespace], int]
 AddOption = Callable[[argparse.ArgumentParser], None]
 #: what it runs, what it is for, what it takes beside the folder
@@ -24,7 +26,7 @@ A project of its own, on its own machine, with its own key:
 
 def build_parser(known: Mapping[str, Verb]) -> argparse.ArgumentParser:
     """The whole command line of some verbs."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="main.py publish",
         description="Makes and keeps a signed catalogue of appliances (The Update Framework).",
         epilog=_EPILOG,
