@@ -20,8 +20,10 @@ from PySide6.QtWidgets import (
 
 from client.appliance.contextual.language import Field, Kind, Template, Value
 from client.appliance.contextual.template import load_template
+from client.appliance.errors import BadTemplate
 from client.commands import CreateVm
-from client.own_make import TEMPLATES
+from client.messages import sentence
+from client.own_make import TEMPLATES, template_path
 from client.own_vm import MOST_CPUS, MOST_DISK_GIB, MOST_MEMORY_MIB, USUAL_CPUS, USUAL_MEMORY_MIB, Network
 from ui.own_view import faults_of
 from ui.theme import Role, Tone, outline_clearly, tone
@@ -30,6 +32,8 @@ from ui.widgets.label import Text
 from ui.widgets.metrics import UNIT
 from ui.widgets.scroll_bar import ScrollBar
 
+#: in the list of templates, where one is looked for
+_OTHER = "?"
 _SIZE = (560, 680)
 
 
@@ -102,7 +106,10 @@ class OwnVmForm(QDialog):
         self.memory.setValue(wanted.memory_mib)
         self.disk.setValue(wanted.disk_gib)
         self.network.setChecked(wanted.network == Network.NAT)
-        self.template.setCurrentIndex(max(0, self.template.findData(wanted.template)))
+        if Path(wanted.template).is_absolute():
+            self.take_template(wanted.template)
+        else:
+            self.template.setCurrentIndex(max(0, self.template.findData(wanted.template)))
         for name, row in self._fields.items():
             _set_value(row.editor, wanted.values.get(name))
 
@@ -143,8 +150,10 @@ class OwnVmForm(QDialog):
         self.template.addItem("Nothing", "")
         for path in sorted(TEMPLATES.glob("*.toml")):
             self.template.addItem(load_template(path).name, path.stem)
+        self.template.addItem("A template of yours …", _OTHER)
         self._add("template", FormRow("Set it up with", self.template))
         self.template.currentIndexChanged.connect(self._show_fields)
+        self.template.activated.connect(self._choose_template)
         self._asked = QVBoxLayout()
         self._column.addLayout(self._asked)
 
@@ -166,13 +175,36 @@ class OwnVmForm(QDialog):
         dialog.fileSelected.connect(self.image.setText)
         dialog.open()
 
+    def _choose_template(self) -> None:
+        if self.template.currentData() != _OTHER:
+            return
+        self.template.setCurrentIndex(0)
+        dialog = QFileDialog(self, "What it is set up with", "", "Templates (*.toml)")
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.fileSelected.connect(self.take_template)
+        dialog.open()
+
+    def take_template(self, place: str) -> None:
+        """Offer a template of the user's, and choose it; what is wrong with it is said. place: of its file."""
+        known = self.template.findData(place)
+        try:
+            name = load_template(Path(place)).name
+        except BadTemplate as error:
+            self.rows["template"].show_fault(sentence(error).text)
+            return
+        self.rows["template"].show_fault("")
+        if known < 0:
+            known = self.template.count() - 1
+            self.template.insertItem(known, name, place)
+        self.template.setCurrentIndex(known)
+
     def _show_fields(self) -> None:
         for row in self._fields.values():
             self._asked.removeWidget(row)
             row.hide()
             row.deleteLater()
-        stem = str(self.template.currentData())
-        self._template = load_template(TEMPLATES / f"{stem}.toml") if stem else None
+        words = str(self.template.currentData())
+        self._template = load_template(template_path(words)) if words not in {"", _OTHER} else None
         fields = self._template.fields if self._template else ()
         self._fields = {field.name: FormRow(field.label, _editor(field), field.help) for field in fields}
         for row in self._fields.values():

@@ -1,15 +1,17 @@
 """The page of own VMs and the form for a new one."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
-from PySide6.QtWidgets import QApplication, QLineEdit, QMessageBox, QPushButton
+from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit, QMessageBox, QPushButton
 from pytestqt.qtbot import QtBot
 
 from client.clock import SystemClock
 from client.commands import Command, CreateVm, DismissProblem, OrderVm, VmVerb
+from client.own_make import TEMPLATES
 from client.own_view import making_view
 from client.snapshot import ClientSnapshot, Problem, Reason, Severity, VmKind, VmState, VmView
 from tests.unit.ui import samples
@@ -146,6 +148,41 @@ def test_bad_input_is_said_at_its_field(qtbot: QtBot) -> None:
     assert (wanted.cpus, wanted.memory_mib, wanted.disk_gib) == (0, 0, 0)
     assert wanted.values == {"key": KEY, "user": "volunteer", "host": "my-linux"}
     assert KEY not in repr(wanted)
+
+
+def test_a_template_of_the_users_own_is_offered_or_what_is_wrong_with_it_is_said(qtbot: QtBot, tmp_path: Path) -> None:
+    form = OwnVmForm(frozenset())
+    qtbot.addWidget(form)
+    form.show()
+    mine, bad = tmp_path / "mine.toml", tmp_path / "bad.toml"
+    mine.write_bytes((TEMPLATES / "linux.toml").read_bytes().replace(b"Linux with your ssh key", b"Mine"))
+    bad.write_text("[template]\nname = 3")
+    form.take_template(str(bad))
+    assert "cannot be used" in form.rows["template"].fault.text()
+    for _ in range(2):
+        form.take_template(str(mine))
+    assert (form.template.currentText(), form.template.currentData()) == ("Mine", str(mine))
+    assert form.rows["template"].fault.text() == ""
+    assert [form.template.itemText(one) for one in range(form.template.count())].count("Mine") == 1
+    assert "key" in form._fields
+    other = OwnVmForm(frozenset())
+    qtbot.addWidget(other)
+    other.fill_in(CreateVm("Box", "/a", template=str(mine), values={"key": KEY}))
+    assert other.template.currentData() == str(mine)
+    assert other._fields["key"].editor.text() == KEY
+
+
+def test_looking_for_a_template_asks_for_its_file(qtbot: QtBot) -> None:
+    form = OwnVmForm(frozenset())
+    qtbot.addWidget(form)
+    form.show()
+    place = form.template.count() - 1
+    form.template.setCurrentIndex(place)
+    form.template.activated.emit(place)
+    dialog = form.findChild(QFileDialog)
+    assert dialog is not None and dialog.isVisible()
+    assert form.template.currentIndex() == 0
+    dialog.reject()
 
 
 def test_the_window_opens_it_from_its_menu_and_keeps_it_up_to_date(qtbot: QtBot) -> None:
