@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,7 @@ from client.commands import HoldFetching, RemoveImage, TendStore
 from client.errors import ClientError
 from client.filenames import MANIFEST
 from client.host import computer
+from client.host.metered import is_metered
 from client.messages import code_of, fill, sentence
 from client.paths import Paths
 from client.preferences.store import Preferences
@@ -28,17 +30,34 @@ from client.snapshot import Severity, StoreView
 
 #: what problems with the appliance itself are about
 _ABOUT: Final = "appliance"
+#: how often it is asked whether the network is paid by the byte
+LINK_S: Final = 120.0
 #: what a problem with a removal is about
 REMOVING: Final = "removing an appliance"
+
+
+AskLink = Callable[[], Awaitable[bool | None]]
 
 
 class Appliances:
     """All that a client has to do with appliances."""
 
     def __init__(
-        self, paths: Paths, preferences: Preferences, clock: Clock, board: Board, run: RunWorker = run_worker
+        self,
+        paths: Paths,
+        preferences: Preferences,
+        clock: Clock,
+        board: Board,
+        run: RunWorker = run_worker,
+        is_metered: AskLink = is_metered,
     ) -> None:
-        """Args: run: has a worker do something."""
+        """Build it.
+
+        Args:
+            run: has a worker do something.
+            is_metered: whether the network is paid by the byte; None: not known.
+        """
+        self._is_metered = is_metered
         self._preferences = preferences
         self._clock = clock
         self._board = board
@@ -71,8 +90,14 @@ class Appliances:
 
     async def keep(self) -> None:
         """Tend the store until cancelled; `cache_for` was called before."""
-        if self._upkeep is not None:
+        if self._upkeep is None:
+            return
+        watching = asyncio.create_task(self._watch_link())
+        try:
             await self._upkeep.run()
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
 
     def soon(self, *, check: bool = False, look: bool = False) -> None:
         """Tidy up soon. check: read all files again too. look: look for a newer version too."""
@@ -107,8 +132,16 @@ class Appliances:
     def note_link(self, *, metered: bool) -> None:
         """The network is, or is not, paid by the byte; nothing is fetched then unless the preferences let it."""
         waits = metered and self._preferences.text("appliances.on_metered") == "wait"
+        before = self._transfers.held
         (self._transfers.hold if waits else self._transfers.go_on)(METERED)
-        self._tell_held()
+        if self._transfers.held != before:
+            self._tell_held()
+
+    async def _watch_link(self) -> None:
+        """Ask now and then whether the network is paid by the byte; what is not known holds nothing."""
+        while True:
+            self.note_link(metered=await self._is_metered() is True)
+            await asyncio.sleep(LINK_S)
 
     def set_limit(self, mib: int) -> None:
         """Let all appliances together take so much, from now on."""

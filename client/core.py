@@ -15,7 +15,7 @@ from typing import Final
 from client.appliance.blank import BlankMedium
 from client.appliance.transfers import RunWorker
 from client.appliance.worker import run_worker
-from client.appliances import Appliances
+from client.appliances import Appliances, AskLink
 from client.board import Board
 from client.clock import Clock, SystemClock
 from client.commands import (
@@ -37,6 +37,7 @@ from client.cvmfs import guest_files
 from client.errors import ClientError
 from client.headline import activity_of, headline_of
 from client.history import History
+from client.host.metered import is_metered
 from client.hypervisor.driver import Driver, DriverReport, Feature
 from client.hypervisor.errors import NoSuchVm
 from client.journal import Journal
@@ -82,6 +83,7 @@ class Make:
         faster: whether there is a better one than that of the report; None: never.
         token: asks a project for a guest token; blocking.
         worker: has a process of its own do some work.
+        is_metered: whether the network is paid by the byte; None: not known.
     """
 
     driver: Callable[[Paths, Preferences], Awaitable[tuple[Driver, DriverReport]]]
@@ -89,6 +91,7 @@ class Make:
     token: Callable[[Project, str], GuestToken] = fetch_guest_token
     clock: Clock = field(default_factory=SystemClock)
     worker: RunWorker = run_worker
+    is_metered: AskLink = is_metered
 
 
 class Core:
@@ -102,7 +105,7 @@ class Core:
         self._clock = make.clock
         self._intent = Intent()
         self._wake = asyncio.Event()
-        self.appliances = Appliances(paths, preferences, make.clock, self.board, make.worker)
+        self.appliances = Appliances(paths, preferences, make.clock, self.board, make.worker, make.is_metered)
         self._journal = Journal(paths.journal)
         self.own = OwnVms(paths, preferences, make.clock, self.board, self._journal, self._wake.set)
         self._history = History(paths.history)

@@ -100,6 +100,8 @@ class Rig:
     token_error: Exception | None = None
     preferences: dict[str, bool | int | str] = field(default_factory=dict)
     worker: RunWorker = no_network
+    #: whether the network is paid by the byte, as the system says when it is asked
+    metered: bool | None = None
     driver: FakeDriver | None = None
     #: to be taken before fresh ones are made; while there are any, the one in use is not the fastest
     drivers: list[FakeDriver] = field(default_factory=list)
@@ -123,8 +125,16 @@ class Rig:
 
     def _make(self) -> Make:
         return Make(
-            driver=self._find_driver, faster=self._has_faster, token=self._token, clock=self.clock, worker=self._work
+            driver=self._find_driver,
+            faster=self._has_faster,
+            token=self._token,
+            clock=self.clock,
+            worker=self._work,
+            is_metered=self._link,
         )
+
+    async def _link(self) -> bool | None:
+        return self.metered
 
     async def _work(self, kind: str, order: Mapping[str, Any], **more: Any) -> Mapping[str, Any]:
         if kind != "context":
@@ -157,8 +167,9 @@ class Rig:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             # The fake's guests live in this process; a real one would outlive the client. Their folder stays as it is.
-            for machine in self.driver._machines.values() if self.driver else ():
-                await self.driver._stop(machine)  # type: ignore[union-attr]
+            driver: FakeDriver | None = self.driver
+            for machine in driver._machines.values() if driver else ():
+                await driver._stop(machine)
 
     def _see(self, snapshot: ClientSnapshot) -> None:
         self.last = snapshot

@@ -200,6 +200,17 @@ async def test_a_metered_network_holds_only_those_who_want_that(rig: Rig) -> Non
             assert core.board.facts.fetching_held is None
 
 
+async def test_the_system_is_asked_whether_the_network_is_metered(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("client.appliances.LINK_S", 0.01)
+    rig.metered = True
+    async with rig.running():
+        seen = await rig.until(lambda s: s.fetching_held)
+        assert seen.fetching_held is not None
+        assert seen.fetching_held.code == "metered-link"
+        rig.metered = None
+        await rig.until(lambda s: s.fetching_held is None)
+
+
 async def test_what_is_needed_is_not_removed_and_why_is_shown(rig: Rig) -> None:
     async with rig.running() as core:
         seen = await rig.until(lambda s: s.store)
