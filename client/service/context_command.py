@@ -44,11 +44,13 @@ def main(argv: list[str]) -> int:
 
 
 def _run(given: argparse.Namespace) -> int:
+    if not (given.list or given.template) and (given.set or given.show or given.output):
+        raise BadInput("main.py context", "no template is named", "main.py context --list shows them")
     if given.list or not given.template:
         for path in sorted(TEMPLATES.glob("*.toml")):
             print(f"{path.stem:14} {load_template(path).name}")
         return 0
-    template = load_template(_find(given.template))
+    template = load_template(find_template(given.template))
     values = dict(field_value(one) for one in given.set)
     if not given.show and not given.output:
         _say("\n".join(_asked(template)))
@@ -92,15 +94,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _find(name: str) -> Path:
+def find_template(name: str) -> Path:
+    """The file of a template: of one that comes with the program, or the user's own.
+
+    Raises:
+        BadInput: there is none.
+    """
     known = [path.stem for path in TEMPLATES.glob("*.toml")]
     if name in known:
         return TEMPLATES / f"{name}.toml"
     path = Path(name).expanduser()
-    if not path.exists() and "/" not in name:
-        what = f"there is no template of this name{nearest(name, known)}"
-        raise BadInput(name, what, "main.py context --list shows them")
-    return path
+    if path.exists():
+        return path
+    what = "there is no such file" if "/" in name else f"there is no template of this name{nearest(name, known)}"
+    raise BadInput(name, what, "name a template's file, or one that main.py context --list shows")
 
 
 def field_value(text: str) -> tuple[str, str]:
@@ -124,8 +131,10 @@ def _from_file(name: str, said: str) -> str:
         else:
             with Path(said).expanduser().open(encoding="utf-8-sig", newline="") as file:
                 text = file.read(_MOST_BYTES)
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"--set {name}", f"{said} cannot be read ({error})", "name a file of text") from error
+    except OSError as error:
+        raise BadInput(f"--set {name}", f"{said} cannot be read ({error.strerror})", "name a file of text") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"--set {name}", f"{said} is no text in UTF-8", "name a file of text") from error
     # What an editor or `echo` puts at the end of one line is not part of it.
     return text[:-1].removesuffix("\r") if text.endswith("\n") and text.count("\n") == 1 else text
 

@@ -10,15 +10,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from client.appliance.errors import ImageDamaged, NoSuchImage
 from client.appliance.own_images import OwnImages
+from client.appliance.own_import import verify_image
+from client.appliance.references import needed_by_vms
 from client.appliance.store import Store
 from client.appliance.target import Target
+from client.appliance.transfers import BY_USER, REASONS
 from client.appliance.upkeep import find_image
 from client.appliance.verify import verify_file
 from client.appliances import views_of
 from client.clock import SystemClock
 from client.command_line import Parser
 from client.errors import ClientError, NotRunning
+from client.messages import sentence
 from client.paths import Paths, default_base
 from client.preferences.store import load, save
 from client.service.control import InstanceLock, ask
@@ -102,11 +107,18 @@ def _alone(paths: Paths, given: argparse.Namespace) -> dict[str, Any]:
             case "list":
                 views, size = views_of(store)
                 said = ClientSnapshot(0, datetime.min, store=views).to_json()["store"]
-                return {"ok": True, "store": said, "bytes": size, "limit_bytes": limit, "held": None, "transfers": []}
+                held = {"code": BY_USER, "text": REASONS[BY_USER]} if store.book.held else None
+                return {"ok": True, "store": said, "bytes": size, "limit_bytes": limit, "held": held, "transfers": []}
             case "remove":
-                return {"ok": True, "freed_bytes": store.remove(find_image(store.known.choices(), given.image))}
+                try:
+                    choice = find_image(store.known.choices(), given.image)
+                except NoSuchImage as error:
+                    own = [f"{one.name} (your own)" for one in store.own.images()]
+                    there = [error.known] if store.known.choices() else []
+                    raise NoSuchImage(error.image, ", ".join([*there, *own]) or "none") from error
+                return {"ok": True, "freed_bytes": store.remove(choice)}
             case "check":
-                return {"ok": True, "bad": _check(store)}
+                return {"ok": True, "bad": _check(store), "damaged": _check_own(store, paths)}
             case "limit":
                 return {"ok": True, "freed_bytes": store.tidy()}
             case "hold" | "go-on":
@@ -130,6 +142,18 @@ def _check(store: Store) -> list[str]:
     return bad
 
 
+def _check_own(store: Store, paths: Paths) -> list[str]:
+    """Read the user's own images; nobody can send those that are damaged again. Returns what to say of them."""
+    needed, damaged = needed_by_vms(paths.vms).keys(), []
+    for image in store.own.images():
+        try:
+            store.book.checked(asyncio.run(verify_image(store.own, image, needed=needed)))
+        except ImageDamaged as error:
+            said = sentence(error)
+            damaged.append(f"{said.text} {said.doing}")
+    return damaged
+
+
 def _is_right(path: Path, target: Target) -> bool:
     try:
         verify_file(path, target.size_bytes, target.sha256)
@@ -148,7 +172,8 @@ def _in_words(given: argparse.Namespace, reply: dict[str, Any]) -> str:
             return f"All appliances together may take {given.mib:,} MiB."
         case "check" if "bad" in reply:
             bad = ", ".join(reply["bad"])
-            return f"Damaged, and fetched again when they are needed: {bad}." if bad else "All files are right."
+            lines = [f"Damaged, and fetched again when they are needed: {bad}."] if bad else []
+            return "\n".join([*lines, *reply["damaged"]]) or "All files are right."
     return _TAKEN[given.word]
 
 

@@ -16,10 +16,9 @@ from typing import Any, Final
 
 from client.appliance.contextual.template import load_template
 from client.errors import BadInput, NotRunning
-from client.own_make import template_path
 from client.own_vm import USUAL_CPUS, USUAL_MEMORY_MIB, Network, id_of
 from client.paths import Paths
-from client.service.context_command import ask_secrets, field_value
+from client.service.context_command import TEMPLATES, ask_secrets, field_value, find_template
 from client.service.control import ask, converse
 from client.service.progress_line import ProgressLine
 
@@ -95,14 +94,15 @@ def order(paths: Paths, vm: str, verb: str, *, as_json: bool = False, is_sure: b
 
 def _wanted(given: argparse.Namespace) -> dict[str, Any]:
     id_of(given.name)
-    template = given.template
-    if template and template_path(template) == Path(template):
-        template = str(Path(template).expanduser().absolute())
+    template, file = given.template, None
+    if template:
+        file = find_template(template)
+        template = template if file.parent == TEMPLATES else str(file.absolute())
     if given.set and not template:
         raise BadInput("--set", "it fills in a template's fields, and no template is given", "add --template")
     values = dict(field_value(one) for one in given.set)
-    if template:
-        values |= ask_secrets(load_template(template_path(template)), values)
+    if file is not None:
+        values |= ask_secrets(load_template(file), values)
     image = Path(given.image).expanduser()
     return {
         "name": given.name,

@@ -86,7 +86,8 @@ def test_many_faults_stand_on_lines_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["linxu"], ["linux", "--show", "--set", "key"], ["linux", "--show", "--set", "key=@/no"]]
+    "words",
+    [["linxu"], ["linux", "--show", "--set", "key"], ["linux", "--show", "--set", "key=@/no"], ["--show"], ["/no.toml"]],
 )
 def test_what_a_person_mistypes_is_told(words: list[str]) -> None:
     with pytest.raises(BadInput) as caught:

@@ -89,12 +89,15 @@ def test_a_file_that_cannot_be_changed_is_left_alone(base: Path, text: str) -> N
     assert (base / "preferences.toml").read_text() == text
 
 
-def test_sizes_that_are_none_and_words_that_need_an_instance(base: Path) -> None:
+def test_sizes_that_are_none_and_words_that_need_an_instance(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(BadInput):
         run(base, "limit", "1")
     with pytest.raises(NotRunning):
         run(base, "update")
     assert run(base, "hold") == 0
     assert json.loads((base / "appliances" / "store.json").read_text())["held"] is True
+    capsys.readouterr()
+    run(base, "list")
+    assert "it goes on when you say so" in capsys.readouterr().out
     assert run(base, "go-on") == 0
     assert json.loads((base / "appliances" / "store.json").read_text())["held"] is False
