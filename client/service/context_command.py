@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from client.appliance.contextual.faults import nearest
-from client.appliance.contextual.language import Field, Kind, Template
+from client.appliance.contextual.language import Field, Kind, System, Template
 from client.appliance.contextual.seed import build_seed, shown_files
 from client.appliance.contextual.template import load_template
 from client.appliance.contextual.tree import Medium
@@ -31,6 +31,13 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
 #: what a terminal would obey
 _STEERING: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _MOST_BYTES: Final = 1 << 20
+#: what a new medium in an older one's place does to a guest that has read that one
+_CHANGED: Final = {
+    System.CLOUD_INIT: "It says something else than the one before: a guest that has read that one does it all again.",
+    System.CERNVM: "It says something else than the one before. CernVM takes a context at its first boot only, so give"
+    " it a fresh scratch disk.",
+}
+_UNCHANGED: Final = "It says the same as the one before: a guest that has read that one does nothing again."
 
 
 def main(argv: list[str]) -> int:
@@ -61,12 +68,15 @@ def _run(given: argparse.Namespace) -> int:
         for name, content in shown_files(template, values, medium).items():
             _say(f"== {name}\n{_unpacked(content.decode())}")
     if given.output:
+        was_there = given.output.exists()
         try:
             seed = build_seed(given.output, template, values, given.instance_id, medium)
         except OSError as error:
             what = f"it cannot be written ({error.strerror})"
             raise BadInput(str(given.output), what, "name a place that you may write to") from error
         print(f"{seed.path} is made: label {medium.value}, instance {seed.instance_id}.")
+        if was_there:
+            print(_CHANGED[template.system] if seed.is_new else _UNCHANGED)
     return 0
 
 

@@ -49,6 +49,24 @@ def test_it_makes_a_medium_from_files_and_texts(tmp_path: Path, capsys: pytest.C
     assert "label config-2, instance mine-" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("template", "field", "said"),
+    [("linux", "host", "does it all again"), ("cernvm4", "script", "fresh scratch disk")],
+)
+def test_over_an_older_medium_it_tells_what_that_means(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], template: str, field: str, said: str
+) -> None:
+    needed = {"linux": ["--set", f"key={KEY}"], "cernvm4": ["--set", "password=long enough"]}[template]
+    heard = []
+    for value in ("one", "one", "two"):
+        words = [template, *needed, "--set", f"{field}={value}", "--output", str(tmp_path / "seed.iso")]
+        assert main(words) == 0
+        heard.append(capsys.readouterr().out)
+    assert heard[0].count("\n") == 1
+    assert "the same as the one before" in heard[1]
+    assert said in heard[2]
+
+
 def test_secrets_that_are_missing_are_asked_for_at_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
@@ -87,7 +105,13 @@ def test_many_faults_stand_on_lines_of_their_own() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["linxu"], ["linux", "--show", "--set", "key"], ["linux", "--show", "--set", "key=@/no"], ["--show"], ["/no.toml"]],
+    [
+        ["linxu"],
+        ["linux", "--show", "--set", "key"],
+        ["linux", "--show", "--set", "key=@/no"],
+        ["--show"],
+        ["/no.toml"],
+    ],
 )
 def test_what_a_person_mistypes_is_told(words: list[str]) -> None:
     with pytest.raises(BadInput) as caught:
