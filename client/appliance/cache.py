@@ -420,7 +420,7 @@ def _question(wish: Wish, folder: Path, root: Path | None) -> tuple[str, dict[st
         return "manifest", {"url": wish.manifest_url, "sha256": wish.manifest_sha256, "folder": str(folder)}
     source = Source(wish.catalogue_url, wish.root_sha256, root)
     return "look", {
-        "catalogue": source.order(folder),
+        "catalogue": source.order(folder) | ({"projects": [wish.project]} if wish.project else {}),
         "wish": vars(wish),
         "folder": str(folder),
         "client_version": __version__,

@@ -13,12 +13,12 @@
 """
 
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from client.errors import BadInput
+from client.plain_toml import BadToml, parse_toml
 from client.project.shipped import ShippedCatalogue, shipped_catalogue
 
 _HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
@@ -102,8 +102,8 @@ def load_project(path: Path) -> Project:
         BadInput: with everything that is wrong with it, not only the first.
     """
     try:
-        said = tomllib.loads(_text(path))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        said = parse_toml(_text(path))
+    except (UnicodeDecodeError, BadToml) as error:
         line = _LINE.search(str(error))
         what = f"it is no project file{f' (its line {line[1]} is not understood)' if line else ''}"
         raise BadInput(str(path), what, _REMEDY) from error

@@ -11,8 +11,10 @@ from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Targets
 
 from client.appliance.catalog_facts import is_id
 from client.appliance.catalog_list import MAX_LISTED, TEMPLATES
+from client.appliance.choice import from_catalogue
+from client.appliance.errors import BadManifest
 from client.appliance.publish.catalogue import Catalogue
-from client.appliance.publish.layout import role_file
+from client.appliance.publish.layout import role_file, target_file
 from client.appliance.publish.project import PUBLISHER, Project, read_targets
 from client.appliance.publish.repository import TARGETS, read
 from client.appliance.publish.settings import Publisher, publisher_from
@@ -60,6 +62,7 @@ def accept(
         what = f"version {sent.listed.signed.version} of its list is not newer than {floor}, which clients have seen"
         raise BadInput(str(outbox), what, "let the project sign anew")
     sent.check(repository.clock)
+    _check_manifests(sent, outbox / "targets")
     places = (outbox / "targets", catalogue.folder.targets)
     missing = [one for one in sent.listed.signed.targets.values() if not hand_over(one, *places, own=own)]
     if missing and not (elsewhere and sent.publisher.mirrors):
@@ -132,6 +135,25 @@ class _Sent:
             what = f"it holds {len(found)} signed lists in metadata, and not one"
             raise BadInput(str(outbox), what, "give the outbox folder of one project")
         return role_file(outbox, found[0].stem)
+
+
+def _check_manifests(sent: _Sent, targets: Path) -> None:
+    """See that a client could use the manifests that were sent; others were looked at before, or are elsewhere.
+
+    Raises:
+        BadInput
+    """
+    wrong = []
+    for one in read_targets(sent.id, sent.listed.signed).appliances:
+        path = target_file(targets, one.manifest.name, one.manifest.sha256)
+        if path.is_symlink() or not path.is_file() or path.stat().st_size != one.manifest.size_bytes:
+            continue
+        try:
+            from_catalogue(one, path.read_bytes())
+        except BadManifest as bad:
+            wrong.append(f"{one.facts.name} {one.facts.version}: {bad.what}")
+    if wrong:
+        raise BadInput(str(targets), "; ".join(wrong), "let the project publish it anew")
 
 
 def _keys(told: object, wrong: list[str]) -> dict[str, Key]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from client import filenames
 from client.appliance.catalog_facts import FORMATS, ApplianceNeeds, Facts, Reader, read_facts
 from client.appliance.errors import ApplianceError
-from client.appliance.manifest import SCHEMA, Appliance, is_file_name, read_manifest
+from client.appliance.manifest import SCHEMA, Appliance, is_file_name, parse_manifest, read_manifest
 from client.appliance.publish.store import hash_file
 from client.appliance.verify import verify_file
 from client.errors import BadInput
@@ -25,6 +25,8 @@ from client.plain_toml import BadToml, read_toml
 
 SOURCES: Final = "sources.json"
 _NONE: Final = "none"
+#: of a plain image: what is one file and needs no other
+_FORMATS: Final = tuple(kind for kind in FORMATS if kind not in {"direct", "ovf"})
 #: fields of facts that a file of facts beside a built appliance may change
 _MAY_SAY: Final = ("licence", "min_client", "first_boot_bytes", "end_of_life", "context")
 
@@ -106,14 +108,15 @@ def _changed(facts: Facts, path: Path) -> Facts:
     if not isinstance(table, dict):
         raise BadInput(str(path), "[appliance] is no table", "correct the file")
     body = facts.to_json() | {key: table[key] for key in _MAY_SAY if key in table}
-    body["needs"] = body["needs"] | said.get("needs", {})
+    needs = said.get("needs", {})
+    body["needs"] = body["needs"] | needs if isinstance(needs, dict) else needs
     return _read(body, path)
 
 
 def _plain(path: Path) -> Image:
     said = _toml(path)
     reader = Reader(said.get("appliance", {}), str(path))
-    image, kind = str(reader.get("image", "")), reader.choice("format", FORMATS[1:], "")
+    image, kind = str(reader.get("image", "")), reader.choice("format", _FORMATS, "")
     if not is_file_name(image):
         reader.wrong.append("image is no plain file name")
     sources = reader.get("sources", "")
@@ -128,7 +131,10 @@ def _plain(path: Path) -> Image:
     for needed in (file, *([listed] if listed else [])):
         if not needed.is_file():
             raise BadInput(str(path), f"it names {needed.name}, which is not beside it", "put it there")
-    return Image(facts, _manifest_of(facts, kind, file), {image: file}, listed)
+    manifest = _manifest_of(facts, kind, file)
+    # As a client reads it.
+    parse_manifest(manifest, str(path))
+    return Image(facts, manifest, {image: file}, listed)
 
 
 def _manifest_of(facts: Facts, kind: str, file: Path) -> bytes:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tomllib
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -233,6 +234,7 @@ def _built(tmp_path: Path) -> Path:
     [
         {"image": "../x"},
         {"format": "exe"},
+        {"format": "ovf"},
         {"sources": ""},
         {"sources": "not-there.json"},
         {"name": "a b"},
@@ -243,6 +245,13 @@ def test_facts_that_cannot_be_are_refused(tmp_path: Path, wrong: dict[str, str])
     path = write_image(tmp_path, "thin", "1", b"image", **wrong)
     with pytest.raises(BadInput):
         read_image(path)
+
+
+def test_needs_that_are_no_table_are_refused(tmp_path: Path) -> None:
+    facts = tmp_path / "facts.toml"
+    facts.write_text('needs = "much"')
+    with pytest.raises(BadInput):
+        read_image(_built(tmp_path), facts)
 
 
 def test_a_plain_image_gets_a_manifest(tmp_path: Path) -> None:
@@ -320,6 +329,17 @@ def test_what_was_altered_on_the_way_is_refused_and_nothing_changes(shop: Shop, 
             shop.accept(atlas.outbox, keys)
     assert sorted(path.name for path in shop.folder.metadata.iterdir()) == before
     assert appliances(shop) == ["demo/thin 1.0"]
+
+
+@pytest.mark.parametrize("said", ["{}", '{"schema": 1, "name": "big", "version": "2"}'])
+def test_a_manifest_that_no_client_could_use_is_refused(shop: Shop, atlas: ProjectFolder, said: str) -> None:
+    keys = shop.project("atlas", atlas).key_ids
+    shop.accept(atlas.outbox, keys)
+    image = replace(shop.image("big", "2", b"atlas image 2"), manifest=said.encode())
+    shop.project("atlas", atlas).add(image)
+    with pytest.raises(BadInput, match="big 2"):
+        shop.accept(atlas.outbox)
+    assert "atlas/big 2" not in appliances(shop)
 
 
 def test_a_link_in_what_was_sent_is_not_followed(shop: Shop, atlas: ProjectFolder, tmp_path: Path) -> None:
