@@ -37,6 +37,7 @@ CONSOLE_CHARS: Final = 4096
 CONSOLE_INTERVAL_S: Final = 2.0
 UP: Final = frozenset({VmState.STARTING, VmState.RUNNING, VmState.PAUSED, VmState.SAVING})
 _EXECUTE: Final = frozenset({VmState.STARTING, VmState.RUNNING})
+_ENDINGS: Final = frozenset({Step.SHUT_DOWN, Step.PULL_PLUG, Step.POWER_OFF})
 _BEGINNINGS: Final = frozenset({Step.BOOT, Step.RESTORE, Step.RESUME, Step.RESET})
 
 
@@ -242,6 +243,9 @@ class OwnKeeper:
         if step in _BEGINNINGS:
             # A guest that ends before it was ever looked at has ended all the same.
             self._info = replace(self._info, state=VmState.STARTING)
+        elif step in _ENDINGS:
+            # What this program ended did not go by itself.
+            self._info = replace(self._info, state=VmState.DEFINED)
 
     async def _boot(self) -> None:
         driver, vm = self._parts.driver, self.vm

@@ -26,7 +26,7 @@ from client.commands import (
 )
 from client.core import Core
 from client.errors import BadInput
-from client.hypervisor.driver import DriverReport, VmInfo, VmSpec
+from client.hypervisor.driver import DriverReport, Feature, VmInfo, VmSpec
 from client.hypervisor.errors import NoHypervisor, SaveFailed, StartFailed
 from client.hypervisor.fake import FakeDriver
 from client.leaving import Patience
@@ -311,6 +311,27 @@ async def test_a_guest_that_turns_itself_off_stays_off(rig: Rig, tmp_path: Path)
         await rig.driver.power_off(BOX)
         await rig.until(waits_for("own-off"))
         await order(core, VmVerb.START)
+        await rig.until(is_in(VmState.RUNNING))
+
+
+async def test_what_the_program_turned_off_since_it_cannot_be_saved_runs_again(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe = FakeDriver.probe
+
+    async def saves_nothing(driver: FakeDriver) -> DriverReport:
+        report = await probe(driver)
+        return replace(report, features=report.features - {Feature.SAVE_STATE})
+
+    monkeypatch.setattr(FakeDriver, "probe", saves_nothing)
+    async with rig.running() as core:
+        await core.handle(Start())
+        await core.handle(a_box(tmp_path))
+        await rig.until(is_in(VmState.RUNNING))
+        await core.handle(Stop())
+        seen = await rig.until(lambda s: is_in(VmState.DEFINED)(s) and waits_for("stopped-by-user")(s))
+        assert own(seen).wish == "run"
+        await core.handle(Start())
         await rig.until(is_in(VmState.RUNNING))
 
 
