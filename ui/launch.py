@@ -9,7 +9,7 @@ from client.errors import AlreadyRunning, NotRunning
 from client.paths import Paths
 from client.service.control import InstanceLock, ask
 from client.service.quota import Outcome
-from client.service.session import Options, run
+from client.service.session import Options, check, run
 from ui.application import run as run_window
 from ui.bridge import CorePort
 from ui.display import need_display
@@ -20,8 +20,9 @@ def main(options: Options, *, theme: str, minimized: bool, report: Path | None =
 
     Raises:
         AlreadyRunning: another instance holds the base folder and has no window to show.
-        BadInput: there is no display to open a window on.
+        BadInput: there is no display to open a window on, or a word of the command line does not fit.
     """
+    check(options)
     paths = Paths(options.base)
     try:
         with InstanceLock(paths):

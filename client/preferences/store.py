@@ -38,13 +38,22 @@ def load(path: Path, sets: Iterable[str] = ()) -> Preferences:
     Raises:
         BadInput: a word of `sets` does not fit.
     """
-    values = _from_file(path)
+    return Preferences(_from_file(path) | parse_sets(sets))
+
+
+def parse_sets(sets: Iterable[str]) -> dict[str, Value]:
+    """Preferences by key, from `KEY=VALUE` words.
+
+    Raises:
+        BadInput: one does not fit.
+    """
+    values = {}
     for word in sets:
         key, equals, text = word.partition("=")
         if not equals:
             raise BadInput("--set", f"{word!r} is not KEY=VALUE", "write for example --set guest.cpus=2")
         values[key] = parse(key, text)
-    return Preferences(values)
+    return values
 
 
 def save(path: Path, key: str, value: Value) -> None:

@@ -27,6 +27,8 @@ _REPOSITORY = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST_BYTES = 1 << 20
 _REMEDY = "give the project file that you were sent, or ask the project for it again"
+#: tables that a project file has and other files do not
+_TABLES = ("xmpp", "transfer", "enrolment")
 #: where TOML's reader tells the place of a fault
 _LINE = re.compile(r"at line (\d+)")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", re.ASCII)
@@ -126,6 +128,9 @@ def _text(path: Path) -> str:
 
 def parse_project(said: dict[str, Any], where: str, shipped: ShippedCatalogue | None = None) -> Project:
     """A project from TOML's data; see `load_project`. shipped: the catalogue for those who name none."""
+    if not said.keys() & {*_TABLES}:
+        what = f"it is no project file: it has none of {', '.join(f'[{name}]' for name in _TABLES)}"
+        raise BadInput(where, what, _REMEDY)
     reader = _Reader(said)
     chirp_host, chirp_port = reader.host_port("transfer", "chirp")
     project = Project(

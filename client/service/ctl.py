@@ -11,6 +11,7 @@ from client.command_line import Parser
 from client.errors import BadInput
 from client.paths import Paths, default_base
 from client.service.control import COMMANDS, ask
+from client.snapshot import VmKind, VmState
 
 #: what a command that was taken sets going; how far it is, `status` tells
 TAKEN: Final = {
@@ -73,7 +74,10 @@ def in_words(snapshot: dict[str, Any]) -> str:
         lines.append(snapshot["fetching_held"]["text"])
     for vm in snapshot["vms"]:
         how = f" under {vm['hypervisor']} {vm['accelerator']}".rstrip()
-        lines.append(f"{vm['name']}: {vm['state']}{how}")
+        is_there = vm["state"] != VmState.ABSENT
+        lines.append(f"{vm['name']}: {vm['state']}{how}" if is_there else f"{vm['name']}: does not run")
+        if vm["kind"] == VmKind.OWN and vm["reason"]:
+            lines.append(f"  {vm['reason']['text']}")
         if vm["note"]:
             lines.append(f"  {vm['note']}")
     lines += [f"! {problem['text']} {problem['doing']}" for problem in snapshot["problems"]]

@@ -12,8 +12,9 @@ from client.core import Core, Make
 from client.errors import ClientError
 from client.hypervisor.driver import Driver, DriverReport
 from client.paths import Paths
-from client.preferences.store import Preferences, load
+from client.preferences.store import Preferences, load, parse_sets
 from client.project.attach import attach
+from client.project.definition import load_project
 from client.service.control import ControlServer
 from client.service.images_desk import ImagesDesk
 from client.service.own_desk import OwnDesk
@@ -85,6 +86,17 @@ async def run(options: Options, port: Port) -> Outcome:
         await control.close()
         end()
         log.remove(file)
+
+
+def check(options: Options) -> None:
+    """Whether what the command line says of a run fits; a face that opens a window says so before it does.
+
+    Raises:
+        BadInput: preferences, or the project file, do not fit.
+    """
+    parse_sets(options.sets)
+    if options.project is not None:
+        load_project(options.project)
 
 
 async def find_driver(paths: Paths, preferences: Preferences) -> tuple[Driver, DriverReport]:

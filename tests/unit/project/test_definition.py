@@ -130,7 +130,7 @@ def test_a_damaged_catalogue_of_the_program_is_told(tmp_path: Path, text: str) -
 
 def test_all_faults_are_told_at_once() -> None:
     with pytest.raises(BadInput) as caught:
-        parse_project({}, "p.toml")
+        parse_project({"xmpp": {}}, "p.toml")
     assert caught.value.what.count(";") >= 7
 
 
@@ -180,6 +180,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         (b"\xff\xfe = [", r"no project file\b"),
         (b"[project]\nservices tcp\n", "its line 2 is not understood"),
         (b"#" * (2 << 20), "too large"),
+        (b'[project]\nname = "letters"\n', "it has none of"),
     ):
         (tmp_path / "bad.toml").write_bytes(content)
         with pytest.raises(BadInput, match=said):

@@ -19,7 +19,7 @@ from client.service.control import ControlServer, InstanceLock, ask, parse_comma
 from client.service.ctl import in_words
 from client.service.ctl import main as ctl
 from client.service.vm_desk import VmDesk
-from client.snapshot import Activity, VmState, VmView
+from client.snapshot import Activity, Reason, VmKind, VmState, VmView
 from tests.helpers.clock import FakeClock
 
 
@@ -188,6 +188,13 @@ def test_ctl_says_that_nothing_runs(tmp_path: Path) -> None:
 def test_ctl_refuses_a_pause_of_no_time(tmp_path: Path) -> None:
     with pytest.raises(BadInput):
         ctl(["pause", "--for", "0", "--basedir", str(tmp_path)])
+
+
+def test_an_own_vm_in_words() -> None:
+    board = Board(FakeClock())
+    reason = Reason("own-no-room", "It waits for room.")
+    board.update_vm(VmView("own-box", "Box", VmState.ABSENT, "qemu", kind=VmKind.OWN, wish="run", reason=reason))
+    assert "Box: does not run\n  It waits for room." in in_words(board.snapshot().to_json())
 
 
 def test_the_state_in_words() -> None:
