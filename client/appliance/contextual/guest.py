@@ -67,7 +67,7 @@ class Builder:
             services=self._many(guest, "services", slots.service),
             organisations=self._many(guest, "organisations", slots.organisation),
             repositories=self._many(guest, "repositories", slots.repository),
-            proxy=self._one(guest, "proxy", slots.proxy),
+            proxy=self._listed(guest, "proxy", guest.raw("proxy", ""), slots.proxy),
             users=tuple(self._user(one) for one in top.tables("user")),
             files=tuple(self._file(one) for one in top.tables("file")),
             script=self._script(top.table("script")) if top.has("script") else None,
@@ -211,7 +211,16 @@ class Builder:
         return filled
 
     def _ini(self, table: Table, key: str, raw: object) -> str:
-        return self._filling.text(table.at(key), _spelled(raw), slots.ini_value, values=slots.shell_safe)
+        return self._listed(table, key, _spelled(raw), slots.ini_value, slots.shell_safe)
+
+    def _listed(self, table: Table, key: str, raw: object, check: Check, values: Check | None = None) -> str:
+        """A text that may be a list to its reader: a value that is only a part of it is no more than one item."""
+        is_alone = isinstance(raw, str) and self._filling.alone(raw) is not None
+
+        def safe(text: str) -> str:
+            return (values(text) if values else "") or ("" if is_alone else slots.one_item(text))
+
+        return self._filling.text(table.at(key), raw, check, values=safe)
 
     def _plugins(self, top: Table) -> dict[str, dict[str, str]]:
         filled = {}
@@ -241,7 +250,7 @@ class Builder:
                 table.refuse(key, f"is no key that uCernVM's boot loader knows{nearest(key, BLOCK_KEYS)}")
             elif key in BLOCK_SWITCHES:
                 filled[key] = self._flag(table, key)
-            elif text := self._filling.text(table.at(key), _spelled(raw), slots.block_value):
+            elif text := self._listed(table, key, _spelled(raw), slots.block_value):
                 filled[key] = text
         return filled
 

@@ -36,6 +36,8 @@ crypted: Final = _shape(r"\$6\$(?:rounds=\d{4,9}\$)?[./A-Za-z0-9]{1,16}\$[./A-Za
 #: beside letters and digits: what means nothing to a shell, in an INI file or in YAML
 _HARMLESS: Final = "._:/@,+=%~^-"
 _NO_QUOTING: Final = frozenset("$`\"'\\&<>(){}[]*?!#\t")
+#: where a shell takes `~` for a home folder
+_HOME: Final = re.compile(r"(?:^|[:=])~")
 #: amiconfig's reader (Python 2's ConfigParser) ends a value at a blank before a semicolon
 _INI_COMMENT: Final = re.compile(r"\s;")
 
@@ -76,6 +78,12 @@ def ini_value(text: str) -> str:
     return fault_of_line(text, 65536)
 
 
+def one_item(text: str) -> str:
+    """A value that is a part of a place whose readers take these signs for the end of one item of a list."""
+    sign = next((sign for sign in text if sign in ",;|%"), "")
+    return f"has {sign!r} in it, which would begin something else in that place" if sign else ""
+
+
 def shell_safe(text: str) -> str:
     """A value that amiconfig writes, as it is, into a file which a shell reads."""
     return ini_value(text) or harmless(text)
@@ -87,7 +95,7 @@ def harmless(text: str) -> str:
         if not (sign.isalnum() or sign in _HARMLESS):
             shown = "a blank" if sign == " " else repr(sign) if sign.isprintable() else "a control character"
             return f"has {shown} in it, which cannot be quoted in that place"
-    return ""
+    return "has a '~' in it where a shell would put a home folder" if _HOME.search(text) else ""
 
 
 def harmless_words(text: str) -> str:

@@ -251,6 +251,32 @@ def test_amiconfigs_reader_gets_the_value_or_it_is_refused(value: str) -> None:
     assert run_program(f'X={value or "x"}\nprintf %s "$X"') == (value or "x")
 
 
+@pytest.mark.parametrize("value", ["~", "~root/x", "a:~", "a=~b"])
+def test_a_value_never_becomes_a_home_folder(value: str) -> None:
+    for body in ('[amiconfig.condor]\ncondor_master = "${a}"', '[[file]]\npath = "/x"\ncontent = "X=${a}\\n"'):
+        with pytest.raises(BadContextValues, match="home folder"):
+            guest_of(body, {"a": value}, "cernvm")
+    assert guest_of('[amiconfig.condor]\ncondor_master = "${a}"', {"a": "b~c"}, "cernvm")
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        ('[cernvm]\nenvironment = "NAME=${a}"', "x,LD_PRELOAD=/tmp/x"),
+        ('[amiconfig.condor]\nhosts = "a,${a}"', "b,c"),
+        ('[cernvm]\ndesktop_icons = "a,${a}"', "b%c"),
+        ('[ucernvm]\ncvmfs_server = "${a}.cern.ch"', "x,y"),
+        ('[ucernvm]\ncvmfs_http_proxy = "http://${a}:3128;DIRECT"', "a;http://evil"),
+        ('[guest]\nproxy = "http://${a}:3128"', "a;http://evil"),
+        ('[guest]\nproxy = "http://${a}:3128"', "a|b"),
+    ],
+)
+def test_a_part_of_a_list_is_no_more_than_one_item(body: str, value: str) -> None:
+    with pytest.raises(BadContextValues, match="something else in that place"):
+        guest_of(body, {"a": value}, "cernvm")
+    assert guest_of(body, {"a": "one"}, "cernvm")
+
+
 @pytest.mark.parametrize("text", ["a ;b", " a", "a\\nb", "é", '\\"\\"'])
 def test_what_amiconfig_would_cut_off_is_refused_in_a_template_too(text: str) -> None:
     with pytest.raises(BadTemplate):
