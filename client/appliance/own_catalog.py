@@ -21,23 +21,19 @@ from client.appliance.own_images import OwnImage, OwnImages
 from client.appliance.own_import import import_image
 from client.appliance.target import Target
 from client.appliance.transfers import RunWorker
-from client.appliance.worker import OnProgress, error_from, run_worker
-from client.log import logger
+from client.appliance.worker import OnProgress, run_worker
 from client.paths import write_atomic
 
 _COMING: Final = "coming"
 
 
 async def read_source(source: Source, appliances: Path, *, run: RunWorker = run_worker) -> Catalog:
-    """What a catalogue has, every signature of it checked just now.
+    """What a catalogue has, every signature of it checked just now; its `problem` says why it may not be the newest.
 
     Raises:
         ClientError: see `client.appliance.trust.refresh`.
     """
-    catalog = read_catalog(await run("refresh", source.order(appliances)), source.url)
-    if catalog.problem is not None:
-        logger("appliance").warning("%s is not up to date: %s", source.url, error_from(catalog.problem))
-    return catalog
+    return read_catalog(await run("refresh", source.order(appliances)), source.url)
 
 
 def images_of(catalog: Catalog) -> tuple[CatalogAppliance, ...]:
@@ -118,6 +114,15 @@ class _Fetch:
         }
         await self._run("download", order, on_progress=self._on_progress)
         return to
+
+
+def forget_old(images: OwnImages, before: float) -> None:
+    """Remove what came of images that nobody has gone on with since a time, in seconds since 1970."""
+    folder = images.folder / _COMING
+    for coming in folder.iterdir() if folder.is_dir() else ():
+        times = [path.stat().st_mtime for path in (coming, *coming.glob("*")) if path.exists()]
+        if max(times, default=0.0) < before:
+            shutil.rmtree(coming, ignore_errors=True)
 
 
 def _forget_but(coming: Path) -> None:

@@ -5,6 +5,7 @@ Nothing of this is waited for by anybody; all of it can be ended at any moment a
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,6 +14,7 @@ from client.appliance.book import moment
 from client.appliance.cache import ApplianceCache
 from client.appliance.choice import Choice
 from client.appliance.errors import NoSuchImage
+from client.appliance.own_catalog import forget_old
 from client.appliance.own_check import CHECKING_OWN, OwnCheck
 from client.appliance.store import Census, Store
 from client.appliance.takeover import remove_old
@@ -32,6 +34,8 @@ FIRST_S: Final = 300.0
 ROUND_S: Final = 3600.0
 #: pieces after which a check notes how far it is
 _NOTE_EVERY: Final = 64
+#: what came of an image of the user's own is kept so long for who may go on with it
+_ABANDONED_S: Final = 14 * DAY_S
 #: what failed, for those who show it
 LOOKING: Final = "newer appliance"
 CHECKING: Final = "check of appliances"
@@ -101,6 +105,7 @@ class Upkeep:
     def _tidy(self) -> tuple[tuple[StoreView, ...], int] | None:
         try:
             remove_old(self._store)
+            forget_old(self._store.own, time.time() - _ABANDONED_S)
             self._store.tidy()
             census = self._store.census()
             return store_views(self._store, census, self._cache.is_ready), sum(census.sizes.values())

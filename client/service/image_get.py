@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import json
 import re
+import sys
 from typing import Any, Final
 
 from client import __version__
@@ -15,9 +16,10 @@ from client.appliance.catalog_facts import is_folder_url
 from client.appliance.catalog_source import Source
 from client.appliance.own_catalog import fetch_image, images_of, read_source
 from client.appliance.own_images import OwnImage, OwnImages
-from client.appliance.worker import OnProgress
+from client.appliance.worker import OnProgress, error_from
 from client.appliances import offer_of
 from client.errors import BadInput
+from client.messages import sentence
 from client.paths import Paths
 from client.preferences.store import load
 from client.project.definition import load_project
@@ -38,7 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def offers(paths: Paths, given: argparse.Namespace) -> list[str]:
     """What the catalogue has, in lines; with --json in one."""
-    catalog = asyncio.run(read_source(_source(paths, given), paths.appliances))
+    catalog = asyncio.run(_read(_source(paths, given), paths))
     found = images_of(catalog)
     if given.json:
         return [json.dumps({"ok": True, "images": [_told(one) for one in found]})]
@@ -53,7 +55,7 @@ async def get(paths: Paths, images: OwnImages, given: argparse.Namespace, on_pro
         ClientError: what came of it stays, to be gone on with.
     """
     source = _source(paths, given)
-    catalog = await read_source(source, paths.appliances)
+    catalog = await _read(source, paths)
     preferences = load(paths.preferences)
     return await fetch_image(
         images,
@@ -64,6 +66,14 @@ async def get(paths: Paths, images: OwnImages, given: argparse.Namespace, on_pro
         limit_bytes_per_s=preferences.number("appliances.limit_kib_per_s") * 1024 or None,
         on_progress=on_progress,
     )
+
+
+async def _read(source: Source, paths: Paths) -> Catalog:
+    catalog = await read_source(source, paths.appliances)
+    if catalog.problem is not None:
+        said = sentence(error_from(catalog.problem))
+        print(f"{said.text} {said.doing}", file=sys.stderr)
+    return catalog
 
 
 def _chosen(catalog: Catalog, given: argparse.Namespace) -> CatalogAppliance:
@@ -98,7 +108,8 @@ def _described(one: CatalogAppliance) -> list[str]:
     more = [f"licence: {facts.licence}"] if facts.licence else []
     more += [f"its first boot downloads {facts.first_boot_bytes / 1e6:,.0f} MB"] if facts.first_boot_bytes else []
     more += [f"no updates since {facts.end_of_life}"] if facts.end_of_life else []
-    needs = f"needs {facts.needs.memory_mib} MiB of memory, {facts.needs.cpus} processors"
+    cpus = facts.needs.cpus
+    needs = f"needs {facts.needs.memory_mib} MiB of memory, {cpus} processor{'s' if cpus > 1 else ''}"
     head = f"{facts.name} {facts.version} of {one.project}: {one.size_bytes / 1e6:,.1f} MB, {', '.join(facts.formats)}"
     return [head, f"  {'; '.join([needs, *more])}"]
 

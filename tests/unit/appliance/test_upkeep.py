@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -190,3 +191,15 @@ async def test_a_damaged_form_goes_unless_a_machine_lies_over_it(tmp_path: Path)
     assert not desk.store.objects.place(made, "").exists()
     assert desk.store.objects.place(came, "").is_file()
     assert desk.failed == {}
+
+
+async def test_what_came_of_an_own_image_goes_when_nobody_goes_on_with_it(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    coming = desk.store.own.folder / "coming"
+    for name in ("old", "new"):
+        (coming / name).mkdir(parents=True)
+        (coming / name / "x.part").write_bytes(b"begun")
+    for path in (coming / "old" / "x.part", coming / "old"):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    await desk.upkeep.tidy()
+    assert [path.name for path in coming.iterdir()] == ["new"]
