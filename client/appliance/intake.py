@@ -33,6 +33,8 @@ from client.appliance.unpack import unpack_zstd, unpacked
 from client.appliance.worker_child import Face
 
 _CHUNK_BYTES: Final = 1 << 20
+#: so often the free space is looked at
+_LOOK_BYTES: Final = 16 << 20
 #: zeros of this length and place are left out of the copy
 _HOLE_BYTES: Final = 64 * 1024
 #: Source: CernVM's releases; their system follows Enterprise Linux 7, whose maintenance ended then.
@@ -169,11 +171,15 @@ class Intake:
 
     def _write(self, part: Path, chunks: Iterable[bytes]) -> str:
         """Write a file that has holes where there are only zeros. Returns its SHA-256."""
-        digest, size = hashlib.sha256(), 0
+        digest, size, looked_at = hashlib.sha256(), 0, 0
         with part.open("xb") as file:
             for data in chunks:
                 digest.update(data)
                 size += len(data)
+                if size - looked_at >= _LOOK_BYTES:
+                    # How much comes out of something packed is not known before; the last of the disk is not ours.
+                    need_space(self._folder, 0)
+                    looked_at = size
                 for start in range(0, len(data), _HOLE_BYTES):
                     piece = data[start : start + _HOLE_BYTES]
                     if piece.count(0) == len(piece):

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from client import process
 from client.appliance.errors import ImageRefused
+from client.appliance.fault import need_space
 from client.appliance.formats import MAX_FILE_BYTES, Format
 from client.appliance.worker_child import Face
 from client.errors import CommandFailed, ToolMissing
@@ -71,7 +72,7 @@ def unpack_zstd(path: Path, part: Path, said: str, face: Face) -> None:
         said: the file's name for errors.
 
     Raises:
-        ToolMissing, ImageRefused
+        ToolMissing, ImageRefused, DiskFull
         Stopped
     """
     program = shutil.which(ZSTD)
@@ -96,6 +97,7 @@ async def _run(command: tuple[str, ...], log: Path, part: Path, said: str, face:
     try:
         while await child.wait(_POLL_S) is None:
             face.check()
+            need_space(part.parent, 0)
             size = _size(part)
             face.progress(step="unpacking", done_bytes=size, total_bytes=0)
             if size > MAX_FILE_BYTES:
