@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 TOP = Path(__file__).resolve().parents[2]
 RESULT = TOP / "build" / "bench.json"
@@ -48,23 +49,23 @@ def bench(words: str) -> Callable[[Bench], Bench]:
     return add
 
 
-def at_most(name: str, values: list[float], unit: str, limit: float, **peer: object) -> Row:
+def at_most(name: str, values: list[float], unit: str, limit: float, **peer: Any) -> Row:
     """A row whose median must not pass a limit."""
     value = statistics.median(values)
     spread = (min(values), max(values))
-    return Row(name, value, unit, goal=f"<= {limit:g}", met=value <= limit, spread=spread, **peer)  # type: ignore[arg-type]
+    return Row(name, value, unit, goal=f"<= {limit:g}", met=value <= limit, spread=spread, **peer)
 
 
-def at_least(name: str, values: list[float], unit: str, limit: float, **peer: object) -> Row:
+def at_least(name: str, values: list[float], unit: str, limit: float, **peer: Any) -> Row:
     """A row whose median must reach a limit."""
     value = statistics.median(values)
     spread = (min(values), max(values))
-    return Row(name, value, unit, goal=f">= {limit:g}", met=value >= limit, spread=spread, **peer)  # type: ignore[arg-type]
+    return Row(name, value, unit, goal=f">= {limit:g}", met=value >= limit, spread=spread, **peer)
 
 
-def plain(name: str, values: list[float], unit: str, **peer: object) -> Row:
+def plain(name: str, values: list[float], unit: str, **peer: Any) -> Row:
     """A row without a goal."""
-    return Row(name, statistics.median(values), unit, spread=(min(values), max(values)), **peer)  # type: ignore[arg-type]
+    return Row(name, statistics.median(values), unit, spread=(min(values), max(values)), **peer)
 
 
 def against(name: str, values: list[float], unit: str, peer: str, peers: list[float], factor: float) -> Row:

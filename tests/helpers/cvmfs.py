@@ -42,7 +42,8 @@ CREATE TABLE statistics (counter TEXT, value INTEGER, CONSTRAINT pk_statistics P
 def path_key(path: str) -> tuple[int, int]:
     """The two halves of a path's MD5 as signed numbers; the root's path is empty."""
     digest = hashlib.md5(path.encode()).digest()
-    return tuple(int.from_bytes(half, "little", signed=True) for half in (digest[:8], digest[8:]))  # type: ignore[return-value]
+    first, second = (int.from_bytes(half, "little", signed=True) for half in (digest[:8], digest[8:]))
+    return first, second
 
 
 class Repository:

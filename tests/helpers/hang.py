@@ -33,9 +33,13 @@ def held(thread: int) -> Iterator[None]:
     finally:
         with contextlib.suppress(OSError):
             _ptrace(_DETACH, thread)
-        # One that was killed meanwhile is ours to wait for.
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(thread, _WALL | os.WNOHANG)
+        let_go_if_killed(thread)
+
+
+def let_go_if_killed(thread: int) -> None:
+    """A held thread that somebody has killed is gone only when whoever holds it has seen that."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(thread, _WALL | os.WNOHANG)
 
 
 def processor_of(pid: int) -> int:

@@ -1,6 +1,6 @@
 """A job that goes on until a test lets it end: whatever the test does meanwhile, it is in the middle of it.
 
-It makes four steps a second and needs hardly any processor. Asked to end it notes how far it is, as jobs should.
+It makes four steps a second and needs hardly any processor. It notes how far it is, as jobs should.
 """
 
 from pathlib import Path
@@ -11,21 +11,23 @@ from tests.helpers.program import Client, Site, run_main
 _GO = "/run/job-may-end"
 _SCRIPT = f"""#!/bin/sh
 n=$(cat mark 2> /dev/null || echo 0)
-trap 'echo $n > mark; exit 0' TERM
-while [ ! -e {_GO} ]; do
+most=$((n + $([ -e mark ] && echo $1 || echo 1000000)))
+while [ ! -e {_GO} ] && [ $n -lt $most ]; do
   sleep 0.25
   n=$((n + 1))
+  echo $n > new && mv new mark && sync
   echo "{{\\"done\\": $n, \\"unit\\": \\"steps\\"}}" >&$VC_PROGRESS_FD
 done
 echo $n > result
 """
 
 
-def submit_paced(site: Site, folder: Path) -> str:
-    """Submit one; returns its id."""
+def submit_paced(site: Site, folder: Path, steps_after: int = 1000000) -> str:
+    """Submit one; returns its id. steps_after: how many it makes if it was begun anew, where no test can let it end."""
     script = folder / "paced.sh"
     script.write_text(_SCRIPT)
-    (job_id,) = site.submit("--command", script.name, "--input-files", str(script))
+    words = ("--command", script.name, "--arguments", str(steps_after), "--input-files", str(script))
+    (job_id,) = site.submit(*words)
     return job_id
 
 

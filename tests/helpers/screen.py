@@ -6,7 +6,7 @@ import random
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,10 +55,10 @@ def running(command: list[str], env: dict[str, str], log: Path) -> Iterator[subp
         _ended(process)
 
 
-def wait_for(what: str, condition: object, limit_s: float, interval_s: float = 0.1) -> None:
+def wait_for(what: str, condition: Callable[[], object], limit_s: float, interval_s: float = 0.1) -> None:
     """Wait until `condition()` is true; fail with `what` after the limit."""
     until = time.monotonic() + limit_s
-    while not condition():  # type: ignore[operator]
+    while not condition():
         if time.monotonic() > until:
             raise AssertionError(f"did not come in {limit_s:.0f} s: {what}")
         time.sleep(interval_s)

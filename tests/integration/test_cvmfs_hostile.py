@@ -6,7 +6,7 @@ import hashlib
 import http.client
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -187,8 +187,8 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-async def test_a_hostile_server_gets_nothing_into_the_cache(table: Table, fault: object) -> None:
-    table.server.faults[PATH] = fault  # type: ignore[assignment]
+async def test_a_hostile_server_gets_nothing_into_the_cache(table: Table, fault: Callable[[FileHandler], None]) -> None:
+    table.server.faults[PATH] = fault
     answer = await table.get()
     assert not is_whole(answer)
     assert b"169.254" not in answer

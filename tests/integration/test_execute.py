@@ -8,6 +8,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,12 +37,10 @@ _SETTINGS = ("time_limit_s", "output_limit_bytes", "network", "cvmfs_proxy")
 
 
 class Bench:
-    def __init__(self, root: Path, script: str, **more: object) -> None:
+    def __init__(self, root: Path, script: str, **more: Any) -> None:
         limits = {name: more.pop(name) for name in _SETTINGS if name in more}
-        self.runner = LocalRunner(
-            RunnerSettings(root, UID if AS_ROOT else None, software_dir=Path("/usr"), **limits)  # type: ignore[arg-type]
-        )
-        self.record = JobRecord(JobDescription("job-1", command="run.sh", **more), "jm@x/1")  # type: ignore[arg-type]
+        self.runner = LocalRunner(RunnerSettings(root, UID if AS_ROOT else None, software_dir=Path("/usr"), **limits))
+        self.record = JobRecord(JobDescription("job-1", command="run.sh", **more), "jm@x/1")
         self.script = script
         self.progress: list[Progress] = []
         self.folder = self.runner.work_dir("job-1")
@@ -224,7 +223,8 @@ async def test_archive(root: Path) -> None:
     archive = await bench.runner.pack(bench.record)
     with tarfile.open(archive) as packed:
         names = packed.getnames()
-        assert packed.extractfile("./d/e").read() == b"y\n"  # type: ignore[union-attr]
+        content = packed.extractfile("./d/e")
+        assert content is not None and content.read() == b"y\n"
         assert {member.uid for member in packed} == {0}
     expected = ["./_wrapper_.sh", "./d", "./d/e", "./link", "./resources", "./run.sh", "./stderr", "./stdout"]
     assert names[0] in {".", "./"}

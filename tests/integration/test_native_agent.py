@@ -54,7 +54,8 @@ async def test_a_job_is_done_for_real(xmpp: Xmpp, chirp: Chirp, root: Path) -> N
         await one_job(settings_of(xmpp, root), report)
         assert [done.exit_code for done in manager.done] == [768]
         with tarfile.open(chirp.root / "job-1" / "job-1.tgz") as packed:
-            assert packed.extractfile("./out.txt").read() == b"result\n"  # type: ignore[union-attr]
+            content = packed.extractfile("./out.txt")
+            assert content is not None and content.read() == b"result\n"
         assert (report.done_jobs, report.accepted_jobs, report.failed_jobs) == (1, 1, 0)
         assert list(root.iterdir()) == []
 

@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from client.actions import VmExchange
 from client.appliance.agent import build_agent
 from client.appliance.context import build_context_medium
 from client.clock import SystemClock
 from client.guest.channel import LinkChannel
-from client.guest.commands import Ended, Order
+from client.guest.commands import Command, Ended, Order
 from client.guest.errands import Errands
 from client.hypervisor.driver import Driver, Medium, MediumRole, VmSpec
 from client.link import Message
@@ -56,9 +57,9 @@ class Client:
         await asyncio.gather(self.talk, return_exceptions=True)
         await self.errands.close()
 
-    async def run(self, *argv: str, given: bytes | None = None, **how: object) -> tuple[bytes, bytes, Ended]:
+    async def run(self, *argv: str, given: bytes | None = None, **how: Any) -> tuple[bytes, bytes, Ended]:
         """Run a command to its end."""
-        order = Order(argv, has_input=given is not None, **how)  # type: ignore[arg-type]
+        order = Order(argv, has_input=given is not None, **how)
         command = self.errands.commands.run(order)
         giving = None
         if given is not None:
@@ -73,16 +74,16 @@ class Client:
         assert command.ended is not None
         return said["stdout"], said["stderr"], command.ended
 
-    async def out(self, *argv: str, **how: object) -> str:
+    async def out(self, *argv: str, **how: Any) -> str:
         """Standard output of a command that must succeed."""
-        out, err, ended = await self.run(*argv, **how)  # type: ignore[arg-type]
+        out, err, ended = await self.run(*argv, **how)
         assert ended.status == 0, (ended, err)
         return out.decode().strip()
 
 
-async def _end_input(command: object, giving: "asyncio.Task[None]") -> None:
+async def _end_input(command: Command, giving: "asyncio.Task[None]") -> None:
     await giving
-    await command.end_input()  # type: ignore[attr-defined]
+    await command.end_input()
 
 
 @asynccontextmanager
