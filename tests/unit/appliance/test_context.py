@@ -80,12 +80,13 @@ async def test_a_blank_medium_is_made_once_and_filled_for_each_boot(tmp_path: Pa
     workers = Workers()
     blank = BlankMedium(tmp_path / "blank.iso", workers.run)
     blank.begin()
+    agent = build_agent(__version__)
     for number in (1, 22):
         path = tmp_path / f"{number}.iso"
         fill_medium(path, {"n": number}, await blank.get())
         for kind in ("rr_path", "joliet_path"):
             assert json.loads(read(path, **{kind: "/context.json"})) == {"n": number}
-            assert read(path, **{kind: "/agent.pyz"}) == build_agent(__version__)
+            assert read(path, **{kind: "/agent.pyz"}) == agent
     assert workers.asked == ["context"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     (tmp_path / "blank.iso").unlink()

@@ -71,7 +71,7 @@ def test_numbers_that_are_none_are_refused(said: bytes, place: int) -> None:
     if place == 124:
         head[148:156] = b" " * 8
         head[148:156] = b"%06o\0 " % sum(head)
-    with pytest.raises(ImageRefused, match="number|sum"):
+    with pytest.raises(ImageRefused, match=r"number|sum"):
         members(bytes(head) + bytes(1024))
 
 
