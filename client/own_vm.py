@@ -20,6 +20,8 @@ from client.errors import BadInput
 from client.paths import write_atomic
 
 #: what the ids of all own VMs begin with, and no other's: by it they are told apart from a project's
+#: what the project's VM is called wherever a person names one
+PROJECTS_NAME: Final = "work-1"
 MARK: Final = "own-"
 LONGEST_NAME: Final = 40
 #: of one whose owner and image say nothing
@@ -120,6 +122,8 @@ def fault_of_name(name: str) -> str:
         return f"it must have at most {LONGEST_NAME} characters, and no blank at its ends"
     if any(unicodedata.category(sign)[0] in "CZ" and sign != " " for sign in name):
         return "it must have letters, digits, signs and single blanks only"
+    if name.casefold() == PROJECTS_NAME:
+        return f"{PROJECTS_NAME} is the project's"
     if not _plain(name):
         return "it must have a letter from a to z or a digit in it"
     return ""

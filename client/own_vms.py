@@ -223,8 +223,9 @@ class OwnVms:
         if wanted.verb is VmVerb.REMOVE:
             self._keep(replace(vm, removing=True, wish=Wish.OFF))
         elif wanted.verb is VmVerb.RESET:
-            if vm.vm_id in self._keepers:
-                self._keepers[vm.vm_id].reset()
+            if vm.vm_id not in self._keepers or not self._keepers[vm.vm_id].is_up:
+                raise BadInput(vm.name, "it does not run, so there is nothing to reset", "start it")
+            self._keepers[vm.vm_id].reset()
         else:
             self._keep(replace(vm, wish=_WISHES[wanted.verb], stopped=False))
         self._wake()

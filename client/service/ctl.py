@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -45,7 +46,7 @@ def main(argv: list[str]) -> int:
     elif reply["ok"]:
         print(TAKEN.get(given.command) or in_words(reply["snapshot"]))
     else:
-        print(f"{reply['text']} {reply.get('doing', '')}")
+        print(f"volunteer-cloud: {reply['text']} {reply.get('doing', '')}".rstrip(), file=sys.stderr)
     return 0 if reply["ok"] else 1
 
 

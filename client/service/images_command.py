@@ -6,6 +6,7 @@ Asks the running instance; without one it looks at the store itself.
 import argparse
 import asyncio
 import json
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -67,7 +68,7 @@ def main(argv: list[str]) -> int:
     if given.json:
         print(json.dumps(reply, indent=1))
     elif not reply["ok"]:
-        print(f"{reply['text']} {reply.get('doing', '')}")
+        print(f"volunteer-cloud: {reply['text']} {reply.get('doing', '')}".rstrip(), file=sys.stderr)
     else:
         print(_in_words(given, reply))
     return 0 if reply["ok"] else 1
@@ -180,8 +181,8 @@ def _in_words(given: argparse.Namespace, reply: dict[str, Any]) -> str:
 def _listed(reply: dict[str, Any]) -> list[str]:
     lines = [f"{reply['bytes'] / 1e6:,.1f} MB of {reply['limit_bytes'] / 1e6:,.0f} MB are used."]
     for one in reply["store"]:
-        whole = "" if one["is_whole"] else ", not whole"
-        size = f"{one['size_bytes'] / 1e6:,.1f} MB, {one['own_bytes'] / 1e6:,.1f} MB of it goes with it{whole}"
+        whole = "" if one["is_whole"] else ", not all of it is here yet"
+        size = f"{one['size_bytes'] / 1e6:,.1f} MB; removing it frees {one['own_bytes'] / 1e6:,.1f} MB{whole}"
         lines.append(f"{one['image_id'][:12]}  {one['name']} {one['version']}: {size}")
         lines.append(f"    used {_when(one['used_at'])}, checked {_when(one['checked_at'])}")
         lines += [f"    needed by {who}" for who in one["needed_by"]]
@@ -204,10 +205,10 @@ def _guest_files(said: dict[str, Any]) -> str:
 
 def _progress(transfer: dict[str, Any]) -> str:
     said = f"{transfer['done_bytes'] / 1e6:,.1f} of {transfer['total_bytes'] / 1e6:,.1f} MB"
+    if transfer["held"] is not None:
+        return f"{said}. {transfer['held']['text']}"
     if transfer["rate_bytes_per_s"]:
         said += f", {transfer['rate_bytes_per_s'] / 1e6:.1f} MB/s"
-    if transfer["held"] is not None:
-        said += f", {transfer['held']['text'].rstrip('.')}"
     if transfer["seconds_left"] is not None:
         said += f", {transfer['seconds_left']:.0f} s left"
     return said

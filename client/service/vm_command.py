@@ -111,18 +111,23 @@ def _main(argv: list[str]) -> int:
 def _handle(paths: Paths, given: argparse.Namespace) -> int:
     """What is done to a whole virtual machine."""
     if given.word == "create":
-        return _told(*own_command.create(paths, given))
+        return _told(*own_command.create(paths, given), as_json=given.json)
     if given.word == "remove" and given.vm == DEFAULT_VM:
         raise BadInput(given.vm, "it is the project's, not your own", "main.py vm poweroff ends it")
     if given.word == "remove":
-        return _told(*own_command.order(paths, given.vm, "remove", as_json=given.json, is_sure=given.yes))
+        return _told(
+            *own_command.order(paths, given.vm, "remove", as_json=given.json, is_sure=given.yes), as_json=given.json
+        )
     if given.vm != DEFAULT_VM:
         return _told(*own_command.order(paths, given.vm, given.word))
     return asyncio.run(_verb(paths, given.word))
 
 
-def _told(failed: int, text: str) -> int:
-    print(text)
+def _told(failed: int, text: str, *, as_json: bool = False) -> int:
+    if failed and not as_json:
+        _complain(text)
+    else:
+        print(text)
     return LOST if failed else 0
 
 

@@ -12,6 +12,7 @@ A connection that ends before `done`: a command goes on and its result is kept; 
 
 import asyncio
 import base64
+import contextlib
 import json
 import shlex
 from asyncio import StreamReader
@@ -26,6 +27,7 @@ from client.guest.commands import Command, Order
 from client.guest.errands import Errands
 from client.guest.errors import NoSuchErrand
 from client.guest.ledger import STREAMS, Entry
+from client.hypervisor.errors import NoSuchVm
 from client.log import logger
 from client.messages import code_of, sentence
 from client.service.errors import GuestNotReady
@@ -316,14 +318,21 @@ def _status_of(entry: Entry) -> int:
 
 
 async def _console(machine: Machine, follow: bool, reader: StreamReader, send: Send) -> None:
-    shown = await machine.console(_CONSOLE_BYTES)
-    await send({"text": shown})
+    shown = await _printed(machine)
+    await send({"text": shown} if shown or follow else {"note": "It has printed nothing yet."})
     while follow and not await _hung_up(reader):
-        now = await machine.console(_CONSOLE_BYTES)
+        now = await _printed(machine)
         if now != shown:
             await send({"text": new_part(shown, now)})
         shown = now
     await send({"done": {}})
+
+
+async def _printed(machine: Machine) -> str:
+    with contextlib.suppress(NoSuchVm):
+        return await machine.console(_CONSOLE_BYTES)
+    # It was not started yet, or is being made anew.
+    return ""
 
 
 def new_part(before: str, now: str) -> str:

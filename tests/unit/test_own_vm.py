@@ -35,7 +35,7 @@ def test_a_name_makes_an_id(name: str, vm_id: str) -> None:
     assert is_own(vm_id)
 
 
-@pytest.mark.parametrize("name", ["", " a", "a\n", "x" * 41, "...", "\u202ea", "日本"])
+@pytest.mark.parametrize("name", ["", " a", "a\n", "x" * 41, "...", "\u202ea", "日本", "work-1", "Work-1"])
 def test_what_is_no_name_is_told(name: str) -> None:
     assert fault_of_name(name)
     with pytest.raises(BadInput):

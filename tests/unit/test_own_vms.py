@@ -114,6 +114,8 @@ async def test_each_verb_does_what_it_says(rig: Rig, tmp_path: Path) -> None:
     async with rig.running() as core:
         await core.handle(a_box(tmp_path, starts=False))
         await rig.until(waits_for("own-at-rest"))
+        with pytest.raises(BadInput, match="nothing to reset"):
+            core.own.order(OrderVm(BOX, VmVerb.RESET))
         for verb, state in (
             (VmVerb.START, VmState.RUNNING),
             (VmVerb.PAUSE, VmState.PAUSED),

@@ -59,10 +59,10 @@ def build_seed(
         what = "it must have letters, digits, '.', '_' and '-' only, 64 at most"
         raise BadInput("the instance id", what, "choose another one")
     _check_medium(template, medium)
-    path.parent.mkdir(parents=True, exist_ok=True)
     values = check_values(template, given)
     key, last = _key(path)
     guest = fill(template, values, key)
+    path.parent.mkdir(parents=True, exist_ok=True)
     if not last:
         # Before the medium: a guest that has read it must not get another id after a crash.
         _keep(path, key, "")

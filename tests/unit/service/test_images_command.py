@@ -30,7 +30,7 @@ def test_it_lists_what_is_there(base: Path, capsys: pytest.CaptureFixture[str]) 
     said = capsys.readouterr().out
     assert "tiny 1" in said
     assert "used never, checked never" in said
-    assert "not whole" not in said
+    assert "not all of it" not in said
     assert run(base, "list", "--json") == 0
     reply = json.loads(capsys.readouterr().out)
     assert reply["store"][0]["is_whole"]
@@ -68,7 +68,7 @@ def test_it_checks_and_takes_the_name_of_what_is_damaged(base: Path, capsys: pyt
     assert "Damaged" in capsys.readouterr().out
     assert not victim.exists()
     assert run(base, "list") == 0
-    assert "not whole" in capsys.readouterr().out
+    assert "not all of it is here yet" in capsys.readouterr().out
 
 
 def test_the_limit_is_kept_beside_what_the_user_wrote(base: Path) -> None:

@@ -1,5 +1,6 @@
 """Words of `main.py vm`, and what of a guest's words reaches a terminal."""
 
+import asyncio
 import io
 import os
 from collections.abc import Iterator
@@ -7,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from client.board import Board
+from client.hypervisor.errors import NoSuchVm
 from client.paths import Paths
 from client.service import vm_command
 from client.service.standard import Output, StandardInput
 from client.service.vm_command import LOST, VERBS, _copy_of, _exec_of, _parser, _split, main
-from client.service.vm_desk import new_part
+from client.service.vm_desk import VmDesk, new_part
+from tests.helpers.clock import FakeClock
 
 
 def copied(*words: str) -> dict[str, object]:
@@ -153,3 +157,20 @@ def test_the_list_tells_of_what_is_left_with_another_hypervisor(
     vms[0]["hypervisor"] = "virtualbox"
     assert main(["list", "--basedir", str(tmp_path)]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+async def test_a_console_of_one_that_was_never_started_is_empty_and_says_so() -> None:
+    said: list[dict[str, object]] = []
+
+    class Machine:
+        errands = None
+
+        async def console(self, limit_bytes: int) -> str:
+            raise NoSuchVm("own-box")
+
+    async def send(one: dict[str, object]) -> None:
+        said.append(one)
+
+    desk = VmDesk(Board(FakeClock()), lambda vm_id: Machine())
+    await desk.answer("vm console", {"vm": "own-box"}, asyncio.StreamReader(), send)
+    assert said == [{"note": "It has printed nothing yet."}, {"done": {}}]

@@ -85,6 +85,12 @@ def test_only_the_owner_reads_it_and_it_goes_away(tmp_path: Path, template: Temp
     assert list(seed.path.parent.iterdir()) == []
 
 
+def test_a_refusal_makes_no_folder(tmp_path: Path, template: Template) -> None:
+    with pytest.raises(BadContextValues):
+        build_seed(tmp_path / "new" / "a.iso", template, {}, "vm-1")
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_refusal_leaves_the_old_medium(tmp_path: Path, template: Template) -> None:
     seed = build_seed(tmp_path / "a.iso", template, GIVEN, "vm-1")
     before = seed.path.read_bytes()
