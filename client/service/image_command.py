@@ -154,7 +154,10 @@ def _file(file: OwnFile) -> str:
 def _asked(image: OwnImage) -> str:
     asked = image.asked
     assert asked is not None
-    words = [f"{asked.cpus} processors" if asked.cpus else "", f"{asked.memory_mib} MiB" if asked.memory_mib else ""]
+    words = [
+        f"{asked.cpus} processor{'s' if asked.cpus > 1 else ''}" if asked.cpus else "",
+        f"{asked.memory_mib} MiB" if asked.memory_mib else "",
+    ]
     words += [f"{asked.networks} network cards" if asked.networks else "", asked.os]
     return ", ".join(one for one in words if one) or "nothing"
 
