@@ -75,9 +75,10 @@ def in_words(snapshot: dict[str, Any]) -> str:
         lines.append(snapshot["fetching_held"]["text"])
     for vm in snapshot["vms"]:
         how = f" under {vm['hypervisor']} {vm['accelerator']}".rstrip()
-        is_there = vm["state"] != VmState.ABSENT
-        lines.append(f"{vm['name']}: {vm['state']}{how}" if is_there else f"{vm['name']}: does not run")
-        if vm["kind"] == VmKind.OWN and vm["reason"]:
+        is_own = vm["kind"] == VmKind.OWN
+        not_there = "not started yet" if is_own else "not made yet"
+        lines.append(f"{vm['name']}: {not_there if vm['state'] == VmState.ABSENT else vm['state'] + how}")
+        if is_own and vm["reason"]:
             lines.append(f"  {vm['reason']['text']}")
         if vm["note"]:
             lines.append(f"  {vm['note']}")

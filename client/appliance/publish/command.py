@@ -204,7 +204,9 @@ def _make_catalogue(given: argparse.Namespace, keys: int, threshold: int) -> Non
             f"Move {folder.offline_keys} to a medium that you keep elsewhere when you are done.",
         ]
     )
-    if not given.url:
+    if given.url:
+        _say([f"What a project file says of it is in {folder.clients / 'catalogue.toml'}."])
+    else:
         _say([f"{NO_ADDRESS} {SAY_ADDRESS}"])
 
 

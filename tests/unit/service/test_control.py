@@ -194,7 +194,7 @@ def test_an_own_vm_in_words() -> None:
     board = Board(FakeClock())
     reason = Reason("own-no-room", "It waits for room.")
     board.update_vm(VmView("own-box", "Box", VmState.ABSENT, "qemu", kind=VmKind.OWN, wish="run", reason=reason))
-    assert "Box: does not run\n  It waits for room." in in_words(board.snapshot().to_json())
+    assert "Box: not started yet\n  It waits for room." in in_words(board.snapshot().to_json())
 
 
 def test_the_state_in_words() -> None:
