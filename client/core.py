@@ -133,6 +133,7 @@ class Core:
                 logger("core").info("Was interrupted: %s of %s; taking it up", entry.step, entry.about)
             await supervise("core", self._work, self._show_failure)
         finally:
+            await self.own.close(for_good=True)
             self._draw()
             self.board.publish_now()
             publisher.cancel()

@@ -126,9 +126,13 @@ class OwnVms:
             except (ClientError, OSError) as error:
                 self._complain(keeper.vm.vm_id, error)
 
-    async def close(self) -> None:
-        """End what is under way; the next driver, or the next start, goes on with it."""
-        ending = [*self._creating, *((self._swept,) if self._swept is not None else ())]
+    async def close(self, *, for_good: bool = False) -> None:
+        """End what is under way; the next driver, or the next start, goes on with it.
+
+        Args:
+            for_good: the program ends, so one that is being made is given up; else that goes on meanwhile.
+        """
+        ending = [*(self._creating if for_good else ()), *((self._swept,) if self._swept is not None else ())]
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)

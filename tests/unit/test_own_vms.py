@@ -433,6 +433,49 @@ async def test_while_it_is_made_it_is_shown_and_can_be_given_up(
         assert traces(rig) == []
 
 
+async def test_one_that_is_being_made_is_made_though_a_project_comes(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = asyncio.Event()
+
+    async def slow(_: object, words: str, on_progress: OnProgress) -> BootImage:
+        await gate.wait()
+        return BootImage(Path(words), "slow")
+
+    monkeypatch.setattr("client.own_vms.boot_file", slow)
+    whole = rig.paths.project.read_text()
+    rig.paths.project.unlink()
+    async with rig.running() as core:
+        await core.handle(a_box(tmp_path))
+        await rig.until(waits_for("own-making"))
+        await core.handle(Start())
+        rig.paths.project.write_text(whole)
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        gate.set()
+        await rig.until(is_in(VmState.RUNNING))
+
+
+async def test_one_that_is_being_made_at_the_end_is_given_up(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_up = asyncio.Event()
+
+    async def endless(_: object, words: str, on_progress: OnProgress) -> BootImage:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.set()
+        raise AssertionError
+
+    monkeypatch.setattr("client.own_vms.boot_file", endless)
+    async with rig.running() as core:
+        await core.handle(a_box(tmp_path))
+        await rig.until(waits_for("own-making"))
+        await core.handle(Quit())
+        await rig.ended()
+        assert given_up.is_set() and traces(rig) == []
+
+
 async def test_it_has_what_its_package_asks_for_and_its_owner_is_told_its_end(
     rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
