@@ -25,7 +25,7 @@ from client.appliance.takeover import take_over
 from client.appliance.target import Target
 from client.appliance.transfers import SHOWN_NAME, ShowTransfer, Transfers
 from client.appliance.verify import verify_file
-from client.appliance.worker import error_from
+from client.appliance.worker_words import error_from
 from client.errors import ClientError
 from client.log import logger
 from client.snapshot import TransferView

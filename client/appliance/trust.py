@@ -35,8 +35,8 @@ from client.appliance.trust_lists import CONFIG, ROOT_HISTORY, Lists
 from client.appliance.trust_read import Files, read_lists
 from client.appliance.trust_web import Limits, Web
 from client.appliance.trust_words import said_of
-from client.appliance.worker import error_to
 from client.appliance.worker_child import Face
+from client.appliance.worker_words import error_to
 from client.errors import BadInput
 from client.log import logger
 

@@ -9,21 +9,18 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import client
 from client import process
 from client.appliance.errors import WorkerFailed
-from client.errors import ClientError
+from client.appliance.worker_words import GRACE_S, error_from
 from client.log import AREAS, logger
 
 #: a result may be a whole catalogue, with the hashes of all pieces of all files
 MOST_LINE_BYTES: Final = 64 * 2**20
-#: how long a process has to put down what it holds when it is called off
-GRACE_S: Final = 3.0
 
 OnProgress = Callable[[Mapping[str, Any]], None]
 
@@ -117,20 +114,6 @@ async def run_worker(
     return _outcome(kind, last, exit_code, dialogue.last_words)
 
 
-def error_from(said: Mapping[str, Any], kind: str = "work") -> ClientError:
-    """The error that a worker told of, as the same class; WorkerFailed for one that is not known here."""
-    code, told = said.get("code"), said.get("fields")
-    known = next((one for one in _family(ClientError) if one.code == code), None)
-    if known is not None and isinstance(told, dict) and set(told) == {one.name for one in fields(known)}:
-        return known(**{name: tuple(value) if isinstance(value, list) else value for name, value in told.items()})
-    return WorkerFailed(kind, str(said)[:500])
-
-
-def error_to(error: ClientError) -> dict[str, Any]:
-    """The error as JSON; `error_from` reads it."""
-    return {"code": error.code, "fields": error.details()}
-
-
 async def _answers(dialogue: process.Dialogue) -> AsyncIterator[dict[str, Any]]:
     with contextlib.suppress(ValueError):  # a line that is too long, or no JSON: what follows cannot be trusted either
         async for line in dialogue.lines():
@@ -161,12 +144,6 @@ def _outcome(kind: str, last: Mapping[str, Any], exit_code: int, last_words: str
     if last_words:
         logger("appliance").error("Worker %s: %s", kind, last_words)
     raise WorkerFailed(kind, last_words.rpartition("\n")[2] or f"exit code {exit_code}")
-
-
-def _family(kind: type[ClientError]) -> Iterator[type[ClientError]]:
-    for one in kind.__subclasses__():
-        yield one
-        yield from _family(one)
 
 
 def _line(said: Mapping[str, Any]) -> bytes:

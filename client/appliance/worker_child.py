@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TextIO
 
-from client.appliance.worker import GRACE_S, error_to
+from client.appliance.worker_words import GRACE_S, error_to
 from client.errors import ClientError, DiskFull
 from client.log import to_listener
 from client.messages import code_of

@@ -16,7 +16,8 @@ from client.appliance.catalog_facts import is_folder_url
 from client.appliance.catalog_source import Source
 from client.appliance.own_catalog import fetch_image, images_of, read_source
 from client.appliance.own_images import OwnImage, OwnImages
-from client.appliance.worker import OnProgress, error_from
+from client.appliance.worker import OnProgress
+from client.appliance.worker_words import error_from
 from client.appliances import offer_of
 from client.errors import BadInput
 from client.messages import sentence

@@ -13,7 +13,8 @@ import pytest
 from client import log, process
 from client.appliance import worker, worker_child
 from client.appliance.errors import DownloadFailed, WorkerFailed
-from client.appliance.worker import Steering, error_from, error_to, run_worker, worker_command
+from client.appliance.worker import Steering, run_worker, worker_command
+from client.appliance.worker_words import error_from, error_to
 from client.errors import CommandFailed, DiskFull
 from tests.helpers.worker_kinds import COMMAND, TOP
 
