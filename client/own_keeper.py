@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from client.appliance.own_import import verify_place
 from client.board import Board
 from client.clock import Clock
 from client.errors import ClientError
@@ -250,6 +251,7 @@ class OwnKeeper:
     async def _boot(self) -> None:
         driver, vm = self._parts.driver, self.vm
         if not vm.hypervisor:
+            await verify_place(vm.image, vm.image_name)
             # Before the disk: a VM of which nobody knows where its disk is could never be removed.
             self._parts.keep(replace(vm, hypervisor=driver.name))
         await driver.define(await self._spec())

@@ -3,6 +3,7 @@
 Both are done by worker processes; cancelling leaves nothing behind.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime
@@ -12,11 +13,12 @@ from typing import Any, Final
 from filelock import FileLock, Timeout
 
 from client import filenames
-from client.appliance.errors import ImageDamaged, ImportBusy
+from client.appliance.errors import ApplianceError, ApplianceMissing, ImageDamaged, ImportBusy
 from client.appliance.formats import Format
-from client.appliance.objects import Objects
+from client.appliance.objects import Objects, is_digest
 from client.appliance.own_images import Form, OwnFile, OwnImage, OwnImages, read_own_image
 from client.appliance.transfers import RunWorker
+from client.appliance.verify import verify_file
 from client.appliance.worker import OnProgress, run_worker
 
 _LOCK: Final = ".lock"
@@ -126,6 +128,33 @@ async def verify_image(
     if hopeless:
         raise ImageDamaged(image.name, str(images.place(hopeless[0])), image.origin)
     return _digests((*came, *made)) - bad
+
+
+async def verify_place(place: Path, image: str) -> None:
+    """Read the file again that a virtual machine is to boot from for the first time.
+
+    Args:
+        place: in the store; what lies elsewhere has no hash that is known.
+        image: what it is a file of, for the error.
+
+    Raises:
+        ImageDamaged
+    """
+    sha256, is_wanted = place.parent.name, True
+
+    def seen(_: int) -> None:
+        if not is_wanted:
+            raise ApplianceMissing(str(place))  # ends the thread; nobody hears it
+
+    if not is_digest(sha256):
+        return
+    try:
+        size = (await asyncio.to_thread(place.stat)).st_size
+        await asyncio.to_thread(verify_file, place, size, sha256, seen)
+    except (ApplianceError, FileNotFoundError) as error:
+        raise ImageDamaged(image, str(place), "its file") from error
+    finally:
+        is_wanted = False
 
 
 async def _bad(images: OwnImages, forms: Sequence[Form], run: RunWorker) -> frozenset[str]:

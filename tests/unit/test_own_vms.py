@@ -110,6 +110,15 @@ async def test_one_runs_beside_the_projects(rig: Rig, tmp_path: Path) -> None:
         assert not seen.headline.startswith("Box")
 
 
+async def test_an_image_that_is_damaged_is_not_booted(rig: Rig, tmp_path: Path) -> None:
+    folder = tmp_path / ("0" * 64)  # as in the store, where a folder is called by the hash of what it holds
+    folder.mkdir()
+    async with rig.running() as core:
+        await core.handle(a_box(folder))
+        await rig.until(lambda s: "image-damaged" in {one.code for one in s.problems})
+        assert BOX not in await ids(rig)
+
+
 async def test_each_verb_does_what_it_says(rig: Rig, tmp_path: Path) -> None:
     async with rig.running() as core:
         await core.handle(a_box(tmp_path, starts=False))
