@@ -8,18 +8,15 @@
 -> {"token": "...", "do": "images check" | "images update" | "images hold" | "images go-on"}  <- {"ok": true}
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from client.appliances import Appliances
 from client.board import Board
-from client.errors import BadInput, ClientError
-from client.messages import code_of, sentence
+from client.errors import BadInput
 from client.preferences.spec import BY_KEY
+from client.service.refusal import Send, refusals_told
 
 LIMIT_KEY: Final = "appliances.cache_mib"
-
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class ImagesDesk:
@@ -31,13 +28,8 @@ class ImagesDesk:
 
     async def answer(self, word: str, given: dict[str, Any], send: Send) -> None:
         """Answer one word."""
-        try:
+        async with refusals_told(send):
             await send({"ok": True, **await self._answer(word.removeprefix("images "), given)})
-        except (ClientError, OSError) as error:
-            if isinstance(error, ConnectionError):
-                raise
-            said = sentence(error)
-            await send({"ok": False, "error": code_of(error), "text": said.text, "doing": said.doing})
 
     async def _answer(self, word: str, given: dict[str, Any]) -> dict[str, Any]:
         appliances = self._appliances

@@ -12,17 +12,16 @@ A connection that ends before the answer to `create`: it is given up, and nothin
 import asyncio
 from asyncio import StreamReader
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from client.board import Board
 from client.commands import CreateVm, OrderVm, VmVerb
-from client.errors import BadInput, ClientError
-from client.messages import code_of, sentence
+from client.errors import BadInput
 from client.own_vm import OwnVm
 from client.own_vms import OwnVms
+from client.service.refusal import Send, refusals_told
 
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 _HELP: Final = "see main.py vm --help"
 
 
@@ -35,13 +34,8 @@ class OwnDesk:
 
     async def answer(self, word: str, given: dict[str, Any], reader: StreamReader, send: Send) -> None:
         """Answer one word."""
-        try:
+        async with refusals_told(send):
             await self._answer(word.removeprefix("own "), given, reader, send)
-        except (ClientError, OSError) as error:
-            if isinstance(error, ConnectionError):
-                raise
-            said = sentence(error)
-            await send({"ok": False, "error": code_of(error), "text": said.text, "doing": said.doing})
 
     async def _answer(self, word: str, given: dict[str, Any], reader: StreamReader, send: Send) -> None:
         match word:

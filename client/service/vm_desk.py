@@ -16,7 +16,7 @@ import contextlib
 import json
 import shlex
 from asyncio import StreamReader
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -29,11 +29,10 @@ from client.guest.errors import NoSuchErrand
 from client.guest.ledger import STREAMS, Entry
 from client.hypervisor.errors import NoSuchVm
 from client.log import logger
-from client.messages import code_of, sentence
 from client.service.errors import GuestNotReady
+from client.service.refusal import Send, refusals_told
 from client.snapshot import Activity, VmState, VmView
 
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 #: longest part of an input that one line may carry, in base64
 _INPUT_LIMIT: Final = 48 * 1024
 #: pieces of input that an asker may send ahead
@@ -70,13 +69,8 @@ class VmDesk:
 
     async def answer(self, word: str, given: dict[str, Any], reader: StreamReader, send: Send) -> None:
         """Answer one word on its own connection."""
-        try:
+        async with refusals_told(send):
             await self._answer(word.removeprefix("vm "), given, reader, send)
-        except (ClientError, OSError) as error:
-            if isinstance(error, ConnectionError):
-                raise
-            said = sentence(error)
-            await send({"ok": False, "error": code_of(error), "text": said.text, "doing": said.doing})
 
     async def _answer(self, word: str, given: dict[str, Any], reader: StreamReader, send: Send) -> None:
         vm_id = str(given.get("vm") or "work-1")
