@@ -1,5 +1,6 @@
 """The file that an own VM boots from: out of the store, where an image is taken first if it is not there yet."""
 
+import contextlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from client.appliance.formats import Format
 from client.appliance.ovf import Asked
 from client.appliance.own_images import OwnImage, OwnImages, name_from
 from client.appliance.own_import import import_image, ready_file
+from client.appliance.references import needed_by_vms
 from client.appliance.worker import OnProgress
-from client.errors import BadInput
+from client.errors import BadInput, ClientError
 from client.hypervisor.qemu.find import search_path
 from client.hypervisor.virtualbox.find import usual_path
 from client.paths import Paths
@@ -31,12 +33,14 @@ class BootImage:
         name: of the image, as the volunteer knows it.
         asked: what its package says that its machine needs; None: it came in none.
         end_of_life: date of the last update of the system in it, if that is known to be over.
+        is_new: it was taken in just now.
     """
 
     path: Path
     name: str
     asked: Asked | None = None
     end_of_life: str = ""
+    is_new: bool = False
 
 
 async def boot_file(paths: Paths, words: str, on_progress: OnProgress = lambda said: None) -> BootImage:
@@ -50,20 +54,34 @@ async def boot_file(paths: Paths, words: str, on_progress: OnProgress = lambda s
         ClientError: it is no image, or cannot be used; of one that was to be taken in nothing is left.
     """
     images = OwnImages(paths.appliances)
-    image = await _image(images, words, on_progress)
-    if len(image.files) > 1:
-        what = f"it has {len(image.files)} disks, and a virtual machine of your own has one"
-        raise BadInput(image.name, what, "use an image with one disk")
-    tools = converters()
-    # VBoxManage cannot write a qcow2.
-    wanted = _WANTED if QEMU_IMG in tools else _WANTED[::-1]
-    place = await ready_file(images, image, image.files[0], wanted, tools, on_progress=on_progress)
-    return BootImage(place, image.name, image.asked, image.end_of_life)
-
-
-async def _image(images: OwnImages, words: str, on_progress: OnProgress) -> OwnImage:
+    image, is_new = await _image(images, words, on_progress)
     try:
-        return images.find(words)
+        if len(image.files) > 1:
+            what = f"it has {len(image.files)} disks, and a virtual machine of your own has one"
+            raise BadInput(image.name, what, "use an image with one disk")
+        tools = converters()
+        # VBoxManage cannot write a qcow2.
+        wanted = _WANTED if QEMU_IMG in tools else _WANTED[::-1]
+        place = await ready_file(images, image, image.files[0], wanted, tools, on_progress=on_progress)
+    except BaseException:
+        if is_new:
+            forget_image(paths, image.name)
+        raise
+    return BootImage(place, image.name, image.asked, image.end_of_life, is_new)
+
+
+def forget_image(paths: Paths, name: str) -> None:
+    """Remove an image that was taken in for a VM which was not made; one that another needs by now stays."""
+    images = OwnImages(paths.appliances)
+    with contextlib.suppress(ClientError, OSError):
+        needed = {sha256: sorted(ids) for sha256, ids in needed_by_vms(paths.vms).items()}
+        images.remove(images.find(name), needed)
+
+
+async def _image(images: OwnImages, words: str, on_progress: OnProgress) -> tuple[OwnImage, bool]:
+    """An image, and whether it was taken in just now."""
+    try:
+        return images.find(words), False
     except NoSuchImage:
         path = Path(words)
         if not path.is_absolute():
@@ -72,12 +90,13 @@ async def _image(images: OwnImages, words: str, on_progress: OnProgress) -> OwnI
     before = [one for one in there if one.origin == str(path)]
     known = next((one for one in before if _is_same(one, path)), None)
     if known is not None:
-        return known
+        return known, False
     new = await import_image(images, path, _free_name(path, there), on_progress=on_progress)
     same = next((one for one in before if _content(one) == _content(new)), None)
     if same is not None:
         images.remove(new, {})
-    return same or new
+        return same, False
+    return new, True
 
 
 def _content(image: OwnImage) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from client.hypervisor.driver import Driver, Feature
 from client.journal import Journal
 from client.log import logger
 from client.messages import code_of, fill, sentence
-from client.own_image import BootImage, boot_file
+from client.own_image import BootImage, boot_file, forget_image
 from client.own_keeper import OwnKeeper, OwnParts
 from client.own_make import check_wanted, make_vm, sized, unmake_vm
 from client.own_share import NOTHING, Project, Size, project_waits, share_out, wanted_of
@@ -185,6 +185,7 @@ class OwnVms:
             self._board.update_vm(making_view(vm_id, wanted.name, said))
             on_progress(said)
 
+        image: BootImage | None = None
         self._making[vm_id] = asyncio.current_task()
         try:
             await asyncio.to_thread(check_wanted, vm_id, sized(wanted))
@@ -193,6 +194,8 @@ class OwnVms:
             vm = await self._make(vm_id, replace(sized(wanted, image.asked), image=str(image.path)), image.name)
         except BaseException:
             self._board.drop_vm(vm_id)
+            if image is not None and image.is_new:
+                await asyncio.to_thread(forget_image, self._paths, image.name)
             raise
         finally:
             del self._making[vm_id]

@@ -11,11 +11,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from client import own_image
 from client.appliance.convert import QEMU_IMG, VBOXMANAGE
 from client.appliance.errors import (
     ApplianceAltered,
@@ -32,8 +34,15 @@ from client.appliance.errors import (
 from client.appliance.formats import Format, look_at
 from client.appliance.own_images import OwnImage, OwnImages
 from client.appliance.own_import import import_image, ready_file, verify_image
+from client.board import Board
+from client.clock import SystemClock
+from client.commands import CreateVm
+from client.errors import BadInput
+from client.journal import Journal
 from client.own_image import boot_file, converters
+from client.own_vms import OwnVms
 from client.paths import Paths
+from client.preferences.store import Preferences
 from tests.helpers import images as made
 
 pytestmark = pytest.mark.integration
@@ -357,7 +366,8 @@ async def test_a_file_that_a_machine_boots_from_is_taken_in_once_and_again_when_
     steps: list[str] = []
     first = await boot_file(paths, str(file), lambda said: steps.append(str(said["step"])))
     assert steps and set(steps) == {"reading"}
-    assert await boot_file(paths, str(file)) == first
+    assert first.is_new
+    assert await boot_file(paths, str(file)) == replace(first, is_new=False)
     assert [one.name for one in images.images()] == ["disk"]
     # Another disk is put in its place, with the time of the first one.
     other = tmp_path / "other.raw"
@@ -366,7 +376,7 @@ async def test_a_file_that_a_machine_boots_from_is_taken_in_once_and_again_when_
     other.replace(file)
     second = await boot_file(paths, str(file))
     assert (second.name, second.path.read_bytes()) == ("disk-2", made.mbr())
-    assert await boot_file(paths, "disk") == first
+    assert await boot_file(paths, "disk") == replace(first, is_new=False)
 
 
 async def test_what_a_package_asks_comes_with_the_file_to_boot_from(disk: Path, tmp_path: Path) -> None:
@@ -378,6 +388,30 @@ async def test_what_a_package_asks_comes_with_the_file_to_boot_from(disk: Path, 
     image = await boot_file(paths, str(file))
     assert image.asked is not None
     assert (image.asked.memory_mib, image.asked.cpus) == (2048, 2)
+
+
+async def test_of_a_machine_that_was_not_made_no_image_stays(
+    disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, file = Paths(tmp_path / "base"), tmp_path / "disk.vdi"
+    paths.make()
+    tool(QEMU_IMG, "convert", "-f", "raw", "-O", "vdi", disk, file)
+    with monkeypatch.context() as patch:
+        patch.setattr(own_image, "converters", dict)
+        with pytest.raises(NoConverter):
+            await boot_file(paths, str(file))
+    images = OwnImages(paths.appliances)
+    assert left(images) == []
+    own = OwnVms(paths, Preferences({}), SystemClock(), Board(SystemClock()), Journal(paths.journal), lambda: None)
+    # It has a disk already, and gets no other.
+    wanted = CreateVm("Box", str(file), disk_gib=1)
+    with pytest.raises(BadInput, match="keeps its own size"):
+        await own.create(wanted)
+    assert left(images) == []
+    await import_image(images, file, "mine")
+    with pytest.raises(BadInput, match="keeps its own size"):
+        await own.create(replace(wanted, image="mine"))
+    assert [one.name for one in images.images()] == ["mine"]
 
 
 async def test_a_damaged_note_of_an_image_is_named(disk: Path, tmp_path: Path) -> None:
