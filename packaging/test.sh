@@ -5,4 +5,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 packaging/check.sh
 export QT_QPA_PLATFORM=offscreen
-exec .venv/bin/python -m packaging.suite "$@"
+.venv/bin/python -m packaging.suite "$@"
