@@ -32,7 +32,7 @@ _TAKEN: Final = {
     "poweroff": "Powering it off; its state is not saved.",
     "remove": "Removing it, and all that it has written.",
 }
-_ASKS: Final = "an ova or ovf asks for, or"
+_UNSAID: Final = "if not given: what the image asks for, as an ova does, else"
 _NAT_SAYS: Final = "Its programs reach the internet and your own network, as any program on this computer does."
 _QUESTION: Final = "Remove the virtual machine {vm}, and all that it has written, for good? [y/N] "
 
@@ -44,8 +44,8 @@ def add_words(word: Callable[[str, str], argparse.ArgumentParser]) -> None:
     create.add_argument("--image", required=True, metavar="FILE|NAME", help="what it boots from; see main.py image")
     create.add_argument("--template", default="", metavar="T", help="sets it up; main.py context --list shows them")
     create.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="as for main.py context")
-    create.add_argument("--memory", type=int, default=0, metavar="MIB", help=f"else what {_ASKS} {USUAL_MEMORY_MIB}")
-    create.add_argument("--cpus", type=int, default=0, metavar="N", help=f"else what {_ASKS} {USUAL_CPUS}")
+    create.add_argument("--memory", type=int, default=0, metavar="MIB", help=f"{_UNSAID} {USUAL_MEMORY_MIB}")
+    create.add_argument("--cpus", type=int, default=0, metavar="N", help=f"{_UNSAID} {USUAL_CPUS}")
     create.add_argument("--disk", type=int, default=0, metavar="GIB", help="an empty disk beside the CD it boots from")
     create.add_argument("--network", choices=[one.value for one in Network], default="none", help=f"nat: {_NAT_SAYS}")
     create.add_argument("--start", action="store_true", help="let it run at once")
