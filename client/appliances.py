@@ -7,19 +7,16 @@ from pathlib import Path
 from typing import Final
 
 from client.appliance.cache import ApplianceCache
-from client.appliance.choice import Choice, Wish
-from client.appliance.errors import ApplianceError
-from client.appliance.manifest import parse_manifest
+from client.appliance.choice import Wish
 from client.appliance.needs import Offer
 from client.appliance.store import Store
 from client.appliance.transfers import BY_USER, METERED, RunWorker, Transfers
-from client.appliance.upkeep import Faces, Upkeep, find_image, store_views
+from client.appliance.upkeep import Faces, Upkeep, find_image, is_bootable, store_views
 from client.appliance.worker import run_worker
 from client.board import Board
 from client.clock import Clock
 from client.commands import HoldFetching, RemoveImage, TendStore
 from client.errors import ClientError
-from client.filenames import MANIFEST
 from client.host import computer
 from client.host.metered import is_metered
 from client.messages import code_of, fill, sentence
@@ -82,28 +79,33 @@ class Appliances:
             offer=lambda: offer_of(self._preferences, self._vms),
             now=lambda: self._clock.now().timestamp(),
         )
-        faces = Faces(self._board.show_aside, self._show_store, self._show_failure)
-        self._upkeep = Upkeep(self.store, self._transfers, cache, faces)
-        self._upkeep.soon(**self._asked)
-        self._asked = {"check": False, "look": False}
+        self._upkeep = self._upkeep_of(cache)
         return cache
 
     async def keep(self) -> None:
-        """Tend the store until cancelled; `cache_for` was called before."""
-        if self._upkeep is None:
-            return
+        """Tend the store until cancelled; for nobody's sake if `cache_for` was not called."""
+        self._upkeep = upkeep = self._upkeep or self._upkeep_of(None)
         watching = asyncio.create_task(self._watch_link())
         try:
-            await self._upkeep.run()
+            await upkeep.run()
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
 
+    def _upkeep_of(self, cache: ApplianceCache | None) -> Upkeep:
+        faces = Faces(self._board.show_aside, self._show_store, self._show_failure)
+        upkeep = Upkeep(self.store, self._transfers, cache, faces)
+        upkeep.soon(**self._asked)
+        self._asked = {"check": False, "look": self._asked["look"] and cache is None}
+        return upkeep
+
     def soon(self, *, check: bool = False, look: bool = False) -> None:
         """Tidy up soon. check: read all files again too. look: look for a newer version too."""
-        if self._upkeep is None:
+        if self._upkeep is None or not self._upkeep.has_project:
             # Nobody knows yet which project it is for.
-            self._asked = {"check": check or self._asked["check"], "look": look or self._asked["look"]}
+            self._asked["look"] = look or self._asked["look"]
+        if self._upkeep is None:
+            self._asked["check"] = check or self._asked["check"]
         else:
             self._upkeep.soon(check=check, look=look)
 
@@ -193,18 +195,7 @@ def views_of(store: Store) -> tuple[tuple[StoreView, ...], int]:
         OSError, ValueError: it cannot be read.
     """
     census = store.census()
-    whole = {one.id: _is_bootable(store, one) for one in census.choices}
-    return store_views(store, census, lambda id: whole.get(id, False)), sum(census.sizes.values())
-
-
-def _is_bootable(store: Store, choice: Choice) -> bool:
-    """Whether all is here that one kind of hypervisor needs of it."""
-    path = store.objects.place(choice.id, MANIFEST)
-    try:
-        appliance = parse_manifest(path.read_bytes(), str(path))
-        return any(store.has(choice.needed(appliance, direct)) for direct in (True, False) if appliance.media(direct))
-    except (OSError, KeyError, ApplianceError):
-        return False
+    return store_views(store, census, lambda id: is_bootable(store, id)), sum(census.sizes.values())
 
 
 def wish_of(project: Project) -> Wish:

@@ -334,6 +334,7 @@ class Core:
         self._show_reasons(report)
         patience: Patience | None = None
         look_at = self._clock.monotonic() + LOOK_AGAIN_S
+        upkeep = asyncio.create_task(supervise("appliances", self.appliances.keep, self._show_failure))
         try:
             self.own.open(driver, report.features)
             while True:
@@ -354,6 +355,8 @@ class Core:
                     look_at = self._clock.monotonic() + LOOK_AGAIN_S
                 await self._sleep(TURN_S)
         finally:
+            upkeep.cancel()
+            await asyncio.gather(upkeep, return_exceptions=True)
             await self.own.close()
             await driver.close()
 

@@ -13,7 +13,8 @@ from typing import Any, Final
 from client.appliance.book import moment
 from client.appliance.cache import ApplianceCache
 from client.appliance.choice import Choice
-from client.appliance.errors import NoSuchImage
+from client.appliance.errors import ApplianceError, NoSuchImage
+from client.appliance.manifest import parse_manifest
 from client.appliance.own_catalog import forget_old
 from client.appliance.own_check import CHECKING_OWN, OwnCheck
 from client.appliance.store import Census, Store
@@ -21,6 +22,7 @@ from client.appliance.takeover import remove_old
 from client.appliance.target import Target
 from client.appliance.transfers import ShowTransfer, Transfers
 from client.errors import ClientError
+from client.filenames import MANIFEST
 from client.log import logger
 from client.snapshot import StoreView
 
@@ -59,7 +61,8 @@ class Faces:
 class Upkeep:
     """The upkeep of one store."""
 
-    def __init__(self, store: Store, transfers: Transfers, cache: ApplianceCache, faces: Faces) -> None:
+    def __init__(self, store: Store, transfers: Transfers, cache: ApplianceCache | None, faces: Faces) -> None:
+        """Args: cache: what the project wants; None: there is no project."""
         self._store = store
         self._transfers = transfers
         self._cache = cache
@@ -75,6 +78,11 @@ class Upkeep:
         self._look_now = self._look_now or look
         self._asked.set()
 
+    @property
+    def has_project(self) -> bool:
+        """Whether it is for a project."""
+        return self._cache is not None
+
     async def run(self) -> None:
         """Go round until cancelled."""
         began = asyncio.get_running_loop().time()
@@ -88,8 +96,9 @@ class Upkeep:
         check_all, self._check_all = self._check_all, False
         look_now, self._look_now = self._look_now, False
         await self.tidy()
-        if look_now or (not is_early and self._cache.is_look_due(LOOK_S)):
-            await self._attempt(LOOKING, self._renew)
+        cache = self._cache
+        if cache is not None and (look_now or (not is_early and cache.is_look_due(LOOK_S))):
+            await self._attempt(LOOKING, lambda: cache.renew(self._faces.transfer))
         if check_all or not is_early:
             await self._attempt(CHECKING, lambda: self._check(check_all))
             await self._attempt(CHECKING_OWN, lambda: self._own.run(CHECK_S, every=check_all))
@@ -108,13 +117,11 @@ class Upkeep:
             forget_old(self._store.own, time.time() - _ABANDONED_S)
             self._store.tidy()
             census = self._store.census()
-            return store_views(self._store, census, self._cache.is_ready), sum(census.sizes.values())
+            is_ready = self._cache.is_ready if self._cache else lambda id: is_bootable(self._store, id)
+            return store_views(self._store, census, is_ready), sum(census.sizes.values())
         except (OSError, ValueError) as error:
             logger("appliance").warning("What the store holds cannot be told: %s", error)
             return None
-
-    async def _renew(self) -> None:
-        await self._cache.renew(self._faces.transfer)
 
     async def _check(self, every: bool) -> None:
         todo = await asyncio.to_thread(self._due, every)
@@ -129,7 +136,7 @@ class Upkeep:
         for sha256 in said.get("bad", ()):
             logger("appliance").warning("A file of an appliance is damaged: %s", sha256[:16])
             await asyncio.to_thread(objects.set_aside, sha256)
-        if said.get("bad") and not self._cache.is_ready():
+        if said.get("bad") and self._cache is not None and not self._cache.is_ready():
             await self._cache.fetch(self._faces.transfer)
 
     def _due(self, every: bool) -> list[Target]:
@@ -173,6 +180,17 @@ class Upkeep:
             async with asyncio.timeout(longest_s):
                 await self._asked.wait()
         self._asked.clear()
+
+
+def is_bootable(store: Store, id: str) -> bool:
+    """Whether all is here that one kind of hypervisor needs of a version."""
+    choice, path = store.known.choice(id), store.objects.place(id, MANIFEST)
+    try:
+        appliance = parse_manifest(path.read_bytes(), str(path))
+        kinds = [direct for direct in (True, False) if appliance.media(direct)]
+        return choice is not None and any(store.has(choice.needed(appliance, direct)) for direct in kinds)
+    except (OSError, KeyError, ApplianceError):
+        return False
 
 
 def store_views(store: Store, census: Census, is_ready: Callable[[str], bool]) -> tuple[StoreView, ...]:

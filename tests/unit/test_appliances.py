@@ -211,6 +211,23 @@ async def test_the_system_is_asked_whether_the_network_is_metered(rig: Rig, monk
         await rig.until(lambda s: s.fetching_held is None)
 
 
+async def test_the_store_is_tended_without_a_project_too(rig: Rig) -> None:
+    asked: list[str] = []
+
+    async def check(kind: str, order: Mapping[str, Any], **_: Any) -> Mapping[str, Any]:
+        asked.append(kind)
+        return {"good": [one["target"]["sha256"] for one in order["files"]], "bad": []}
+
+    rig.worker = check
+    rig.paths.project.unlink()
+    async with rig.running() as core:
+        seen = await rig.until(lambda s: s.store)
+        assert (seen.store[0].name, seen.store[0].is_whole) == ("tiny", True)
+        await core.handle(TendStore(check=True))
+        await rig.until(lambda s: s.store[0].checked_at)
+    assert set(asked) == {"verify"}
+
+
 async def test_what_is_needed_is_not_removed_and_why_is_shown(rig: Rig) -> None:
     async with rig.running() as core:
         seen = await rig.until(lambda s: s.store)
