@@ -9,17 +9,17 @@ $bin/mypy --no-error-summary
 export QT_QPA_PLATFORM=offscreen
 told=$(mktemp)
 trap 'rm -rf "$told" ${memory:+"$memory"}' EXIT
-# Nothing of these tests need outlive a power cut, and half their time a disk would be synced. So into memory, where
-# there is enough of it that can hold programs too.
-if [ -w /dev/shm ] && [ "$(df --output=avail /dev/shm | tail -n 1)" -gt 500000 ]; then
+# Nothing of these tests need outlive a power cut, and half their time a disk would be synced. So into memory, if there is
+# enough of it (they leave 350 MB until the end) and programs can be run from there.
+if [ -w /dev/shm ] && [ "$(df --output=avail /dev/shm | tail -n 1)" -gt 1000000 ]; then
   memory=$(mktemp -d /dev/shm/volunteer-check.XXXXXX)
   if cp /bin/true "$memory/true" && "$memory/true" 2>/dev/null; then
     export TMPDIR=$memory
   fi
 fi
 # In two halves at once, which take about as long: computers have two processors at least.
-rooms=(hypervisor copilot guest ui service)
-pytest=($bin/python -m pytest --quiet -o tmp_path_retention_policy=failed)
+rooms=(hypervisor copilot guest ui service appliance/contextual)
+pytest=($bin/python -m pytest --quiet)
 "${pytest[@]}" -p no:cacheprovider "${rooms[@]/#/tests/unit/}" >"$told" 2>&1 & half=$!
 status=0
 "${pytest[@]}" tests/unit "${rooms[@]/#/--ignore=tests/unit/}" || status=$?
