@@ -17,7 +17,7 @@ from ui.widgets.machine_panel import MachinePanel
 from ui.widgets.metrics import UNIT
 from ui.widgets.notice_strip import NoticeStrip
 from ui.widgets.problem_list import ProblemList
-from ui.widgets.scroll_bar import ScrollBar
+from ui.widgets.scroll_bar import BAR_ROOM, give_scroll_bar
 
 #: Two columns from this width on, in heights of a text line, so that larger fonts keep one column for longer.
 _WIDE_IN_LINES = 52
@@ -42,7 +42,7 @@ class HomePage(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAccessibleName("Home")
-        self.setVerticalScrollBar(ScrollBar(Qt.Orientation.Vertical))
+        give_scroll_bar(self)
         self._columns = 0
         self._shown: HomeView | None = None
 
@@ -55,7 +55,8 @@ class HomePage(QScrollArea):
         content.setMaximumWidth(_WIDEST)
         content.setAutoFillBackground(False)
         column = QVBoxLayout(content)
-        column.setContentsMargins(2 * UNIT, 2 * UNIT, 2 * UNIT, 2 * UNIT)
+        # The bar's room is a part of the margin.
+        column.setContentsMargins(2 * UNIT, 2 * UNIT, 2 * UNIT - BAR_ROOM, 2 * UNIT)
         column.setSpacing(_GAP)
         self.notice = NoticeStrip()
         self.headline = HeadlineCard()

@@ -30,7 +30,7 @@ from ui.theme import Role, Tone, outline_clearly, tone
 from ui.widgets.button import Button
 from ui.widgets.label import Text
 from ui.widgets.metrics import UNIT
-from ui.widgets.scroll_bar import ScrollBar
+from ui.widgets.scroll_bar import give_scroll_bar
 
 #: in the list of templates, where one is looked for
 _OTHER = "?"
@@ -89,7 +89,7 @@ class OwnVmForm(QDialog):
         area = QScrollArea()
         area.setFrameShape(QScrollArea.Shape.NoFrame)
         area.setWidgetResizable(True)
-        area.setVerticalScrollBar(ScrollBar(Qt.Orientation.Vertical))
+        give_scroll_bar(area)
         area.setWidget(content)
         outer.addWidget(area, 1)
         self._build_machine()

@@ -24,7 +24,7 @@ from ui.widgets.flow_layout import FlowLayout
 from ui.widgets.label import Text
 from ui.widgets.metrics import UNIT
 from ui.widgets.problem_list import ProblemList
-from ui.widgets.scroll_bar import ScrollBar
+from ui.widgets.scroll_bar import BAR_ROOM, give_scroll_bar
 
 _SIZE = (720, 600)
 
@@ -131,8 +131,10 @@ class OwnVmsPage(QDialog):
         #: name -> what was filled in for one that is not there yet
         self._wanted: dict[str, CreateVm] = {}
         outer = QVBoxLayout(self)
-        outer.setContentsMargins(2 * UNIT, 2 * UNIT, 2 * UNIT, 2 * UNIT)
+        # The bar's room is a part of the margin.
+        outer.setContentsMargins(2 * UNIT, 2 * UNIT, 2 * UNIT - BAR_ROOM, 2 * UNIT)
         head = QHBoxLayout()
+        head.setContentsMargins(0, 0, BAR_ROOM, 0)
         words = QVBoxLayout()
         words.addWidget(Text("My virtual machines", factor=1.4, strong=True))
         words.addWidget(Text(INTRODUCTION, quiet=True))
@@ -154,13 +156,13 @@ class OwnVmsPage(QDialog):
         outer.addWidget(self.empty)
         content = QWidget()
         self._column = QVBoxLayout(content)
-        self._column.setContentsMargins(0, UNIT, UNIT, 0)
+        self._column.setContentsMargins(0, UNIT, 0, 0)
         self._column.setSpacing(UNIT + 4)
         self._column.addStretch()
         area = QScrollArea()
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidgetResizable(True)
-        area.setVerticalScrollBar(ScrollBar(Qt.Orientation.Vertical))
+        give_scroll_bar(area)
         area.setWidget(content)
         outer.addWidget(area, 1)
 
@@ -216,7 +218,7 @@ def _console_view() -> QPlainTextEdit:
     text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
     text.setPlaceholderText("It has printed nothing yet.")
     text.setTabChangesFocus(True)
-    text.setVerticalScrollBar(ScrollBar(Qt.Orientation.Vertical))
+    give_scroll_bar(text)
     text.setMinimumHeight(text.fontMetrics().lineSpacing() * 10)
     text.hide()
     return text

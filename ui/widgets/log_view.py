@@ -8,7 +8,7 @@ from client.snapshot import LogLine
 from ui.theme import Tone, tone
 from ui.view_models import count_known, log_text
 from ui.widgets.metrics import UNIT
-from ui.widgets.scroll_bar import ScrollBar
+from ui.widgets.scroll_bar import give_scroll_bar
 
 MOST_LINES = 200
 _TONES = {"DEBUG": Tone.QUIET, "WARNING": Tone.CAUTION, "ERROR": Tone.BAD, "CRITICAL": Tone.BAD}
@@ -25,7 +25,7 @@ class LogView(QPlainTextEdit):
         self.setMaximumBlockCount(MOST_LINES)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setAccessibleName("Log")
-        self.setVerticalScrollBar(ScrollBar(Qt.Orientation.Vertical))
+        give_scroll_bar(self)
         self.setTabChangesFocus(True)
         self.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard

@@ -2,10 +2,24 @@
 
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QScrollBar, QStyle, QStyleOptionSlider, QWidget
+from PySide6.QtWidgets import QAbstractScrollArea, QScrollBar, QStyle, QStyleOptionSlider, QWidget
 
 from ui.theme import Role, mix
 from ui.widgets.metrics import UNIT
+
+#: its width in the Fusion style
+BAR_ROOM = UNIT + 4
+
+
+def give_scroll_bar(area: QAbstractScrollArea) -> None:
+    """Give it one that always has its room, and is drawn only when there is something to scroll.
+
+    WORKAROUND Qt 6: a bar that comes and goes changes the width, with it the height of wrapped texts, and with that
+    whether a bar is needed. Qt answers each change by a posted event, and was seen to do so for ever (a window that
+    froze, QAbstractScrollArea's layout at the bottom of its stack).
+    """
+    area.setVerticalScrollBar(ScrollBar(Qt.Orientation.Vertical))
+    area.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
 
 
 class ScrollBar(QScrollBar):
@@ -21,9 +35,11 @@ class ScrollBar(QScrollBar):
 
     def sizeHint(self) -> QSize:
         usual = super().sizeHint()
-        return QSize(UNIT + 4, usual.height()) if self._is_own() else usual
+        return QSize(BAR_ROOM, usual.height()) if self._is_own() else usual
 
     def paintEvent(self, event: QPaintEvent) -> None:
+        if self.maximum() <= self.minimum():
+            return
         if not self._is_own():
             super().paintEvent(event)
             return

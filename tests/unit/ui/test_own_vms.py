@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
-from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit, QMessageBox, QPushButton
+from PySide6.QtWidgets import QAbstractScrollArea, QApplication, QFileDialog, QLineEdit, QMessageBox, QPushButton
 from pytestqt.qtbot import QtBot
 
 from client.clock import SystemClock
@@ -21,6 +21,7 @@ from ui.own_view import console_text, own_rows
 from ui.pages.own_vm_form import OwnVmForm
 from ui.pages.own_vms import OwnVmsPage
 from ui.trace import Trace
+from ui.widgets.scroll_bar import ScrollBar
 
 pytestmark = pytest.mark.qt_log_ignore(*OFFSCREEN_LACKS, "propagateSizeHints")
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFpvPsKqZ3cEo4hLKTzVHtWDdsGxHwvWhTLXPDvd7B8s me@home"
@@ -279,3 +280,15 @@ def test_a_console_opens_at_its_end_and_stays_where_it_is_read(qtbot: QtBot, pag
     bar.setValue(bar.maximum())
     show(140)
     assert 0 < bar.maximum() == bar.value()
+
+
+def test_no_scroll_bar_comes_and_goes(qtbot: QtBot, page: OwnVmsPage) -> None:
+    window = MainWindow(SystemClock(), Trace())
+    qtbot.addWidget(window)
+    window.build_all()
+    form = page.open_form()
+    areas = [area for one in (window, page, form) for area in one.findChildren(QAbstractScrollArea)]
+    areas = [area for area in areas if isinstance(area.verticalScrollBar(), ScrollBar)]
+    assert len(areas) >= 4
+    assert {area.verticalScrollBarPolicy() for area in areas} == {Qt.ScrollBarPolicy.ScrollBarAlwaysOn}
+    form.close()
