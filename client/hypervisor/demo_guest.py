@@ -80,12 +80,12 @@ class _Demo:
             await self._say("job", job_id=job_id, state=state, title=title)
         for event in range(events + 1):
             state = "executing"
-            await self._say("job", job_id=job_id, state=state, title=title, done=event, total=events, unit="event")
+            await self._say("job", job_id=job_id, state=state, title=title, done=event, total=events, unit="events")
             await self._wait(self.pace.job_s / events)
             if self.stopping:
                 return
         for state in ("validating", "wanting output place", "putting output", "done"):
-            await self._say("job", job_id=job_id, state=state, title=title, done=events, total=events, unit="event")
+            await self._say("job", job_id=job_id, state=state, title=title, done=events, total=events, unit="events")
         await self._say("verdict", job_id=job_id, accepted=True, reason="")
 
     async def _beat(self, now: float) -> None:
