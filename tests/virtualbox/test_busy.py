@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from client.hypervisor.virtualbox.driver import VirtualBoxDriver
+from client.hypervisor.virtualbox.folder import VmFolder
 from client.snapshot import VmState
 from tests.integration.hypervisor.conftest import bare_spec
 from tests.virtualbox.lane import Lane
@@ -78,4 +79,6 @@ async def test_a_vm_is_held_while_another_is_saved(driver: VirtualBoxDriver, lan
     assert not saved.done() and (await second.info("one")).state is VmState.SAVING
     await saved
     assert (await second.info("one")).state is VmState.SAVED
+    # Where it is looked whether a save makes progress, VirtualBox has written.
+    assert VmFolder(tmp_path / "vms" / "one").state_bytes() > 100_000
     await second.close()
