@@ -21,6 +21,7 @@ from client.appliance.formats import Format
 from client.appliance.own_images import OwnFile, OwnImage, OwnImages
 from client.appliance.own_import import import_image
 from client.appliance.references import needed_by_vms
+from client.command_line import Parser
 from client.messages import fill
 from client.paths import Paths, default_base
 from client.service import image_get
@@ -78,7 +79,7 @@ def described(image: OwnImage) -> Iterator[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="main.py image", description=__doc__.partition("\n")[0])
+    parser = Parser(prog="main.py image", description=__doc__.partition("\n")[0])
     words = parser.add_subparsers(dest="word", metavar="WORD", required=True)
     for word, told in _HELP.items():
         one = words.add_parser(word, help=told, description=told)
