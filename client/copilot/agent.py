@@ -256,7 +256,8 @@ class Agent:
     async def _wait_claimed(self, lease: LeaseKeeper) -> None:
         """A while; a computer whose manager is down works on rather than idles, the claim still guards the output."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(lease.settled.wait(), self._settings.timers.claim_patience_s)
+            async with asyncio.timeout(self._settings.timers.claim_patience_s):
+                await lease.settled.wait()
 
     async def _get_input(self, record: JobRecord) -> None:
         self._enter(record, states.GETTING_INPUT)

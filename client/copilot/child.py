@@ -83,7 +83,8 @@ class Child:
         """Waits for its end; tells whether it has ended."""
         if self.status is None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self._ended.wait()
         return self.status is not None
 
     def signal_all(self, number: signal.Signals) -> None:

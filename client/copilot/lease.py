@@ -74,7 +74,8 @@ class LeaseKeeper:
         if not self.settled.is_set():
             return
         try:
-            await asyncio.wait_for(self._wake.wait(), turn_s)
+            async with asyncio.timeout(turn_s):
+                await self._wake.wait()
         except TimeoutError:
             return
 

@@ -194,7 +194,8 @@ class XmppTransport:
         if timeout_s == 0:
             return
         try:
-            await asyncio.wait_for(self._connected.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._connected.wait()
         except TimeoutError as late:
             raise TransportDown(self._account.jid) from late
 
@@ -308,7 +309,8 @@ class XmppTransport:
             if not self._write(f"<iq type='get' id='p-{uuid.uuid4().hex}'><ping xmlns='urn:xmpp:ping'/></iq>"):
                 return
             try:
-                await asyncio.wait_for(self._ended.wait(), PING_INTERVAL_S)
+                async with asyncio.timeout(PING_INTERVAL_S):
+                    await self._ended.wait()
             except TimeoutError:
                 silent = silent + 1 if stream.received_count == heard else 0
             else:

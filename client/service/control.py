@@ -262,9 +262,8 @@ async def converse(paths: Paths, word: str, given: dict[str, Any]) -> tuple[Stre
     try:
         place = json.loads(paths.control.read_text(encoding="utf-8"))
         said = {"token": place["token"], "do": word, "with": given}
-        reader, writer = await asyncio.wait_for(
-            asyncio.open_connection("127.0.0.1", int(place["port"]), limit=8 * 2**20), TIMEOUT_S
-        )
+        async with asyncio.timeout(TIMEOUT_S):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(place["port"]), limit=8 * 2**20)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NotRunning(str(paths.base)) from error
     await _write(writer, said)
@@ -274,7 +273,12 @@ async def converse(paths: Paths, word: str, given: dict[str, Any]) -> tuple[Stre
 async def _lines(paths: Paths, word: str, given: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
     reader, writer = await converse(paths, word, given)
     try:
-        while line := await asyncio.wait_for(reader.readline(), TIMEOUT_S if word != "watch" else None):
+        while line := await _line(reader, TIMEOUT_S if word != "watch" else None):
             yield json.loads(line)
     finally:
         writer.close()
+
+
+async def _line(reader: asyncio.StreamReader, timeout_s: float | None) -> bytes:
+    async with asyncio.timeout(timeout_s):
+        return await reader.readline()
