@@ -36,6 +36,8 @@ SHUT_DOWN_S: Final = 20.0
 CONSOLE_CHARS: Final = 4096
 #: how often a console is read for the window
 CONSOLE_INTERVAL_S: Final = 2.0
+#: before a step is taken once more that was the last one, though nothing seemed to be wrong with it
+SAME_AGAIN_S: Final = 1.0
 UP: Final = frozenset({VmState.STARTING, VmState.RUNNING, VmState.PAUSED, VmState.SAVING})
 _EXECUTE: Final = frozenset({VmState.STARTING, VmState.RUNNING})
 _ENDINGS: Final = frozenset({Step.SHUT_DOWN, Step.PULL_PLUG, Step.POWER_OFF})
@@ -90,6 +92,7 @@ class OwnKeeper:
         self._is_gone = False
         self._failures = 0
         self._not_before = 0.0
+        self._last_step: tuple[str, float] = ("", 0.0)
         self._usage = UsageMeter(parts.clock)
 
     @property
@@ -112,7 +115,7 @@ class OwnKeeper:
             self._saw_last_step = True
         if not self._is_acting() and self._saw_last_step and not self._is_gone:
             step = self._next_step(wanted.want)
-            if step != Step.NOTHING:
+            if step != Step.NOTHING and not self._was_just_taken(step):
                 self._action = asyncio.create_task(self._act(step))
         await self._draw(wanted)
         is_seen = self._saw_last_step and not self._is_acting()
@@ -173,6 +176,11 @@ class OwnKeeper:
             want, Observed(self._info.state, can_save=can_save, waits=waits, executes=bool(self._info.pids))
         )
 
+    def _was_just_taken(self, step: str) -> bool:
+        """Whether it changed nothing a moment ago, and would again and again."""
+        last, at = self._last_step
+        return step == last != Step.RESET and self._parts.clock.monotonic() < at + SAME_AGAIN_S
+
     def _is_elsewhere(self) -> bool:
         return self.vm.hypervisor not in {"", self._parts.driver.name}
 
@@ -194,8 +202,10 @@ class OwnKeeper:
             # What was asked before its end does not tell what has become of it.
             self._sight.outdate()
             self._saw_last_step = False
+            self._last_step = step, self._parts.clock.monotonic()
             self._parts.wake()
         if error is not None:
+            self._last_step = "", 0.0
             self._failures += 1
             self._not_before = self._parts.clock.monotonic() + back_off_s(self._failures)
             said = sentence(error)

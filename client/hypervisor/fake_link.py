@@ -30,6 +30,7 @@ class FakeGuest:
         self._own: StreamWriter | None = None
         self._tasks: list[asyncio.Task[Any]] = []
         self._down: asyncio.Task[None] | None = None
+        self._is_off = False
 
     async def boot(self) -> None:
         """Start to execute."""
@@ -43,6 +44,10 @@ class FakeGuest:
             if self._own is None:
                 guest_side.close()
             raise
+        if self._is_off:
+            # Its plug was pulled while it began.
+            await self.stop()
+            return
         self._goes.set()
         self._tasks = [
             asyncio.create_task(self._run(reader, self._own)),
@@ -58,21 +63,33 @@ class FakeGuest:
         self._goes.set()
 
     async def open_link(self) -> tuple[StreamReader, StreamWriter]:
-        """A new host's end; the former one is closed."""
+        """A new host's end; the former one is closed.
+
+        Raises:
+            ConnectionError: its plug was pulled meanwhile.
+        """
         await self._close_host()
         ours, theirs = socket.socketpair()
+        host: StreamWriter | None = None
         try:
-            from_host, self._host = await asyncio.open_connection(sock=ours)
+            from_host, host = await asyncio.open_connection(sock=ours)
+            reader, writer = await asyncio.open_connection(sock=theirs)
         except asyncio.CancelledError:
-            ours.close()
+            (host or ours).close()
             theirs.close()
             raise
+        if self._is_off:
+            await _close(host)
+            await _close(writer)
+            raise ConnectionResetError("the guest is off")
+        self._host = host
         self._down = asyncio.create_task(self._carry_down(from_host))
         self._listened.set()
-        return await asyncio.open_connection(sock=theirs)
+        return reader, writer
 
     async def stop(self) -> None:
         """Pull the plug."""
+        self._is_off = True
         tasks, self._tasks = self._tasks, []
         self._goes.set()
         for task in tasks:

@@ -261,6 +261,36 @@ async def test_a_kill_within_a_boot(rig: Rig, tmp_path: Path, monkeypatch: pytes
         assert (await ids(rig)).count(BOX) == 1
 
 
+async def test_a_step_that_changes_nothing_is_not_taken_again_and_again(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("client.own_keeper.SAME_AGAIN_S", 3600.0)
+    looks, pauses, look = 0, 0, FakeDriver.info
+
+    async def info(driver: FakeDriver, vm_id: str) -> VmInfo:
+        nonlocal looks
+        looks += vm_id == BOX
+        return await look(driver, vm_id)
+
+    async def in_vain(*_: object) -> None:
+        nonlocal pauses
+        pauses += 1
+
+    monkeypatch.setattr(FakeDriver, "info", info)
+    monkeypatch.setattr(FakeDriver, "pause", in_vain)
+    async with rig.running() as core:
+        await core.handle(a_box(tmp_path))
+        await rig.until(is_in(VmState.RUNNING))
+        await order(core, VmVerb.PAUSE)
+        while pauses < 1:
+            await asyncio.sleep(0.01)
+        ends = looks + 20
+        while looks < ends:
+            await asyncio.sleep(0.01)
+        assert pauses == 1
+        await order(core, VmVerb.RESUME)
+
+
 async def test_what_no_store_knows_is_removed_and_only_if_it_is_marked(rig: Rig) -> None:
     driver = FakeDriver(rig.paths.vms)
     for vm_id in ("own-lost", "lost", "owner-1"):
