@@ -18,6 +18,7 @@ from ui.view_models import CHOOSE_PROJECT, NO_TRAY_TEXT, PROGRAM_NAME, home_view
 from ui.widgets.button import Button
 
 if TYPE_CHECKING:
+    from ui.pages.disk_space import DiskSpacePage
     from ui.pages.own_vms import OwnVmsPage
 
 _LEAST = (480, 560)
@@ -50,6 +51,7 @@ class MainWindow(QMainWindow):
         self._settings = settings
         self._snapshot: ClientSnapshot | None = None
         self._own: OwnVmsPage | None = None
+        self._space: DiskSpacePage | None = None
         self._has_tray = True
         self.may_close = False
         self.setWindowTitle(PROGRAM_NAME)
@@ -145,6 +147,7 @@ class MainWindow(QMainWindow):
         if self._snapshot is not None and lacks_project(self._snapshot):
             menu.addAction(CHOOSE_PROJECT).triggered.connect(lambda _=False: self.choose_project())
         menu.addAction("My &virtual machines …").triggered.connect(lambda _=False: self.show_own_vms())
+        menu.addAction("&Disk space …").triggered.connect(lambda _=False: self.show_disk_space())
         menu.addSeparator()
         menu.addAction("&Copy the log").triggered.connect(self.page.log.view.copy_all)
         menu.addSeparator()
@@ -182,11 +185,25 @@ class MainWindow(QMainWindow):
         self._own.raise_()
         return self._own
 
+    def show_disk_space(self) -> "DiskSpacePage":
+        """Open the page of what is kept on this computer, building it the first time, too."""
+        if self._space is None:
+            from ui.pages.disk_space import DiskSpacePage
+
+            self._space = DiskSpacePage(self)
+            self._space.asked.connect(self.asked)
+        if self._snapshot is not None:
+            self._space.show_snapshot(self._snapshot)
+        self._space.show()
+        self._space.raise_()
+        return self._space
+
     def show_snapshot(self, snapshot: ClientSnapshot) -> None:
         """Take the newest snapshot; it is drawn at once if the window can be seen, else when it is shown."""
         self._snapshot = snapshot
-        if self._own is not None and self._own.isVisible():
-            self._own.show_snapshot(snapshot)
+        for page in (self._own, self._space):
+            if page is not None and page.isVisible():
+                page.show_snapshot(snapshot)
         if self.isVisible() and not self.isMinimized():
             self._draw()
 

@@ -8,6 +8,7 @@ from client.snapshot import (
     Activity,
     Allowed,
     ClientSnapshot,
+    GuestFilesView,
     GuestView,
     JobState,
     JobView,
@@ -15,6 +16,7 @@ from client.snapshot import (
     Problem,
     Reason,
     Severity,
+    StoreView,
     Totals,
     TransferView,
     VmState,
@@ -187,6 +189,29 @@ BLOCKED = replace(
     headline="Cannot work on this computer yet",
     problems=(LOST, SLOW, NO_QEMU),
     log=LOG,
+)
+STORED = replace(
+    WORKING,
+    store=(
+        StoreView(
+            image_id="a" * 64,
+            name="Test4Theory thin",
+            version="1.4.2",
+            size_bytes=79_300_000,
+            own_bytes=0,
+            is_whole=True,
+            needed_by=("the project Test4Theory", "the virtual machine work-1"),
+            used_at=NOW - timedelta(hours=2),
+            checked_at=NOW - timedelta(days=1),
+        ),
+        StoreView(
+            "b" * 64, "Test4Theory thin", "1.4.1", 78_900_000, 31_200_000, True, (), NOW - timedelta(days=17), NOW
+        ),
+        StoreView("c" * 64, "CernVM", "4.7", 12_000_000, 12_000_000, False),
+    ),
+    store_bytes=1_240_000_000,
+    store_limit_bytes=10 << 30,
+    guest_files=GuestFilesView(412_000_000, 4 << 30),
 )
 
 ALL: dict[str, ClientSnapshot] = {
