@@ -26,8 +26,8 @@ OWN_IMAGES = (
     "shows them."
 )
 NOT_KNOWN = "Looking at what is kept here …"
-CHECK_ASKED = "All files are read again now. What is damaged is fetched again."
-LOOK_ASKED = "Newer versions are looked for now. What is found is fetched and shown here."
+CHECK_ASKED = "All files are being read again. What is damaged is fetched again."
+LOOK_ASKED = "Newer versions are being looked for. What is found is fetched and shown here."
 NO_PROJECT_YET = "Newer versions are looked for when there is a project."
 #: what problems that belong here are about
 _ABOUT = frozenset({"appliance", LOOKING, CHECKING, CHECKING_OWN, REMOVING})

@@ -1,5 +1,7 @@
 """The page of what is kept on this computer: how much, of which appliances, and what can be done with each."""
 
+from itertools import pairwise
+
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QCloseEvent, QShowEvent
 from PySide6.QtWidgets import QDialog, QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
@@ -172,6 +174,9 @@ class DiskSpacePage(QDialog):
 
     def show_snapshot(self, snapshot: ClientSnapshot) -> None:
         """Draw what there is now."""
+        if self._snapshot is not None and self._snapshot.store != snapshot.store:
+            # What was asked for has come of it: a later check, another version.
+            self.said.show_text("")
         self._snapshot = snapshot
         self._view = view = store_page(snapshot)
         self.space.show_bars(view.space)
@@ -197,6 +202,10 @@ class DiskSpacePage(QDialog):
             card.show_row(row, goes=row.image_id in self._going)
             if self._list.indexOf(card) != place:
                 self._list.insertWidget(place, card)
+        # The tab key goes as the eye does, though a card may be made later than what stands below it.
+        buttons = [self.cards[row.image_id].remove for row in rows]
+        for before, after in pairwise(buttons):
+            QWidget.setTabOrder(before, after)
 
     def _make(self, image_id: str) -> ApplianceCard:
         card = ApplianceCard()

@@ -109,6 +109,14 @@ def test_buttons_ask_and_say_what_was_asked(qtbot: QtBot, page: DiskSpacePage) -
     assert asked == [TendStore(check=True), TendStore(look=True), HoldFetching()]
 
 
+def test_what_was_asked_is_said_until_it_has_come(page: DiskSpacePage) -> None:
+    page.check.click()
+    page.show_snapshot(replace(STORED, seq=8))
+    assert page.said.isVisible()
+    page.show_snapshot(replace(STORED, store=(replace(STORED.store[0], checked_at=samples.NOW), *STORED.store[1:])))
+    assert page.said.isHidden()
+
+
 def test_opening_it_asks_for_a_fresh_look(page: DiskSpacePage) -> None:
     page.check.click()
     page.close()
@@ -228,6 +236,19 @@ def test_no_second_key_press_removes_another_one(qtbot: QtBot, page: DiskSpacePa
     assert focused is not None
     qtbot.keyClick(focused, Qt.Key.Key_Space)
     assert asked == [RemoveImage(OLD)]
+
+
+def test_the_tab_key_goes_as_the_eye_does(qtbot: QtBot, page: DiskSpacePage) -> None:
+    new = replace(STORED.store[1], image_id="d" * 64, name="Another")
+    page.show_snapshot(replace(STORED, store=(new, *STORED.store[1:])))
+    # A layout shows what is new in it in the next turn of the event loop.
+    qtbot.waitUntil(page.cards[new.image_id].remove.isVisible)
+    page.activateWindow()
+    page.hold.setFocus()
+    qtbot.waitUntil(page.hold.hasFocus)
+    for image_id in (new.image_id, OLD, PART):
+        page.focusNextChild()
+        assert page.focusWidget() is page.cards[image_id].remove
 
 
 def test_the_page_keys_scroll(qtbot: QtBot, page: DiskSpacePage) -> None:
