@@ -4,6 +4,7 @@ import logging
 import math
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -40,6 +41,10 @@ JOIN_LIMIT_S: Final = 1.0
 CALM_INTERVAL_S: Final = 1.0
 #: A tray that is late (log-in) or restarts gets this long before the window shows itself instead.
 UNREACHABLE_LIMIT_MS: Final = 8000
+#: Loaded one after the other when the window is first wanted while the program runs: no stretch of the thread is long.
+PARTS_OF_THE_WINDOW: Final = ("ui.widgets.figure_tile", "ui.widgets.job_panel", "ui.pages.home", "ui.main_window")
+#: Between two of them the event loop does what else there is to do.
+BREATH_MS: Final = 1
 DESKTOP_FILE_NAME: Final = "volunteer-cloud"
 
 
@@ -153,6 +158,9 @@ class Application(QObject):
         if self._over:
             return
         if self.window is None:
+            if _load_next_part():
+                QTimer.singleShot(BREATH_MS, self.show_window)
+                return
             self.window = self._build_window()
         self.window.bring_to_front()
         self._mind_reachability()
@@ -278,6 +286,14 @@ def _window_class() -> "type[MainWindow]":
     from ui.main_window import MainWindow
 
     return MainWindow
+
+
+def _load_next_part() -> bool:
+    """Load a part of the window that is not loaded yet; False: there is none."""
+    part = next((name for name in PARTS_OF_THE_WINDOW if name not in sys.modules), None)
+    if part is not None:
+        import_module(part)
+    return part is not None
 
 
 def _saves_on(before: ClientSnapshot, now: ClientSnapshot) -> bool:
