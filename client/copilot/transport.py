@@ -128,7 +128,13 @@ class _Stream(ClientXMPP):
     def discard(self) -> None:
         """Closes at once and leaves no task behind."""
         self.cancel_connection_attempt()
-        self.abort()
+        if self.transport is not None and self.transport.is_closing():
+            # WORKAROUND CPython 3.11.2 (the guest's): a TLS transport that is closed twice forgets its protocol and
+            # cannot be aborted any more, and slixmpp closes before it aborts.
+            with contextlib.suppress(AttributeError):
+                self.transport.abort()
+        else:
+            self.abort()
         # WORKAROUND slixmpp 1.17: nothing else ends the sending task of a stream that is not used again.
         if self._run_out_filters is not None:
             self._run_out_filters.cancel()
