@@ -6,5 +6,9 @@ cd "$(dirname "$0")/.."
 packaging/check.sh
 export QT_QPA_PLATFORM=offscreen
 .venv/bin/python -m packaging.suite "$@"
-# Last, for its guests take a processor for minutes. One line says so if this computer cannot have it; if it fails, all fails.
-packaging/virtualbox-test.sh lane
+# Last, for its guests take a processor for minutes. One line says so if this computer cannot have it. By hand its failure
+# fails all; in CI it is told and does not yet: docs/decisions/0014-virtualbox-is-told-of-in-ci.md.
+packaging/virtualbox-test.sh lane || {
+  [ -n "${CI:-}" ] || exit 1
+  echo "virtualbox: FAILED, which does not fail this run; see above"
+}
