@@ -256,6 +256,8 @@ async def test_a_foreign_vm_of_a_similar_name_is_not_touched(
     lane.manage("storagectl", f"{name}0", "--name", "SATA", "--add", "sata")
     attach = ("--storagectl", "SATA", "--port", "0", "--type", "hdd", "--medium", str(foreign / f"{name}0/disk.vdi"))
     lane.manage("storageattach", f"{name}0", *attach)
+    # VirtualBox tells a machine that it has just made differently from one that it has read.
+    lane.wait_for_server_end()
     before, listed = digests(foreign), lane.manage("showvminfo", f"{name}0", "--machinereadable")
     await driver.start("one")
     await driver.save("one")

@@ -85,6 +85,14 @@ async def going_on(kit: Kit, driver: Driver, **changes: object) -> Line:
     return line
 
 
+async def answered(line: Line, attempt: str, word: str) -> None:
+    """A way that is open; the NAT can lose what comes first after a restore or a change of the cable."""
+    for _ in range(20):
+        if (said := await line.value(attempt)) != NOTHING:
+            break
+    assert said == word
+
+
 async def test_with_routes_the_nat_is_no_wall_and_the_cable_is(kit: Kit) -> None:
     driver = kit.make()
     async with Around() as around:
@@ -98,16 +106,16 @@ async def test_with_routes_the_nat_is_no_wall_and_the_cable_is(kit: Kit) -> None
             f"fetch {GATEWAY} {around.datagrams} any": "datagram",
             f"reach {around.lan_address} {around.lan}": "lan",
         }
+        await answered(line, to_project, "project")
+        before = await driver.traffic("one")
         assert {attempt: await line.value(attempt) for attempt in tries} == tries
-        assert await driver.traffic("one") == Traffic(0, len("project\n")), "the other ways are nobody's to count"
+        once = Traffic(0, before.received_bytes + len("project\n"))
+        assert await driver.traffic("one") == once, "the other ways are nobody's to count"
         await live_of(driver).set_network("one", False)
         for attempt in (to_project, f"reach {around.lan_address} {around.lan}"):
             assert await line.value(attempt) == NOTHING
         await live_of(driver).set_network("one", True)
-        for _ in range(20):
-            if (said := await line.value(to_project)) != NOTHING:
-                break
-        assert said == "project"
+        await answered(line, to_project, "project")
 
 
 async def test_without_routes_the_loopback_is_closed(kit: Kit, lane: Lane) -> None:
