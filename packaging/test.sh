@@ -8,7 +8,9 @@ export QT_QPA_PLATFORM=offscreen
 .venv/bin/python -m packaging.suite "$@"
 # Last, for its guests take a processor for minutes. One line says so if this computer cannot have it. By hand its failure
 # fails all; in CI it is told and does not yet: docs/decisions/0014-virtualbox-is-told-of-in-ci.md.
-packaging/virtualbox-test.sh lane || {
+limit=()
+[ -z "${CI:-}" ] || limit=(timeout --kill-after=60 2400)
+"${limit[@]}" packaging/virtualbox-test.sh lane || {
   [ -n "${CI:-}" ] || exit 1
   echo "virtualbox: FAILED, which does not fail this run; see above"
 }
