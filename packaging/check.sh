@@ -23,8 +23,10 @@ pytest=($bin/python -m pytest --quiet)
 # half NAME ARGUMENTS: in CI what fails is tried once more, alone; docs/decisions/0012-ci-tries-twice.md.
 half() {
   local run=("${pytest[@]}" -o "cache_dir=build/pytest/$1" "${@:2}")
-  "${run[@]}" && return
-  [ -n "${CI:-}" ] || return 1
+  local code=0
+  "${run[@]}" || code=$?
+  # 1: tests failed, and nothing worse.
+  [ "$code" = 1 ] && [ -n "${CI:-}" ] || return "$code"
   echo "failed once, tried again:"
   "${run[@]}" --last-failed --last-failed-no-failures none
 }
