@@ -1,35 +1,26 @@
 """Leaving waits as long as states are being written."""
 
 from client.leaving import Patience
-
-
-class HandClock:
-    """Stands where it was put."""
-
-    def __init__(self) -> None:
-        self.at = 0.0
-
-    def monotonic(self) -> float:
-        return self.at
+from tests.helpers.clock import FakeClock
 
 
 def test_it_lasts_while_any_vm_writes() -> None:
-    clock = HandClock()
-    patience = Patience(clock, 75.0)  # type: ignore[arg-type]
+    clock = FakeClock()
+    patience = Patience(clock, 75.0)
     for turn in range(1, 100):
-        clock.at += 10
+        clock.advance(10)
         assert not patience.is_over({"work-1": 0, "own-big": turn})
-    clock.at += 70
+    clock.advance(70)
     assert not patience.is_over({"work-1": 0, "own-big": 99})
-    clock.at += 10
+    clock.advance(10)
     assert patience.is_over({"work-1": 0, "own-big": 99})
 
 
 def test_attempts_that_fail_again_and_again_do_not_keep_it_up() -> None:
-    clock = HandClock()
-    patience = Patience(clock, 75.0)  # type: ignore[arg-type]
+    clock = FakeClock()
+    patience = Patience(clock, 75.0)
     over = []
     for turn in range(20):
-        clock.at += 10
+        clock.advance(10)
         over.append(patience.is_over({"own-big": turn % 4}))
     assert over[-1] and not over[5]
