@@ -40,9 +40,12 @@ def wait_problem(client: Client, code: str, limit_s: float) -> str:
 def is_stuck(qemu: int) -> bool:
     """Whether QEMU's first thread waits for a lock that nobody lets go of: one look may find it before any lock."""
     waits, free = 0, 0
-    while waits < 3 and free < 10:
+    for _ in range(60):
+        # Not a wait for anything: only looks that lie apart tell a lock that is kept from one that is let go.
         time.sleep(0.1)
         waits, free = (waits + 1, 0) if waits_for_lock(qemu) else (0, free + 1)
+        if waits == 3 or free == 10:
+            break
     return waits == 3
 
 
