@@ -43,7 +43,8 @@ async def limit_of_stillness(limit_s: float, written: Callable[[], int]) -> Asyn
         while True:
             await asyncio.sleep(LOOK_PAUSE_S)
             now = written()
-            if now > most:
+            # One that has run out already cannot begin anew: what it limits is being broken off.
+            if now > most and not limit.expired():
                 most = now
                 limit.reschedule(loop.time() + limit_s)
 

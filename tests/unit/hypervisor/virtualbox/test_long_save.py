@@ -1,8 +1,10 @@
 """A save that makes progress is waited for, however long it takes; one that stands still is ended."""
 
 import asyncio
+import gc
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -114,3 +116,30 @@ async def test_a_limit_begins_anew_whenever_more_is_written(monkeypatch: pytest.
         async with saving.limit_of_stillness(0.2, grown):
             await asyncio.Event().wait()
     assert loop.time() >= begun + 0.4
+
+
+async def test_a_limit_that_has_run_out_does_not_begin_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saving, "LOOK_PAUSE_S", 0.0)
+    faults: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    sizes, written, looks = itertools.count(), 0, 0
+
+    def grown() -> int:
+        nonlocal looks, written
+        looks += 1
+        written = next(sizes) if is_over.is_set() else written
+        return written
+
+    is_over = asyncio.Event()
+    with pytest.raises(TimeoutError):
+        async with saving.limit_of_stillness(0.01, grown):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                # What is broken off takes a while, and writes on.
+                is_over.set()
+                before = looks
+                while looks < before + 3 and not faults and len(asyncio.all_tasks()) > 1:
+                    await asyncio.sleep(0)
+    gc.collect()
+    assert looks >= before + 3 and not faults
