@@ -73,15 +73,17 @@ async def fetch_image(
     file = appliance.disk or appliance.iso
     if file is None:
         raise NotInCatalog(f"image {found.facts.name} for a virtual machine of your own", "files for jobs only")
+    # Before the image is taken in: one without its template would be in the way when it is asked for again.
+    context = (await fetch.have(found.context)).read_bytes() if found.context is not None else None
     path = await fetch.have(choice.files[file])
     # Whoever signed the catalogue's list has signed each byte of it.
     image = await import_image(images, path, wanted, trust_unsigned=True, on_progress=on_progress, run=run)
     image = _with_facts(image, found, f"{source.url} ({found.project} {found.facts.name} {found.facts.version})")
     images.write(image)
-    if found.context is not None:
+    if context is not None:
         template = images.template(image.name)
         template.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_atomic(template, (await fetch.have(found.context)).read_bytes())
+        write_atomic(template, context)
     shutil.rmtree(coming.parent, ignore_errors=True)
     return image
 

@@ -112,6 +112,16 @@ async def test_other_bytes_are_not_taken_in(operator: Operator, images: OwnImage
     assert images.images() == ()
 
 
+async def test_without_its_template_it_is_not_taken_in(operator: Operator, images: OwnImages) -> None:
+    source, found = await offered(operator, images)
+    operator.lies["cernvm.toml"] = b"#" * len(TEMPLATE)
+    with pytest.raises(ApplianceAltered):
+        await fetch_image(images, source, found)
+    assert images.images() == ()
+    del operator.lies["cernvm.toml"]
+    assert await fetch_image(images, source, found) == images.find("cernvm4-micro")
+
+
 async def test_what_it_needs_is_looked_at_before_it_is_fetched(operator: Operator, images: OwnImages) -> None:
     source, found = await offered(operator, images)
     with pytest.raises(NeedsNotMet, match="1024 MiB of memory"):
