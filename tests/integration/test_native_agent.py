@@ -4,6 +4,7 @@ import asyncio
 import json
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,12 +85,11 @@ async def test_the_server_may_restart_during_a_job(xmpp: Xmpp, chirp: Chirp, roo
 @pytest.mark.alone
 async def test_trivial_jobs_per_minute(xmpp: Xmpp, chirp: Chirp, root: Path) -> None:
     async with managed(xmpp, chirp, "#!/bin/sh\nexit 0\n", 60) as manager:
+        started = time.perf_counter()
         async with asyncio.timeout(120):
             await native.run(settings_of(xmpp, root), LogReport(), max_jobs=60)
-        # The best ten in a row: other programs may want the computer now and then.
-        at = manager.handed_out_at
-        per_minute = 60 * 10 / min(later - at[number] for number, later in enumerate(at[10:]))
-        latency_ms = sorted(manager.latencies_ms)[15]
+        per_minute = 60 * 60 / (time.perf_counter() - started)
+        latency_ms = sorted(manager.latencies_ms)[30]
         print(f"{per_minute:.0f} jobs per minute, want_getJob to runJob {latency_ms:.2f} ms")
         assert len(manager.done) == 60
         assert per_minute > 450, "half of what is aimed at, for busy machines"
