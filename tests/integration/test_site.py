@@ -109,23 +109,18 @@ def processes_of(folder: Path) -> list[str]:
 @pytest.mark.alone
 async def test_a_site_is_up_in_five_seconds_and_down_without_a_trace(base: Path, appliance: Path) -> None:
     site = Site(base / "site", appliance)
-    # The best of three: other programs may want the computer.
-    took = []
-    for _ in range(3):
-        began = time.monotonic()
-        plan = await site.up()
-        took.append(time.monotonic() - began)
-        if took[-1] < 5:
-            break
-        await site.down()
-    assert min(took) < 5
+    began = time.monotonic()
+    plan = await site.up()
+    took = time.monotonic() - began
+    print(f"up in {took:.1f} s")
+    assert took < 5
     project = load_project(site.folder.project)
     assert site.folder.project.stat().st_mode & 0o777 == 0o600
     assert (project.xmpp_port, project.chirp_port) == (plan.ports.xmpp, plan.ports.chirp)
     assert project.manifest_sha256 == hashlib.sha256((appliance / "manifest.json").read_bytes()).hexdigest()
     assert processes_of(site.folder.base)
     await site.down()
-    await until(lambda: not processes_of(site.folder.base))
+    assert processes_of(site.folder.base) == []
     assert not any(is_listening(port) for port in vars(plan.ports).values())
 
 
