@@ -69,7 +69,7 @@ def test_killed_in_each_step(tmp_path: Path, site: Site) -> None:
         kill_in(client, "restore", 0, 0.1)
         asked.wait(90)
     with working(base, site) as client:
-        wait_accepted(client, site, job_id)
+        wait_accepted(client, site, job_id, "summary.json")
         assert len(client.qemus()) <= 1
         assert site.job(job_id)["attempts"] == 1
         assert site.states() == ["done"]
