@@ -309,7 +309,6 @@ class Core:
             driver, report = chosen
             project = self._attached()
             if project is not None:
-                self.board.settle(about="start")
                 return self._build(driver, report, project)
             self._blocked = True
             await self._keep_own(driver, report)
