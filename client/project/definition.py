@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from client.errors import BadInput
-from client.plain_toml import BadToml, parse_toml
+from client.plain_toml import BadToml, read_toml
 from client.project.shipped import ShippedCatalogue, shipped_catalogue
 
 _HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
 _SERVER = re.compile(r"https?://([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[1-9][0-9]{0,4})?/?", re.ASCII)
 _REPOSITORY = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_MOST_BYTES = 1 << 20
 _REMEDY = "give the project file that you were sent, or ask the project for it again"
 #: tables that a project file has and other files do not
 _TABLES = ("xmpp", "transfer", "enrolment")
@@ -104,26 +103,18 @@ def load_project(path: Path) -> Project:
         BadInput: with everything that is wrong with it, not only the first.
     """
     try:
-        said = parse_toml(_text(path))
-    except (UnicodeDecodeError, BadToml) as error:
-        line = _LINE.search(str(error))
-        what = f"it is no project file{f' (its line {line[1]} is not understood)' if line else ''}"
-        raise BadInput(str(path), what, _REMEDY) from error
-    return parse_project(said, str(path), shipped_catalogue())
-
-
-def _text(path: Path) -> str:
-    """The whole file; anything but a small plain file is refused before it is read."""
-    try:
         if path.exists() and not path.is_file():
             raise BadInput(str(path), "it is a folder or a device, and no project file", _REMEDY)
-        if path.stat().st_size > _MOST_BYTES:
-            raise BadInput(str(path), "it is no project file: it is too large for one", _REMEDY)
-        return path.read_bytes().decode()
+        said = read_toml(path)
     except FileNotFoundError as error:
         raise BadInput(str(path), "there is no such file", _REMEDY) from error
     except OSError as error:
         raise BadInput(str(path), f"it cannot be read ({error.strerror})", "look who may read it") from error
+    except BadToml as error:
+        line = _LINE.search(str(error))
+        what = f" (its line {line[1]} is not understood)" if line else f": {error}"
+        raise BadInput(str(path), f"it is no project file{what}", _REMEDY) from error
+    return parse_project(said, str(path), shipped_catalogue())
 
 
 def parse_project(said: dict[str, Any], where: str, shipped: ShippedCatalogue | None = None) -> Project:

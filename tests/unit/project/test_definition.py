@@ -177,9 +177,9 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no such file"):
         load_project(tmp_path / "none.toml")
     for content, said in (
-        (b"\xff\xfe = [", r"no project file\b"),
+        (b"\xff\xfe = [", "no project file: it is not text"),
         (b"[project]\nservices tcp\n", "its line 2 is not understood"),
-        (b"#" * (2 << 20), "too large"),
+        (b"#" * (2 << 20), "no project file: it is longer than"),
         (b'[project]\nname = "letters"\n', "it has none of"),
     ):
         (tmp_path / "bad.toml").write_bytes(content)
@@ -187,6 +187,13 @@ def test_files_that_are_none(tmp_path: Path) -> None:
             load_project(tmp_path / "bad.toml")
     with pytest.raises(BadInput, match="a folder"):
         load_project(tmp_path)
+
+
+def test_a_mark_that_windows_editors_put_does_no_harm(tmp_path: Path) -> None:
+    file = tmp_path / "marked.toml"
+    file.write_bytes(b"\xef\xbb\xbf[project]\n")
+    with pytest.raises(BadInput, match="it has none of"):
+        load_project(file)
 
 
 def test_a_token_is_read() -> None:
