@@ -48,6 +48,7 @@ from client.messages import code_of, fill, sentence
 from client.own_keeper import OwnKeeper
 from client.own_share import NOTHING, Size
 from client.own_share import Project as ProjectVm
+from client.own_vm import PROJECTS_NAME
 from client.own_vms import OwnVms
 from client.parts import Parts
 from client.paths import Paths, write_atomic
@@ -60,7 +61,7 @@ from client.reconcile import Intent, Want, finished, lapse, obey, wanted
 from client.snapshot import Activity, Allowed, Severity, VmKind
 from client.supervisor import supervise
 
-VM_ID: Final = "work-1"
+VM_ID: Final = PROJECTS_NAME
 TURN_S: Final = 1.0
 #: how often a missing project file or hypervisor is looked for again
 LOOK_AGAIN_S: Final = 5.0

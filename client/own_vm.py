@@ -19,9 +19,9 @@ from client import filenames
 from client.errors import BadInput
 from client.paths import write_atomic
 
-#: what the ids of all own VMs begin with, and no other's: by it they are told apart from a project's
-#: what the project's VM is called wherever a person names one
+#: what the project's VM is called, as an id and wherever a person names one
 PROJECTS_NAME: Final = "work-1"
+#: what the ids of all own VMs begin with, and no other's: by it they are told apart from a project's
 MARK: Final = "own-"
 LONGEST_NAME: Final = 40
 #: of one whose owner and image say nothing

@@ -25,13 +25,13 @@ from client.guest.files import check_guest_path, check_source, place_for
 from client.guest.mailbox import check_letter
 from client.hypervisor.registry import left_with_others
 from client.messages import sentence
+from client.own_vm import PROJECTS_NAME
 from client.paths import Paths, default_base
 from client.service import own_command
 from client.service.control import ask, converse
 from client.service.standard import Output, StandardInput, silence
 from client.service.vm_desk import MOST_UNTAKEN
 
-DEFAULT_VM: Final = "work-1"
 #: word -> (what the instance is asked, what is said when it was taken)
 VERBS: Final = {
     "start": ("start", "Starting."),
@@ -87,7 +87,7 @@ def _main(argv: list[str]) -> int:
         case "list":
             return asyncio.run(_list(paths, given.json))
         case "exec":
-            if not command and given.vm != DEFAULT_VM:
+            if not command and given.vm != PROJECTS_NAME:
                 remedy = f"write vm exec -- {given.vm}, if that is the command"
                 raise BadInput("vm exec", "the command has to stand after --", remedy)
             if not command:
@@ -112,13 +112,13 @@ def _handle(paths: Paths, given: argparse.Namespace) -> int:
     """What is done to a whole virtual machine."""
     if given.word == "create":
         return _told(*own_command.create(paths, given), as_json=given.json)
-    if given.word == "remove" and given.vm == DEFAULT_VM:
+    if given.word == "remove" and given.vm == PROJECTS_NAME:
         raise BadInput(given.vm, "it is the project's, not your own", "main.py vm poweroff ends it")
     if given.word == "remove":
         return _told(
             *own_command.order(paths, given.vm, "remove", as_json=given.json, is_sure=given.yes), as_json=given.json
         )
-    if given.vm != DEFAULT_VM:
+    if given.vm != PROJECTS_NAME:
         return _told(*own_command.order(paths, given.vm, given.word))
     return asyncio.run(_verb(paths, given.word))
 
@@ -160,9 +160,9 @@ def _parser() -> argparse.ArgumentParser:
 
     word("list", "show the virtual machines").add_argument("--json", action="store_true")
     for name in VERBS:
-        word(name, HELP[name]).add_argument("vm", nargs="?", default=DEFAULT_VM)
+        word(name, HELP[name]).add_argument("vm", nargs="?", default=PROJECTS_NAME)
     run = word("exec", "run a command in it: vm exec [VM] -- COMMAND ...")
-    run.add_argument("vm", nargs="?", default=DEFAULT_VM)
+    run.add_argument("vm", nargs="?", default=PROJECTS_NAME)
     run.add_argument("--root", action="store_true", help="as the guest's root, with its network")
     run.add_argument("--timeout", type=_seconds, default=0, metavar="S", help="end it after so many; 0: none")
     run.add_argument("--memory", type=int, default=0, metavar="MIB", help="most of each of its processes; 0: no limit")
@@ -177,12 +177,12 @@ def _parser() -> argparse.ArgumentParser:
         copy = word(name, told)
         for place in places:
             copy.add_argument(place, help=_PLACES[place])
-        copy.add_argument("--vm", default=DEFAULT_VM)
+        copy.add_argument("--vm", default=PROJECTS_NAME)
         if name == "get":
             copy.add_argument("--force", action="store_true", help="replace a file of this computer that is there")
     own_command.add_words(word)
     console = word("console", "what it printed on its console")
-    console.add_argument("vm", nargs="?", default=DEFAULT_VM)
+    console.add_argument("vm", nargs="?", default=PROJECTS_NAME)
     console.add_argument("--follow", action="store_true", help="go on until Ctrl-C")
     send = word("send", "send a message to programs in it")
     send.add_argument("topic", help="programs in it listen for topics; at most 62 characters")

@@ -29,6 +29,7 @@ from client.guest.errors import NoSuchErrand
 from client.guest.ledger import STREAMS, Entry
 from client.hypervisor.errors import NoSuchVm
 from client.log import logger
+from client.own_vm import PROJECTS_NAME
 from client.service.errors import GuestNotReady
 from client.service.refusal import Send, refusals_told
 from client.snapshot import Activity, VmState, VmView
@@ -73,7 +74,7 @@ class VmDesk:
             await self._answer(word.removeprefix("vm "), given, reader, send)
 
     async def _answer(self, word: str, given: dict[str, Any], reader: StreamReader, send: Send) -> None:
-        vm_id = str(given.get("vm") or "work-1")
+        vm_id = str(given.get("vm") or PROJECTS_NAME)
         machine = self._machine(vm_id)
         if machine is None:
             raise self._absent(vm_id)
@@ -174,7 +175,7 @@ class VmDesk:
         return next((vm for vm in self._board.facts.vms if vm.vm_id == vm_id), None)
 
     def _absent(self, vm_id: str) -> ClientError:
-        if vm_id == "work-1":
+        if vm_id == PROJECTS_NAME:
             return GuestNotReady(vm_id, "not ready yet")
         return BadInput(vm_id, "there is no such virtual machine", "main.py vm list shows them")
 
