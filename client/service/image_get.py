@@ -6,14 +6,14 @@ The catalogue is the one that is named, else that of the project attached to, el
 import argparse
 import asyncio
 import json
-import re
 import sys
-from typing import Any, Final
+from typing import Any
 
 from client import __version__
 from client.appliance.catalog import Catalog, CatalogAppliance
 from client.appliance.catalog_facts import is_folder_url
 from client.appliance.catalog_source import Source
+from client.appliance.objects import is_digest
 from client.appliance.own_catalog import fetch_image, images_of, read_source
 from client.appliance.own_images import OwnImage, OwnImages
 from client.appliance.worker import OnProgress
@@ -25,8 +25,6 @@ from client.paths import Paths
 from client.preferences.store import load
 from client.project.definition import load_project
 from client.project.shipped import shipped_catalogue
-
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -98,7 +96,7 @@ def _source(paths: Paths, given: argparse.Namespace) -> Source:
 def _named(url: str, root_sha256: str) -> Source:
     if not is_folder_url(url):
         raise BadInput("--catalogue", f"{url!r} is no https address (http only on this computer)", "write it whole")
-    if not _SHA256.fullmatch(root_sha256):
+    if not is_digest(root_sha256):
         what = "the SHA-256 of the catalogue's first root is missing, or is none"
         raise BadInput("--root-sha256", what, "ask the catalogue's operator: main.py publish status tells it")
     return Source(url if url.endswith("/") else f"{url}/", root_sha256)
