@@ -27,7 +27,8 @@ half() {
   "${run[@]}" || code=$?
   # 1: tests failed, and nothing worse.
   [ "$code" = 1 ] && [ -n "${CI:-}" ] || return "$code"
-  echo "failed once, tried again:"
+  local names='import json, sys; print(*json.load(open(sys.argv[1])))'
+  echo "failed once, tried again: $($bin/python -c "$names" "build/pytest/$1/v/cache/lastfailed")"
   "${run[@]}" --last-failed --last-failed-no-failures none
 }
 half rooms "${rooms[@]/#/tests/unit/}" >"$told" 2>&1 & other=$!
