@@ -95,12 +95,17 @@ def volunteer(tmp_path: Path) -> Volunteer:
     return Volunteer(tmp_path)
 
 
-async def test_the_beginning_of_a_newer_version_waits_for_its_rest(volunteer: Volunteer) -> None:
+async def broken_off(volunteer: Volunteer) -> None:
+    """Version 1 is here, and the beginning of version 2."""
     await volunteer.fetch()
     volunteer.server.publish("2")
     volunteer.server.breaks_at = SYSTEM
     with pytest.raises(DownloadFailed):
         await volunteer.renew()
+
+
+async def test_the_beginning_of_a_newer_version_waits_for_its_rest(volunteer: Volunteer) -> None:
+    await broken_off(volunteer)
     volunteer.store.tidy()
     volunteer.open()
     volunteer.store.tidy()
@@ -112,11 +117,7 @@ async def test_the_beginning_of_a_newer_version_waits_for_its_rest(volunteer: Vo
 
 
 async def test_the_beginning_of_a_version_that_nobody_wants_any_more_goes(volunteer: Volunteer) -> None:
-    await volunteer.fetch()
-    volunteer.server.publish("2")
-    volunteer.server.breaks_at = SYSTEM
-    with pytest.raises(DownloadFailed):
-        await volunteer.renew()
+    await broken_off(volunteer)
     volunteer.server.publish("3")
     volunteer.server.breaks_at = ""
     assert await volunteer.renew()
