@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 os.environ["QT_QPA_PLATFORM"] = "offscreen"
 
@@ -10,6 +11,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QFont
 from PySide6.QtWidgets import QApplication
 
+from client.commands import Command
 from ui.theme import Theme, apply_theme
 
 #: What the offscreen platform says of things that it does not have; real platforms have them.
@@ -29,3 +31,10 @@ def plain_look(qapp: QApplication) -> Iterator[None]:
     yield
     qapp.setFont(font)
     qapp.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
+
+
+def asked_by(widget: Any) -> list[Command]:
+    """What a widget with a signal `asked` asks for from now on; the list grows."""
+    asked: list[Command] = []
+    widget.asked.connect(asked.append)
+    return asked

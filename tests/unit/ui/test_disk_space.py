@@ -12,10 +12,10 @@ from client.appliance.transfers import BY_USER, METERED, REASONS
 from client.appliance.upkeep import LOOKING
 from client.appliances import REMOVING
 from client.clock import SystemClock
-from client.commands import Command, DismissProblem, HoldFetching, RemoveImage, TendStore
+from client.commands import DismissProblem, HoldFetching, RemoveImage, TendStore
 from client.snapshot import ClientSnapshot, GuestFilesView, Problem, Reason, Severity, StoreView, VmKind, VmState
 from tests.unit.ui import samples
-from tests.unit.ui.conftest import OFFSCREEN_LACKS
+from tests.unit.ui.conftest import OFFSCREEN_LACKS, asked_by
 from ui.main_window import MainWindow
 from ui.pages.disk_space import DiskSpacePage
 from ui.store_view import CHECK_ASKED, EMPTY, LOOK_ASKED, NO_PROJECT_YET, NOT_KNOWN, store_page
@@ -35,12 +35,6 @@ def page(qtbot: QtBot) -> DiskSpacePage:
     with qtbot.waitExposed(page):
         page.show()
     return page
-
-
-def asked_by(page: DiskSpacePage | MainWindow) -> list[Command]:
-    asked: list[Command] = []
-    page.asked.connect(asked.append)
-    return asked
 
 
 def plain(text: str) -> str:

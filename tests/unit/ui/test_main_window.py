@@ -14,7 +14,7 @@ from client.clock import SystemClock
 from client.commands import Attach, Command, DismissProblem, Finish, Pause, Quit, Resume, Start, Stop
 from client.snapshot import ClientSnapshot, JobView, LogLine, Problem, Reason, VmView
 from tests.unit.ui import samples
-from tests.unit.ui.conftest import OFFSCREEN_LACKS
+from tests.unit.ui.conftest import OFFSCREEN_LACKS, asked_by
 from ui.main_window import MainWindow
 from ui.placement import room_in
 from ui.trace import Trace
@@ -53,12 +53,6 @@ def settle() -> None:
 
 def visible(window: QWidget, kind: type[QWidget] = QWidget) -> list[QWidget]:
     return [widget for widget in window.findChildren(kind) if widget.isVisible()]
-
-
-def asked_by(window: MainWindow) -> list[Command]:
-    asked: list[Command] = []
-    window.asked.connect(asked.append)
-    return asked
 
 
 @pytest.mark.parametrize("name", list(samples.ALL))

@@ -15,7 +15,7 @@ from client.own_make import TEMPLATES
 from client.own_view import making_view
 from client.snapshot import ClientSnapshot, Problem, Reason, Severity, VmKind, VmState, VmView
 from tests.unit.ui import samples
-from tests.unit.ui.conftest import OFFSCREEN_LACKS
+from tests.unit.ui.conftest import OFFSCREEN_LACKS, asked_by
 from ui.main_window import MainWindow
 from ui.own_view import console_text, own_rows
 from ui.pages.own_vm_form import OwnVmForm
@@ -52,12 +52,6 @@ def page(qtbot: QtBot) -> OwnVmsPage:
     page.show_snapshot(OWN)
     page.show()
     return page
-
-
-def asked_by(page: OwnVmsPage | OwnVmForm) -> list[Command]:
-    asked: list[Command] = []
-    page.asked.connect(asked.append)
-    return asked
 
 
 def test_all_are_drawn_and_those_that_go_go(page: OwnVmsPage) -> None:
