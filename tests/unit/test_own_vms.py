@@ -189,15 +189,16 @@ async def test_the_end_saves_it_and_the_next_run_goes_on(rig: Rig, tmp_path: Pat
         assert own(seen).wish == "run"
 
 
+async def fails_to_save(driver: FakeDriver, vm_id: str) -> None:
+    raise SaveFailed(vm_id, "no")
+
+
 @pytest.mark.parametrize("with_work", [True, False])
 async def test_the_end_comes_though_it_cannot_be_saved(
     rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_work: bool
 ) -> None:
-    async def fails(driver: FakeDriver, vm_id: str) -> None:
-        raise SaveFailed(vm_id, "no")
-
     monkeypatch.setattr("client.core.LEAVE_S", 0.5)
-    monkeypatch.setattr(FakeDriver, "save", fails)
+    monkeypatch.setattr(FakeDriver, "save", fails_to_save)
     async with rig.running() as core:
         if with_work:
             await core.handle(Start())
@@ -582,12 +583,9 @@ async def test_without_a_project_a_dismissed_problem_stays_away(rig: Rig, tmp_pa
 async def test_without_a_project_the_end_saves_it_or_powers_it_off(
     rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: bool
 ) -> None:
-    async def fails(driver: FakeDriver, vm_id: str) -> None:
-        raise SaveFailed(vm_id, "no")
-
     monkeypatch.setattr("client.core.LEAVE_S", 0.5)
     if not saves:
-        monkeypatch.setattr(FakeDriver, "save", fails)
+        monkeypatch.setattr(FakeDriver, "save", fails_to_save)
     rig.paths.project.unlink()
     async with rig.running() as core:
         await core.handle(a_box(tmp_path))
