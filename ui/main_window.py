@@ -179,10 +179,7 @@ class MainWindow(QMainWindow):
 
             self._own = OwnVmsPage(self)
             self._own.asked.connect(self.asked)
-        if self._snapshot is not None:
-            self._own.show_snapshot(self._snapshot)
-        self._own.show()
-        self._own.raise_()
+        self._bring_up(self._own)
         return self._own
 
     def show_disk_space(self) -> "DiskSpacePage":
@@ -192,11 +189,15 @@ class MainWindow(QMainWindow):
 
             self._space = DiskSpacePage(self)
             self._space.asked.connect(self.asked)
-        if self._snapshot is not None:
-            self._space.show_snapshot(self._snapshot)
-        self._space.show()
-        self._space.raise_()
+        self._bring_up(self._space)
         return self._space
+
+    def _bring_up(self, page: "OwnVmsPage | DiskSpacePage") -> None:
+        """Show a page that has a window of its own, with what is known now."""
+        if self._snapshot is not None:
+            page.show_snapshot(self._snapshot)
+        page.show()
+        page.raise_()
 
     def show_snapshot(self, snapshot: ClientSnapshot) -> None:
         """Take the newest snapshot; it is drawn at once if the window can be seen, else when it is shown."""
