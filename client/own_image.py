@@ -1,5 +1,6 @@
 """The file that an own VM boots from: out of the store, where an image is taken first if it is not there yet."""
 
+import asyncio
 import contextlib
 import shutil
 from collections.abc import Sequence
@@ -62,7 +63,8 @@ async def boot_file(paths: Paths, words: str, on_progress: OnProgress = lambda s
         tools = converters()
         # VBoxManage cannot write a qcow2.
         wanted = _WANTED if QEMU_IMG in tools else _WANTED[::-1]
-        place = await ready_file(images, image, image.files[0], wanted, tools, on_progress=on_progress)
+        needed = (await asyncio.to_thread(needed_by_vms, paths.vms)).keys()
+        place = await ready_file(images, image, image.files[0], wanted, tools, needed=needed, on_progress=on_progress)
     except BaseException:
         if is_new:
             forget_image(paths, image.name)

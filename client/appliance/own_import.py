@@ -60,6 +60,7 @@ async def ready_file(
     wanted: Sequence[Format],
     tools: Mapping[str, str],
     *,
+    needed: Set[str] = frozenset(),
     on_progress: OnProgress = lambda said: None,
     run: RunWorker = run_worker,
 ) -> Path:
@@ -68,10 +69,11 @@ async def ready_file(
     Args:
         wanted: forms that can be used, the one to convert to first. A CD stays what it is.
         tools: programs that are here, see `client.appliance.convert`.
+        needed: SHA-256 of the files that VMs lie over: another that is made anew could have other bytes.
 
     Raises:
         NoConverter, ConversionFailed, DiskFull: nothing is left.
-        ApplianceAltered, ImageDamaged: the image in the store is damaged or gone.
+        ApplianceAltered, ImageDamaged: the image in the store is damaged or gone, or a form of it that a VM needs.
     """
     if file.format is Format.ISO:
         wanted = (Format.ISO,)
@@ -80,8 +82,8 @@ async def ready_file(
     if form is not None and images.objects.has(form.sha256, form.size_bytes):
         if not await _bad(images, (form,), run):
             return images.place(form)
-        if form == own:
-            raise ImageDamaged(image.name, str(images.place(own)), image.origin)
+        if form == own or form.sha256 in needed:
+            raise ImageDamaged(image.name, str(images.place(form)), image.origin)
         images.objects.set_aside(form.sha256)
     if not images.objects.has(own.sha256, own.size_bytes):
         raise ImageDamaged(image.name, str(images.place(own)), image.origin)

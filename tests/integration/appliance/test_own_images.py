@@ -254,6 +254,9 @@ async def test_a_form_that_is_damaged_is_not_used_but_made_anew(disk: Path, imag
         file.seek(-1, 2)
         file.write(b"x")
     image = images.find("disk")
+    with pytest.raises(ImageDamaged, match="disk"):
+        await ready_file(images, image, image.files[0], QEMU, TOOLS, needed={made_here.parent.name})
+    assert made_here.exists(), "a VM lies over it"
     assert same(await ready_file(images, image, image.files[0], QEMU, TOOLS), disk)
 
 
