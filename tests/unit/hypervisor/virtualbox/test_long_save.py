@@ -103,19 +103,19 @@ async def test_one_that_stands_still_is_ended(
 
 async def test_a_limit_begins_anew_whenever_more_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saving, "LOOK_PAUSE_S", 0.0)
-    sizes, written = itertools.count(), 0
     loop = asyncio.get_running_loop()
-    begun = loop.time()
+    now, looks = loop.time(), 0
 
     def grown() -> int:
-        nonlocal written
-        written = next(sizes) if loop.time() < begun + 0.3 else written
-        return written
+        nonlocal now, looks
+        looks, now = looks + 1, now + 10.0
+        return min(looks, 20)
 
+    monkeypatch.setattr(loop, "time", lambda: now)
     with pytest.raises(TimeoutError):
-        async with saving.limit_of_stillness(0.2, grown):
+        async with saving.limit_of_stillness(75.0, grown):
             await asyncio.Event().wait()
-    assert loop.time() >= begun + 0.4
+    assert 28 <= looks <= 30, "75 s after the twentieth look, which are ten seconds apart"
 
 
 async def test_a_limit_that_has_run_out_does_not_begin_anew(monkeypatch: pytest.MonkeyPatch) -> None:
