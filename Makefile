@@ -20,7 +20,7 @@ test: setup-test appliance ## the whole test suite, with its set-up
 check: setup-check ## format, lint, types, import rules, unit tests (under a minute)
 	@packaging/check.sh
 
-test-virtualbox: setup-test appliance ## the tests on a real VirtualBox, without its kernel module (15 minutes)
+test-virtualbox: setup-test appliance ## the tests on a real VirtualBox, without its kernel module (11 minutes)
 	@packaging/virtualbox-test.sh lane
 
 soak: setup-test appliance ## the long ones of them: the appliance does a job under VirtualBox
