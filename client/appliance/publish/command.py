@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from client.appliance import xdelta
+from client.appliance.catalog_source import METADATA, TARGETS
 from client.appliance.contextual.template import load_template
 from client.appliance.publish import renewal, settings
 from client.appliance.publish.accept import accept, take_over
@@ -97,8 +98,8 @@ def _checked(given: argparse.Namespace) -> list[Image]:
         if kind == "template":
             load_template(path)
     if not _is_project(given.folder) and (given.image or _small(given)):
-        own = CatalogueFolder(given.folder).project(_local_id(given))
-        if not own.settings.exists():
+        given.project = _local_id(given)
+        if not CatalogueFolder(given.folder).project(given.project).settings.exists():
             _publisher(given)
     return [read_image(path, given.facts) for path in given.image]
 
@@ -227,7 +228,7 @@ def _addresses(given: argparse.Namespace) -> tuple[tuple[str, ...], tuple[str, .
     bases = [url if url.endswith("/") else f"{url}/" for url in given.url]
     wrong: list[str] = []
     metadata, targets = (
-        settings.read_urls([base + end for base in bases], "--url", wrong) for end in ("metadata/", "targets/")
+        settings.read_urls([base + end for base in bases], "--url", wrong) for end in (METADATA, TARGETS)
     )
     if wrong:
         what = "it is no https address (http only on this computer)"

@@ -395,6 +395,14 @@ def test_what_cannot_be_published_leaves_no_folder(tmp_path: Path, words: list[s
     assert not (tmp_path / "new").exists()
 
 
+def test_a_project_that_was_not_made_to_its_end_is_made_anew(tmp_path: Path) -> None:
+    facts, folder = write_image(tmp_path / "images", "thin", "1", b"image"), tmp_path / "new"
+    main(["init", str(folder)])
+    CatalogueFolder(folder).project("demo").base.mkdir(parents=True)
+    assert main(["add", str(folder), str(facts)]) == 0
+    assert CatalogueFolder(folder).project("demo").settings.exists()
+
+
 def test_a_file_is_no_folder_to_publish_in(tmp_path: Path) -> None:
     facts = write_image(tmp_path / "images", "thin", "1", b"image")
     with pytest.raises(BadInput, match="cannot be used"):
