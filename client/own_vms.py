@@ -221,7 +221,9 @@ class OwnVms:
             self._take_up_removal(wanted.vm_id)
             return None
         if wanted.verb is VmVerb.REMOVE and (making := self._making_of(wanted.vm_id)) is not None:
-            making.cancel()
+            # Once: a second time would break off the tidying up.
+            if not making.cancelling():
+                making.cancel()
             return None
         vm = self.find(wanted.vm_id)
         logger("core").info("Command: %s %s", wanted.verb.value, vm.vm_id)

@@ -1,6 +1,7 @@
 """Own VMs under the core, on the fake driver: beside the project's, within the limits, and over kills at any moment."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -449,6 +450,30 @@ async def test_given_up_while_it_is_made_nothing_stays(
         assert traces(rig) == []
         monkeypatch.undo()
         await core.own.create(a_box(tmp_path))
+
+
+async def test_given_up_twice_nothing_stays(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entered, may_go_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+    before = OwnStore.begin
+
+    def slow(store: OwnStore, vm_id: str) -> None:
+        loop.call_soon_threadsafe(entered.set)
+        may_go_on.wait(60)
+        before(store, vm_id)
+
+    monkeypatch.setattr(OwnStore, "begin", slow)
+    async with rig.running() as core:
+        making = asyncio.create_task(core.own.create(a_box(tmp_path)))
+        await entered.wait()
+        for _ in range(2):
+            await order(core, VmVerb.REMOVE)
+            for _ in range(5):
+                await asyncio.sleep(0)
+        may_go_on.set()
+        await asyncio.gather(making, return_exceptions=True)
+        assert making.cancelled()
+        assert traces(rig) == []
 
 
 async def test_while_it_is_made_it_is_shown_and_can_be_given_up(
