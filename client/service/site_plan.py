@@ -24,6 +24,9 @@ class Ports:
     xmpp: int = 0
     chirp: int = 0
     key: int = 0
+    https: int = 0
+    redis: int = 0
+    monitor: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,8 @@ def _free_ports(number: int, taken: set[int]) -> list[int]:
 
 
 def _read(said: dict[str, Any]) -> SitePlan:
-    ports = Ports(**{name: int(said["ports"][name]) for name in vars(Ports())})
+    # A plan of an older version names fewer; the missing ones are chosen now.
+    ports = Ports(**{name: int(said["ports"].get(name, 0)) for name in vars(Ports())})
     if not all(0 <= port <= 65535 for port in vars(ports).values()):
         raise ValueError("a port is none")
     secret = said["secrets"]

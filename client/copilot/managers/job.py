@@ -5,7 +5,7 @@ import asyncio
 from client.copilot.managers.config import Config, read_process_settings
 from client.copilot.managers.job_desk import JobDesk, JobSettings
 from client.copilot.managers.process import ManagerProcess, read_arguments, run_until_signal
-from client.copilot.queue.sqlite import SqliteQueue
+from client.copilot.queue.open import open_queue
 
 
 def main(argv: list[str]) -> int:
@@ -21,7 +21,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         BadInput: the configuration cannot be used.
         QueueUnusable: the queue cannot be opened.
     """
-    queue = SqliteQueue(config.file("queue", "path"), config.terms())
+    queue = open_queue(config)
     settings = JobSettings(
         chirp=config.text("job", "chirp"),
         require_file=config.text("job", "require_file", ""),

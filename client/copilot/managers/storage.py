@@ -12,7 +12,7 @@ from client.copilot.managers.storage_desk import StorageDesk
 from client.copilot.managers.sweep import sweep
 from client.copilot.managers.unpack import Limits
 from client.copilot.queue.errors import QueueError
-from client.copilot.queue.sqlite import SqliteQueue
+from client.copilot.queue.open import open_queue
 from client.log import logger
 
 log = logger("site")
@@ -47,14 +47,14 @@ class StorageService:
     """A storage manager: its desk, and the judging that goes on beside it, one output after the other."""
 
     def __init__(self, config: Config) -> None:
-        path = self._queue_path = config.file("queue", "path")
+        self._config = config
         self._claims: asyncio.Queue[Claim] = asyncio.Queue(MAX_CLAIMS)
         self._process = ManagerProcess(config.account(), read_process_settings(config))
         instance = config.text("xmpp", "resource")
         self._shelf = Shelf(config.file("storage", "chirp_root"), config.file("storage", "folder"), instance)
-        self._queue = SqliteQueue(path, config.terms())
+        self._queue = open_queue(config)
         # The judge works in a thread and must not wait for, or disturb, a transaction of the desk.
-        self._judge_queue = SqliteQueue(path, config.terms())
+        self._judge_queue = open_queue(config)
         self._judge = Judge(self._judge_queue, self._shelf, _limits(config))
         self._desk = StorageDesk(self._queue, self._shelf, config.text("storage", "chirp"), self._note)
         self._process.add(self._desk)
@@ -125,7 +125,7 @@ class StorageService:
 
     def _sweep_once(self) -> int:
         # In a thread too, so with a queue of its own.
-        with contextlib.closing(SqliteQueue(self._queue_path)) as queue:
+        with contextlib.closing(open_queue(self._config)) as queue:
             return sweep(queue, self._shelf)
 
 
