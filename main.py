@@ -25,7 +25,7 @@ ROLES: Final = {
     "vm": ("client.service.vm_command", "main", "handle a virtual machine: run commands in it, copy files, ..."),
     "image": ("client.service.image_command", "main", "add images of your own, see and remove them"),
     "images": ("client.service.images_command", "main", "see and remove the appliances on this computer"),
-    "site": ("client.service.site", "main", "run a whole project on this computer"),
+    "site": ("client.service.site_command", "main", "run a whole project on this computer"),
     "submit": ("client.service.operator", "main_submit", "submit jobs to a local site"),
     "jobs": ("client.service.operator", "main_jobs", "list and handle the jobs of a local site"),
     "agent": ("client.copilot.native", "main", "run a Co-Pilot agent on this computer, without a guest"),

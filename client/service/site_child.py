@@ -24,12 +24,19 @@ _LOOK_S: Final = 0.2
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """What to run. is_ready: whether it serves now. output: file for what it writes."""
+    """What to run.
+
+    Attributes:
+        output: file for what it writes.
+        is_ready: whether it serves now.
+        is_server: others talk to it, so it is stopped after them.
+    """
 
     name: str
     command: Sequence[str]
     output: Path
     is_ready: Callable[[], bool]
+    is_server: bool = False
 
 
 class SiteChild:

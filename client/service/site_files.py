@@ -19,6 +19,8 @@ from client.service.site_plan import DOMAIN, LOOPBACK, MANAGER, SitePlan, build_
 #: Folder of prosody's modules of ours.
 MODULES: Final = Path(__file__).resolve().parents[2] / "resources" / "prosody"
 PROSODY_CONFIG: Final = "prosody.cfg.lua"
+#: Roles of which there may be several.
+MANAGERS: Final = ("job-manager", "storage-manager")
 #: The file server's access list for its root: nobody may do anything there, not even list it.
 _ROOT_ACL: Final = "unix:nobody-at-all l\n"
 
@@ -52,6 +54,11 @@ def chirp_address(plan: SitePlan) -> str:
     return f"{LOOPBACK}:{plan.ports.chirp}"
 
 
+def child_names(role: str, plan: SitePlan) -> list[str]:
+    """The children of one role: the role, role-2, role-3, ..."""
+    return [role, *(f"{role}-{number}" for number in range(2, plan.shape.managers + 1))]
+
+
 def write_children(folder: SiteFolder, plan: SitePlan, terms: SiteTerms, appliance: Path | None) -> None:
     """Write the configurations of all children.
 
@@ -75,10 +82,12 @@ def write_children(folder: SiteFolder, plan: SitePlan, terms: SiteTerms, applian
         "folder": folder.storage,
         "packed_mib": terms.output_limit_mib,
     }
-    for child, section in (("job-manager", {"job": job}), ("storage-manager", {"storage": storage})):
-        xmpp = _xmpp(plan, certificates, "jobs-1" if child == "job-manager" else "storage-1")
-        process = {"log": folder.log(child), "ready_file": folder.ready(child)}
-        _write(folder.config(child), {"xmpp": xmpp, "queue": queue, **section, "process": process})
+    own: list[dict[str, dict[str, Any]]] = [{"job": job}, {"storage": storage}]
+    for role, section in zip(MANAGERS, own, strict=True):
+        for number, child in enumerate(child_names(role, plan), 1):
+            xmpp = _xmpp(plan, certificates, f"{'jobs' if role == 'job-manager' else 'storage'}-{number}")
+            process = {"log": folder.log(child), "ready_file": folder.ready(child)}
+            _write(folder.config(child), {"xmpp": xmpp, "queue": queue, **section, "process": process})
     _write_key_manager(folder, plan, terms, appliance)
 
 

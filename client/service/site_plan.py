@@ -1,4 +1,4 @@
-"""What a site keeps for good: its ports and secrets, in site.toml."""
+"""What a site keeps for good: its ports, secrets and shape, in site.toml."""
 
 import json
 import secrets
@@ -15,6 +15,9 @@ LOOPBACK: Final = "127.0.0.1"
 #: The XMPP domain; all of a local site is on this computer.
 DOMAIN: Final = "localhost"
 MANAGER: Final = "jm"
+_SECRETS: Final = ("site_secret", "enrolment_secret", "manager_password")
+QUEUES: Final = ("sqlite", "redis")
+MAX_MANAGERS: Final = 16
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,36 @@ class Ports:
 
 
 @dataclass(frozen=True)
+class SiteShape:
+    """What an operator chose for a site for good.
+
+    Attributes:
+        queue: where the jobs are kept: sqlite or redis.
+        managers: so many job managers, and as many storage managers.
+        legacy: agents of the original Co-Pilot may come, over an XMPP domain of their own.
+    """
+
+    queue: str = "sqlite"
+    managers: int = 1
+    legacy: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what no site can be; raises ValueError."""
+        if self.queue not in QUEUES:
+            raise ValueError(f"queue must be one of {', '.join(QUEUES)}")
+        if not 1 <= self.managers <= MAX_MANAGERS:
+            raise ValueError(f"managers must be from 1 to {MAX_MANAGERS}")
+
+
+@dataclass(frozen=True)
 class SitePlan:
-    """Ports and secrets of a site."""
+    """Ports, secrets and shape of a site."""
 
     ports: Ports
     site_secret: str = field(repr=False)
     enrolment_secret: str = field(repr=False)
     manager_password: str = field(repr=False)
+    shape: SiteShape = SiteShape()
 
     @property
     def job_manager(self) -> str:
@@ -54,7 +80,7 @@ def load_plan(path: Path) -> SitePlan:
         said = tomllib.loads(path.read_text(encoding="utf-8"))
         return _read(said)
     except FileNotFoundError:
-        return SitePlan(Ports(), *(secrets.token_hex(32) for _ in range(3)))
+        return SitePlan(Ports(), secrets.token_hex(32), secrets.token_hex(32), secrets.token_hex(32))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
         raise BadInput(
             str(path), f"it cannot be used ({error})", "remove the file; the site makes a new one"
@@ -67,8 +93,8 @@ def save_plan(path: Path, plan: SitePlan) -> None:
     Raises:
         OSError: nothing half-written stays.
     """
-    secret = {name: getattr(plan, name) for name in ("site_secret", "enrolment_secret", "manager_password")}
-    content = build_toml({"ports": vars(plan.ports), "secrets": secret})
+    secret = {name: getattr(plan, name) for name in _SECRETS}
+    content = build_toml({"ports": vars(plan.ports), "secrets": secret, "site": vars(plan.shape)})
     write_atomic(path, content.encode())
 
 
@@ -134,7 +160,10 @@ def _read(said: dict[str, Any]) -> SitePlan:
     if not all(0 <= port <= 65535 for port in vars(ports).values()):
         raise ValueError("a port is none")
     secret = said["secrets"]
-    return SitePlan(ports, str(secret["site_secret"]), str(secret["enrolment_secret"]), str(secret["manager_password"]))
+    usual, chosen = SiteShape(), said.get("site", {})
+    shape = SiteShape(**{name: type(value)(chosen.get(name, value)) for name, value in vars(usual).items()})
+    site, enrolment, manager = (str(secret[name]) for name in _SECRETS)
+    return SitePlan(ports, site, enrolment, manager, shape)
 
 
 def _toml(value: Any) -> str:

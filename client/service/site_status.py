@@ -2,18 +2,27 @@
 
 import fcntl
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from client.service.site_folder import SiteFolder
 
 
 @dataclass(frozen=True)
 class SiteStatus:
-    """A running site. children: name -> pid, as they were at the start. ready: all of it served then."""
+    """A running site.
+
+    Attributes:
+        ready: all of it served after the start.
+        children: name -> pid, as they were a few seconds ago; None between two starts.
+        started_at: epoch seconds; 0 when it is not known.
+        restarts: name -> how often it was started again.
+    """
 
     pid: int
     ready: bool
-    children: dict[str, int]
+    children: dict[str, int | None]
+    started_at: float = 0.0
+    restarts: dict[str, int] = field(default_factory=dict)
 
 
 def is_locked(folder: SiteFolder) -> bool:
@@ -34,6 +43,12 @@ def read_status(folder: SiteFolder) -> SiteStatus | None:
         return None
     try:
         said = json.loads(folder.status.read_text(encoding="utf-8"))
-        return SiteStatus(int(said["pid"]), bool(said["ready"]), dict(said["children"]))
+        return SiteStatus(
+            int(said["pid"]),
+            bool(said["ready"]),
+            dict(said["children"]),
+            float(said.get("started_at", 0.0)),
+            dict(said.get("restarts", {})),
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
