@@ -23,8 +23,8 @@ check: setup-check ## format, lint, types, import rules, unit tests (under a min
 test-virtualbox: setup-test appliance ## the tests on a real VirtualBox, without its kernel module (11 minutes)
 	@packaging/virtualbox-test.sh lane
 
-soak: setup-test appliance ## the long ones of them: the appliance does a job under VirtualBox
-	@packaging/virtualbox-test.sh soak
+soak: setup-test appliance ## the long tests: fuzzing, chaos, the appliance's job under VirtualBox
+	@packaging/soak.sh
 
 bench: setup-bench appliance ## measure; ONLY=word picks rows
 	@$(PYTHON_ENV) -m tests.bench $(if $(ONLY),--only "$(ONLY)")

@@ -126,6 +126,15 @@ def _limit(value: str, limit: int) -> None:
         raise ValueError(f"is longer than {limit}")
 
 
+def _limit_bytes(value: str, limit: int) -> None:
+    if _size(value) > limit:
+        raise ValueError(f"is longer than {limit} bytes")
+
+
+def _size(value: str) -> int:
+    return len(value.encode("utf-8", "surrogatepass"))
+
+
 def check_id(value: str) -> str:
     """An id that is safe as a file name.
 
@@ -143,11 +152,12 @@ def check_path(value: str) -> str:
     Raises:
         ValueError: it does not, or is too long.
     """
-    _limit(value, MAX_PATH)
+    # File systems count bytes, and the whole has to fit behind a root of some length.
+    _limit_bytes(value, MAX_PATH)
     parts = value.split("/")
     if not value or value.startswith("/") or any(part in {"", ".", ".."} for part in parts):
         raise ValueError("is not a path below the root")
-    if any(ord(letter) < 32 or ord(letter) == 127 for letter in value) or any(len(part) > 255 for part in parts):
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in value) or any(_size(part) > 255 for part in parts):
         raise ValueError("is not a usable path")
     return value
 

@@ -153,7 +153,9 @@ def _map(element: "ElementTree.Element", depth: int) -> "Info":
     if depth < MAX_DEPTH:
         for child in element[:MAX_VALUES]:
             # A child wins over the stray attribute of the same name in a resent stanza.
-            values[_local(child.tag)] = _map(child, depth + 1)
+            name = _local(child.tag)
+            if _NAME.fullmatch(name):
+                values[name] = _map(child, depth + 1)
     return {name: value for name, value in values.items() if not _is_stray(value)}
 
 

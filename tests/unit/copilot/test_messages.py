@@ -223,3 +223,11 @@ def test_ids_and_paths_that_pass_are_safe(text: str) -> None:
         assert not text.startswith("/")
         assert ".." not in text.split("/")
         assert "\0" not in text
+
+
+def test_names_that_no_file_system_takes_are_refused() -> None:
+    check_path("é" * 127)
+    with pytest.raises(ValueError, match="usable"):
+        check_path("é" * 128)
+    with pytest.raises(ValueError, match="longer than 1000 bytes"):
+        check_path("/".join(["é" * 100] * 6))

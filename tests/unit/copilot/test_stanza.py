@@ -130,6 +130,13 @@ def test_children_win_over_stray_attributes_and_stray_references_vanish() -> Non
     assert parse_message(ElementTree.fromstring(text)).info == {"command": "runJob", "job": {"id": "a"}}
 
 
+def test_children_whose_names_could_not_be_written_again_are_left_out() -> None:
+    text = (
+        "<message id='1' from='a@b/c'><body><info command='redirect'><été a='b'/><info a='c'/></info></body></message>"
+    )
+    assert parse_message(ElementTree.fromstring(text)).info == {"command": "redirect", "info": {"a": "c"}}
+
+
 def test_nesting_is_bounded() -> None:
     deep = "<a>" * 100 + "</a>" * 100
     found = parse_message(

@@ -1,0 +1,1 @@
+"""Long tests; only `make soak` runs them."""
