@@ -12,7 +12,7 @@ from typing import Any
 from client.copilot import native, report
 from client.project.definition import Project, load_project
 from client.project.enrolment import fetch_guest_token
-from tests.bench.harness import Row, at_least, at_most, bench, plain
+from tests.bench.harness import Row, at_least, at_most, bench
 from tests.helpers.program import Site, open_site
 
 RUNS, JOBS, LIMIT_S = 5, 120, 120
@@ -51,7 +51,7 @@ def copilot() -> Iterator[Row]:
     latencies = sorted(one for times in runs for one in times.latencies_ms[1:])
     peer: dict[str, Any] = {"peer": ORIGINAL, "peer_value": ORIGINAL_MS}
     yield at_most("copilot latency: want_getJob to runJob", latencies, "ms", 10, **peer)
-    yield plain("copilot latency: the same, 99th of 100", [statistics.quantiles(latencies, n=100)[98]], "ms")
+    yield at_most("copilot latency: the same, 99th of 100", [statistics.quantiles(latencies, n=100)[98]], "ms", 50)
     per_minute = [60 * (len(times.ends) - 1) / (times.ends[-1] - times.ends[0]) for times in runs]
     peer = {"peer": ORIGINAL, "peer_value": ORIGINAL_JOBS}
     yield at_least("copilot jobs: trivial ones through one agent", per_minute, "jobs/min", 900, **peer)
