@@ -6,11 +6,14 @@ original commands: receivers that do not know them ignore the attributes and dro
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, ClassVar, Final, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, Union
 
 from client.copilot import fields as wire
 from client.copilot.errors import BadStanza
 from client.copilot.fields import Wire, optional, usual
+
+if TYPE_CHECKING:  # agents report nothing, and a guest's start is counted in tenths of a second
+    from client.copilot.events import Report
 
 Info: TypeAlias = Mapping[str, Union[str, "Info"]]
 JobData: TypeAlias = Mapping[str, str]
@@ -262,15 +265,18 @@ def parse_info(info: Info) -> Command | None:
     Raises:
         BadStanza: a known command with a missing or unusable value.
     """
-    name = info.get("command")
-    kind = _KINDS.get(name) if isinstance(name, str) else None
-    if kind is None:
-        return None
-    parsed: Command = _parse(kind, info, str(name))
+    parsed: Command | None = parse_among(_KINDS, info)
     return parsed
 
 
-def build_info(command: Command) -> Info:
+def parse_among(kinds: Mapping[str, type[Any]], info: Info) -> Any:
+    """The command that a map holds, of these kinds by their words; None when it is none of them. Raises BadStanza."""
+    name = info.get("command")
+    kind = kinds.get(name) if isinstance(name, str) else None
+    return None if kind is None else _parse(kind, info, str(name))
+
+
+def build_info(command: "Command | Report") -> Info:
     """The map that carries a command."""
     return {"command": command.command, **_build(command)}
 
