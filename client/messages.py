@@ -60,6 +60,11 @@ SENTENCES: Final[dict[str, Sentence]] = {
         "Ask the project for a new project file. Trying again from time to time.",
         Severity.ERROR,
     ),
+    "keyring-silent": Sentence(
+        "This computer's keyring does not give the key by which the project knows it: {said}",
+        "Open the keyring. Trying again from time to time.",
+        Severity.ERROR,
+    ),
     "no-hypervisor": Sentence(
         "No program that runs virtual machines was found that works here (looked for: {looked_for}). {reasons}",
         "Install QEMU (Debian: qemu-system-x86) or VirtualBox; it is found by itself then.",
@@ -185,6 +190,12 @@ SENTENCES: Final[dict[str, Sentence]] = {
     "file-too-big": Sentence(
         "{path} has {size_bytes} bytes, more than the {limit_bytes} allowed.", "The job goes back to the project."
     ),
+    "bad-requirements": Sentence(
+        "The requirements {text} cannot be read from character {position} on: {said}.",
+        'Write comparisons such as other.Memory >= 2000 && other.Platform == "Linux-x86_64".',
+        Severity.ERROR,
+    ),
+    "bad-order": Sentence("Job {job_id} cannot be taken: {said}.", "Correct it and submit it again.", Severity.ERROR),
     "job-exists": Sentence("There is a job {job_id} already.", "Submit it under another id.", Severity.ERROR),
     "queue-unusable": Sentence(
         "The job queue {path} cannot be used: {said}",

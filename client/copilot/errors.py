@@ -79,3 +79,19 @@ class JobFailed(CopilotError):
     job_id: str
     cause: str
     said: str
+
+
+@dataclass(eq=False)
+class BadRequirements(CopilotError):
+    """The requirements of a job cannot be read.
+
+    Attributes:
+        text: its first characters.
+        position: of the fault, in characters from 0.
+        said: what is wrong there.
+    """
+
+    code: ClassVar[str] = "bad-requirements"
+    text: str
+    position: int
+    said: str

@@ -28,3 +28,12 @@ class QueueUnusable(QueueError):
     code: ClassVar[str] = "queue-unusable"
     path: str
     said: str
+
+
+@dataclass(eq=False)
+class BadOrder(QueueError):
+    """A job cannot be submitted as it is. said: what is wrong with it."""
+
+    code: ClassVar[str] = "bad-order"
+    job_id: str
+    said: str

@@ -1,4 +1,4 @@
-"""A SQLite queue's file: opening it, transactions, and the verbs that only read."""
+"""A SQLite queue's file: opening it, transactions, and the verbs that only read jobs."""
 
 import contextlib
 import sqlite3
@@ -6,16 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from client.copilot.account import bare, owner_of
 from client.copilot.queue.errors import QueueUnusable
-from client.copilot.queue.queue import Event, Job, JobState, Terms
-from client.copilot.queue.records import STEPS, read_job
+from client.copilot.queue.queue import Candidate, Event, Host, Job, JobState, Terms
+from client.copilot.queue.records import read_job
+from client.copilot.queue.schema import STEPS
+from client.copilot.requirements import parse_requirements
 
 #: How long a verb waits for other processes' verbs.
 _BUSY_TIMEOUT_S: Final = 10.0
+_MAX_REASON_CHARS: Final = 500
 
 
 class QueueFile:
-    """See `client.copilot.queue.queue.JobQueue` for the verbs.
+    """See `client.copilot.queue.queue.QueueView` for the verbs.
 
     Args:
         path: the file; made when it is not there.
@@ -36,27 +40,25 @@ class QueueFile:
             raise QueueUnusable(str(path), str(error)) from error
         self._make_tables()
 
-    def has_work(self) -> bool:
-        """Whether a job waits."""
+    def has_work(self, host: Host | None = None) -> bool:
+        """Whether a job waits that the host may do; None: any job."""
         with self._reading() as db:
-            found = db.execute("SELECT 1 FROM jobs WHERE state = 'waiting' LIMIT 1").fetchone()
-        return found is not None
+            if host is None:
+                return db.execute("SELECT 1 FROM lanes WHERE waiting > 0 LIMIT 1").fetchone() is not None
+            asked = db.execute("SELECT DISTINCT requirements FROM lanes WHERE waiting > 0").fetchall()
+        return any(parse_requirements(row[0]).met_by(host) for row in asked)
 
-    def may_work(self, agent: str, now: float) -> bool:
-        """Whether the agent need not pause for its failures."""
-        with self._reading() as db:
-            row = db.execute("SELECT number, last_at FROM failures WHERE account = ?", (bare(agent),)).fetchone()
-        if row is None:
-            return True
-        pause_s = min(self._terms.longest_pause_s, 2.0 ** min(row["number"] - 1, 30))
-        # A clock that was set back must not lock anybody out.
-        return not 0 <= now - row["last_at"] < pause_s
-
-    def get(self, job_id: str) -> Job | None:
-        """A job; None if there is none."""
+    def candidates(self, job_id: str) -> list[Candidate]:
+        """Valid results kept so far, oldest first."""
         with self._reading():
             row = self._row(job_id)
-        return read_job(row) if row is not None else None
+            return self._candidates(row["unit_of"] or row["place"]) if row is not None else []
+
+    def get(self, job_id: str) -> Job | None:
+        """A job or a unit; None if there is none."""
+        with self._reading():
+            row = self._row(job_id)
+            return self._read(row) if row is not None else None
 
     def has_lease(self, job_id: str, agent: str) -> bool | None:
         """Whether the agent extends leases; None if it never had this job."""
@@ -65,24 +67,35 @@ class QueueFile:
         said = [bool(row["extends"]) for row in rows if bare(row["agent"]) == bare(agent)]
         return any(said) if said else None
 
-    def jobs(self, state: JobState | None = None, limit: int = 1000) -> list[Job]:
+    def jobs(
+        self, state: JobState | None = None, limit: int = 1000, *, submitter: str = "", after: str = ""
+    ) -> list[Job]:
         """Jobs in the order of submission."""
-        which = "WHERE state = ?" if state else ""
-        values: tuple[Any, ...] = (state.value, limit) if state else (limit,)
+        which, values = ["unit_of = 0", "place > coalesce((SELECT place FROM jobs WHERE id = ?), 0)"], [after]
+        if state:
+            which.append("state = ?")
+            values.append(state.value)
+        if submitter:
+            which.append("submitter = ?")
+            values.append(submitter)
         with self._reading() as db:
-            rows = db.execute(f"SELECT * FROM jobs {which} ORDER BY place LIMIT ?", values).fetchall()
-        return [read_job(row) for row in rows]
+            ask = f"SELECT * FROM jobs WHERE {' AND '.join(which)} ORDER BY place LIMIT ?"
+            return [read_job(row) for row in db.execute(ask, (*values, limit))]
 
     def counts(self) -> dict[JobState, int]:
         """How many jobs are in each state."""
         with self._reading() as db:
-            rows = db.execute("SELECT state, count(*) AS number FROM jobs GROUP BY state").fetchall()
+            rows = db.execute("SELECT state, count(*) AS number FROM jobs WHERE unit_of = 0 GROUP BY state").fetchall()
         return dict.fromkeys(JobState, 0) | {JobState(row["state"]): row["number"] for row in rows}
 
     def history(self, job_id: str) -> list[Event]:
-        """What happened to a job, oldest first."""
+        """What happened to a job and its units, oldest first."""
         with self._reading() as db:
-            rows = db.execute("SELECT * FROM history WHERE job_id = ? ORDER BY rowid", (job_id,)).fetchall()
+            rows = db.execute(
+                "SELECT * FROM history WHERE job_id = :id OR job_id IN (SELECT id FROM jobs WHERE unit_of > 0"
+                " AND unit_of = (SELECT place FROM jobs WHERE id = :id)) ORDER BY rowid",
+                {"id": job_id},
+            ).fetchall()
         return [Event(row["job_id"], row["at"], row["what"], row["agent"], row["detail"]) for row in rows]
 
     def close(self) -> None:
@@ -94,6 +107,25 @@ class QueueFile:
     def _row(self, job_id: str) -> sqlite3.Row | None:
         found: sqlite3.Row | None = self._db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
         return found
+
+    def _at(self, place: int) -> sqlite3.Row:
+        found: sqlite3.Row = self._db.execute("SELECT * FROM jobs WHERE place = ?", (place,)).fetchone()
+        return found
+
+    def _read(self, row: sqlite3.Row) -> Job:
+        return read_job(row, self._at(row["unit_of"])["id"] if row["unit_of"] else "")
+
+    def _candidates(self, place: int) -> list[Candidate]:
+        rows = self._db.execute("SELECT * FROM candidates WHERE job = ? ORDER BY number", (place,))
+        return [Candidate(row["unit_id"], row["agent"], row["agreement"]) for row in rows]
+
+    def _change(self, statement: str, values: tuple[Any, ...]) -> Job:
+        """Run an UPDATE of one row; the job as it is then."""
+        return self._read(self._db.execute(statement, values).fetchone())
+
+    def _note(self, job_id: str, at: float, what: str, agent: str, detail: str) -> None:
+        values = (job_id, at, what, agent, detail[:_MAX_REASON_CHARS])
+        self._db.execute("INSERT INTO history VALUES (?, ?, ?, ?, ?)", values)
 
     @contextlib.contextmanager
     def _transaction(self, *, synced: bool = False) -> Iterator[sqlite3.Connection]:
@@ -126,12 +158,20 @@ class QueueFile:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version > len(STEPS):
                 raise QueueUnusable(str(self._path), f"it was made by a newer version ({version})")
+            if version == len(STEPS):
+                return
+            db.create_function("owner_of", 1, owner_of, deterministic=True)
             for step in STEPS[version:]:
-                for statement in step.split(";"):
+                for statement in _statements(step):
                     db.execute(statement)
             db.execute(f"PRAGMA user_version = {len(STEPS)}")
 
 
-def bare(jid: str) -> str:
-    """A JID without its resource."""
-    return jid.partition("/")[0]
+def _statements(step: str) -> Iterator[str]:
+    """The statements of a step; those of a trigger hold semicolons themselves."""
+    found = ""
+    for part in step.split(";"):
+        found += part + ";"
+        if sqlite3.complete_statement(found):
+            yield found
+            found = ""

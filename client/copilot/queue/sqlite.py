@@ -8,36 +8,55 @@ millisecond, so they are called on the event loop; the synced ones wait for the 
 
 import sqlite3
 import uuid
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
+from client.copilot.account import bare, owner_of
+from client.copilot.queue.copies import QueueCopies
 from client.copilot.queue.errors import JobExists
-from client.copilot.queue.file import QueueFile, bare
-from client.copilot.queue.queue import Job, JobState, Lease, Lost, NewJob, Taken
-from client.copilot.queue.records import read_job, write_order
+from client.copilot.queue.order import check_order
+from client.copilot.queue.queue import NO_HOST, Host, JobState, Lease, Lost, NewJob, Taken
+from client.copilot.queue.records import write_order
+from client.copilot.requirements import parse_requirements
 
 _MAX_REASON_CHARS: Final = 500
+_INSERT_JOB: Final = (
+    "INSERT INTO jobs (id, state, priority, order_json, time_limit_s, submitted_at, submitter, lane, quorum,"
+    " max_attempts, confirmed) VALUES (?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+_ENDED: Final = "FROM jobs WHERE state = 'leased' AND lane IS NOT NULL AND lease_ends_at <= ?"
 
 
-class SqliteQueue(QueueFile):
+class SqliteQueue(QueueCopies):
     """See `client.copilot.queue.queue.JobQueue` for the verbs."""
 
     def submit(self, jobs: Sequence[NewJob], now: float) -> None:
         """Take all jobs or none."""
-        with self._transaction(synced=True) as db:
+        for new in jobs:
+            check_order(new)
+        with self._transaction(synced=True):
+            for submitter in {new.submitter for new in jobs}:
+                self._wake(submitter)
+            lanes: dict[tuple[str, int, str], int] = {}
+            waiting: Counter[int] = Counter()
             for new in jobs:
-                job_id = new.description.id
-                if self._row(job_id) is not None:
-                    raise JobExists(job_id)
-                values = (job_id, new.priority, write_order(new), new.description.time_limit_s, now)
-                db.execute(
-                    "INSERT INTO jobs (id, state, priority, order_json, time_limit_s, submitted_at)"
-                    " VALUES (?, 'waiting', ?, ?, ?, ?)",
-                    values,
-                )
-                self._note(job_id, now, "submitted", "", new.submitter)
+                if new.replication.quorum > 1:
+                    place = self._insert(new, None, now)
+                    self._make_units(place, new.replication.copies, now)
+                    continue
+                key = (new.submitter, new.priority, new.requirements)
+                if key not in lanes:
+                    lanes[key] = self._lane(*key[:2], parse_requirements(key[2]).text, False)
+                self._insert(new, lanes[key], now)
+                waiting[lanes[key]] += 1
+            self._db.executemany(
+                "UPDATE lanes SET waiting = waiting + ? WHERE id = ?",
+                [(number, lane) for lane, number in waiting.items()],
+            )
 
-    def hand_out(self, agent: str, now: float, *, extends: bool) -> Lease | None:
+    def hand_out(self, agent: str, now: float, *, extends: bool, host: Host = NO_HOST) -> Lease | None:
         """Lease the next job, or again the one that the agent has not confirmed."""
         with self._transaction() as db:
             self._expire(now)
@@ -48,9 +67,7 @@ class SqliteQueue(QueueFile):
                 return self._resend(row, now)
             if row is not None:
                 self._return(row, agent, f"not confirmed after {row['resends']} times", now)
-            row = db.execute(
-                "SELECT * FROM jobs WHERE state = 'waiting' ORDER BY priority DESC, place LIMIT 1"
-            ).fetchone()
+            row = self._choose(owner_of(agent), host)
             return self._lease(row, uuid.uuid4().hex, agent, extends, now) if row is not None else None
 
     def confirm(self, job_id: str, agent: str, now: float) -> None:
@@ -68,7 +85,7 @@ class SqliteQueue(QueueFile):
         with self._transaction() as db:
             self._expire(now)
             row = self._row(job_id)
-            lost = self._why_lost(row, job_id, lease_id)
+            lost = self._why_lost(row, job_id, lease_id, agent)
             if lost or row is None:
                 return Lost(lost)
             if row["state"] != JobState.LEASED:
@@ -76,6 +93,7 @@ class SqliteQueue(QueueFile):
             if now - row["leased_at"] > self._terms.hold_limit_s:
                 # No agent can name it any more, ids have no blanks; that the agent had the job stays known.
                 db.execute("UPDATE leases SET lease_id = 'ended ' || lease_id WHERE lease_id = ?", (lease_id,))
+                self._count(agent, now, "lost")
                 self._return(row, agent, "held for too long", now)
                 return Lost("the job was held for too long")
             lease_s = self._terms.lease_s
@@ -91,7 +109,7 @@ class SqliteQueue(QueueFile):
         with self._transaction():
             self._expire(now)
             row = self._row(job_id)
-            lost = self._why_lost(row, job_id, lease_id)
+            lost = self._why_lost(row, job_id, lease_id, agent)
             if lost or row is None:
                 return Lost(lost)
             return self._renew(row, lease_id, agent, now)
@@ -102,25 +120,28 @@ class SqliteQueue(QueueFile):
             row = self._row(job_id)
             if row is None or row["state"] != JobState.LEASED or row["lease_id"] != lease_id:
                 return False
-            self._blame(agent, now)
+            self._blame(agent, now, "failed")
             self._return(row, agent, f"failed: {cause}", now)
             return True
 
-    def accept(self, job_id: str, agent: str, detail: str, now: float) -> Taken:
+    def accept(self, job_id: str, agent: str, detail: str, now: float, *, agreement: str = "", seen: int = 0) -> Taken:
         """A valid result has been stored."""
         with self._transaction(synced=True) as db:
             row = self._row(job_id)
-            if row is None:
+            if row is None or (row["lane"] is None and row["state"] != JobState.DONE and not row["cancelled"]):
                 return Taken.UNKNOWN
+            if row["unit_of"]:
+                return self._take_result(row, agent, detail, now, agreement, seen)
             if row["cancelled"] or row["state"] == JobState.DONE:
                 taken = Taken.CANCELLED if row["cancelled"] else Taken.SECOND
                 self._note(job_id, now, "result not needed", agent, taken)
                 return taken
+            self._ended(row, now)
             db.execute(
                 "UPDATE jobs SET state = 'done', finished_at = ?, agent = ?, reason = '' WHERE place = ?",
                 (now, agent, row["place"]),
             )
-            db.execute("DELETE FROM failures WHERE account = ?", (bare(agent),))
+            self._credit(agent, now)
             self._note(job_id, now, "done", agent, detail)
             return Taken.ACCEPTED
 
@@ -130,7 +151,7 @@ class SqliteQueue(QueueFile):
             row = self._row(job_id)
             if row is None:
                 return
-            self._blame(agent, now)
+            self._blame(agent, now, "refused")
             if row["state"] == JobState.LEASED and bare(row["agent"]) == bare(agent):
                 self._return(row, agent, f"output refused: {reason}", now)
             else:
@@ -139,9 +160,7 @@ class SqliteQueue(QueueFile):
     def expire(self, now: float) -> list[str]:
         """Take back all jobs whose lease has ended."""
         with self._reading() as db:
-            found = db.execute(
-                "SELECT 1 FROM jobs WHERE state = 'leased' AND lease_ends_at <= ? LIMIT 1", (now,)
-            ).fetchone()
+            found = db.execute(f"SELECT 1 {_ENDED} LIMIT 1", (now,)).fetchone()
         if found is None:
             return []
         with self._transaction():
@@ -151,8 +170,10 @@ class SqliteQueue(QueueFile):
         """Have nobody do the job."""
         with self._transaction(synced=True) as db:
             row = self._row(job_id)
-            if row is None or row["state"] == JobState.DONE or row["cancelled"]:
+            if row is None or row["unit_of"] or row["state"] == JobState.DONE or row["cancelled"]:
                 return False
+            self._end_units(row["place"], "cancelled", now)
+            self._ended(row, now)
             db.execute(
                 "UPDATE jobs SET state = 'dead', cancelled = 1, reason = 'cancelled', finished_at = ? WHERE place = ?",
                 (now, row["place"]),
@@ -162,27 +183,30 @@ class SqliteQueue(QueueFile):
 
     def retry(self, job_id: str, now: float) -> bool:
         """Let a dead job wait again."""
-        with self._transaction(synced=True) as db:
+        with self._transaction(synced=True):
             row = self._row(job_id)
-            if row is None or row["state"] != JobState.DEAD:
+            if row is None or row["unit_of"] or row["state"] != JobState.DEAD:
                 return False
-            db.execute(
-                "UPDATE jobs SET state = 'waiting', cancelled = 0, attempts = 0, reason = '', finished_at = 0"
-                " WHERE place = ?",
-                (row["place"],),
-            )
+            self._wake(row["submitter"])
+            self._start_again(row)
+            self._reset(row)
             self._note(job_id, now, "put back by the operator", "", row["reason"])
             return True
 
     # -- inside a transaction
 
-    def _change(self, statement: str, values: tuple[Any, ...]) -> Job:
-        """Run an UPDATE of one row; the job as it is then."""
-        return read_job(self._db.execute(statement, values).fetchone())
-
-    def _note(self, job_id: str, at: float, what: str, agent: str, detail: str) -> None:
-        values = (job_id, at, what, agent, detail[:_MAX_REASON_CHARS])
-        self._db.execute("INSERT INTO history VALUES (?, ?, ?, ?, ?)", values)
+    def _insert(self, new: NewJob, lane: int | None, now: float) -> int:
+        """A job's row; returns its place. lane: None for a job that has units."""
+        job = new.description
+        values = (job.id, new.priority, write_order(new), job.time_limit_s, now, new.submitter, lane)
+        # A row without a lane is never out, so it is not to be found among those that wait to be confirmed.
+        more = (new.replication.quorum, new.max_attempts, lane is None)
+        try:
+            place = self._db.execute(_INSERT_JOB, values + more).lastrowid
+        except sqlite3.IntegrityError as error:
+            raise JobExists(job.id) from error
+        self._note(job.id, now, "submitted", "", new.submitter)
+        return int(place or 0)
 
     def _lease(self, row: sqlite3.Row, lease_id: str, agent: str, extends: bool, now: float) -> Lease:
         """Hand a waiting job out; it counts as an attempt."""
@@ -193,6 +217,12 @@ class SqliteQueue(QueueFile):
             (agent, extends, lease_id, now, now + lease_s, row["place"]),
         )
         self._db.execute("INSERT INTO leases VALUES (?, ?, ?, ?)", (lease_id, row["id"], agent, extends))
+        self._charge(row["submitter"])
+        if row["unit_of"]:
+            self._note_holder(row, agent)
+            count = "UPDATE jobs SET attempts = attempts + 1, agent = ? WHERE place = ?"
+            self._db.execute(count, (agent, row["unit_of"]))
+            self._settle(row["unit_of"], now)
         self._note(row["id"], now, "handed out", agent, f"for {lease_s} s")
         return Lease(changed, lease_id, lease_s)
 
@@ -206,12 +236,14 @@ class SqliteQueue(QueueFile):
             (lease_id, now, now + lease_s, row["place"]),
         )
         self._note(row["id"], now, "claimed", agent, f"for {lease_s} s")
+        self._settle(row["unit_of"], now)
         return Lease(changed, lease_id, lease_s)
 
     def _set_agent(self, row: sqlite3.Row, lease_id: str, agent: str) -> None:
         if row["agent"] != agent or row["lease_id"] != lease_id:
             self._db.execute("UPDATE jobs SET agent = ? WHERE place = ?", (agent, row["place"]))
             self._db.execute("UPDATE leases SET agent = ? WHERE lease_id = ?", (agent, lease_id))
+            self._note_holder(row, agent)
 
     def _resend(self, row: sqlite3.Row, now: float) -> Lease:
         lease_s = self._terms.lease_s if row["extends"] else row["time_limit_s"] or self._terms.silent_lease_s
@@ -222,31 +254,29 @@ class SqliteQueue(QueueFile):
         self._note(row["id"], now, "sent again", row["agent"], f"for {lease_s} s")
         return Lease(changed, row["lease_id"], lease_s)
 
-    def _blame(self, agent: str, now: float) -> None:
-        self._db.execute(
-            "INSERT INTO failures VALUES (?, 1, ?)"
-            " ON CONFLICT (account) DO UPDATE SET number = number + 1, last_at = excluded.last_at",
-            (bare(agent), now),
-        )
-
     def _return(self, row: sqlite3.Row, agent: str, reason: str, now: float) -> None:
         """Put a leased job back, or give it up after its last attempt."""
-        given_up = row["attempts"] >= self._terms.max_attempts
+        given_up = row["attempts"] >= (row["max_attempts"] or self._terms.max_attempts)
+        self._ended(row, now)
+        if not given_up:
+            self._wake(row["submitter"])
         state, finished_at = ("dead", now) if given_up else ("waiting", 0.0)
         reason = f"{row['attempts']} attempts; the last: {reason}" if given_up else reason
         self._db.execute(
-            "UPDATE jobs SET state = ?, finished_at = ?, reason = ? WHERE place = ?",
+            "UPDATE jobs SET state = ?, finished_at = ?, reason = ?, came_back = unit_of > 0 WHERE place = ?",
             (state, finished_at, reason[:_MAX_REASON_CHARS], row["place"]),
         )
         self._note(row["id"], now, "given up" if given_up else "returned", agent, reason)
+        self._settle(row["unit_of"], now)
 
     def _expire(self, now: float) -> list[str]:
-        rows = self._db.execute("SELECT * FROM jobs WHERE state = 'leased' AND lease_ends_at <= ?", (now,)).fetchall()
+        rows = self._db.execute(f"SELECT * {_ENDED}", (now,)).fetchall()
         for row in rows:
+            self._count(row["agent"], now, "lost")
             self._return(row, row["agent"], "the lease ended", now)
         return [row["id"] for row in rows]
 
-    def _why_lost(self, row: sqlite3.Row | None, job_id: str, lease_id: str) -> str:
+    def _why_lost(self, row: sqlite3.Row | None, job_id: str, lease_id: str, agent: str) -> str:
         """Why a lease cannot go on; empty when it can."""
         if row is None:
             return "there is no such job"
@@ -259,4 +289,4 @@ class SqliteQueue(QueueFile):
             return "there is no such lease"
         if row["state"] == JobState.LEASED and row["lease_id"] != lease_id:
             return "another computer does the job"
-        return ""
+        return "another computer of this owner had the same job" if self._has_another(row, agent) else ""

@@ -1,0 +1,108 @@
+-- The queue in Redis, 2: where jobs wait. A lane holds the waiting units of one priority, requirement, kind and
+-- submitter, in the order of submission; handing out walks the lanes that are not empty, never the units.
+-- Kinds: 0, not replicated; 1, units of replicated jobs that never went out; 2, such units that came back.
+
+local FIRST_COST_S, LEAST_COST_S = 60, 0.001
+
+local function lane_of(row)
+  return table.concat({row.priority, row.requirement, row.kind, row.submitter}, ' ')
+end
+
+local function weight_of(submitter)
+  return tonumber(terms.shares[submitter] or 1)
+end
+
+local function virtual_time(submitter)
+  return count(call('HGET', prefix .. 'virtual', submitter))
+end
+
+-- Who had nothing waiting has saved nothing up in that time.
+local function begin_again(submitter)
+  local least
+  for _, other in ipairs(call('HKEYS', prefix .. 'waits')) do
+    local theirs = virtual_time(other)
+    if other ~= submitter and (not least or theirs < least) then
+      least = theirs
+    end
+  end
+  if least and least > virtual_time(submitter) then
+    call('HSET', prefix .. 'virtual', submitter, text(least))
+  end
+end
+
+local function put_in_lane(row)
+  local lane = lane_of(row)
+  if call('HINCRBY', prefix .. 'waits', row.submitter, 1) == 1 then
+    begin_again(row.submitter)
+  end
+  call('ZADD', prefix .. 'lane:' .. lane, row.place, row.id)
+  call('ZADD', prefix .. 'lanes', row.priority, lane)
+end
+
+local function take_from_lane(row)
+  local lane = lane_of(row)
+  call('ZREM', prefix .. 'lane:' .. lane, row.id)
+  if call('EXISTS', prefix .. 'lane:' .. lane) == 0 then
+    call('ZREM', prefix .. 'lanes', lane)
+  end
+  if call('HINCRBY', prefix .. 'waits', row.submitter, -1) <= 0 then
+    call('HDEL', prefix .. 'waits', row.submitter)
+  end
+end
+
+-- Who gets a job pays for it: the mean time that their hand-outs lasted, by their weight. Hand-outs that end at once
+-- must count too, or their submitter would be served for ever.
+local function charge(submitter)
+  local ended, mean = count(call('HGET', prefix .. 'ended', submitter)), FIRST_COST_S
+  if ended > 0 then
+    mean = math.max(LEAST_COST_S, count(call('HGET', prefix .. 'held', submitter)) / ended)
+  end
+  local paid = virtual_time(submitter) + mean / weight_of(submitter)
+  call('HSET', prefix .. 'virtual', submitter, text(paid))
+end
+
+local function note_held(row)
+  call('HINCRBY', prefix .. 'ended', row.submitter, 1)
+  local held = count(call('HGET', prefix .. 'held', row.submitter)) + math.max(0, now - count(row.leased_at))
+  call('HSET', prefix .. 'held', row.submitter, text(held))
+end
+
+-- Requirements are met or not in Python; each text has a number, counted from 1, and 0 is none.
+local function requirement_number(said)
+  if said == '' then
+    return 0
+  end
+  local known = call('HGET', prefix .. 'requirements', said)
+  if known then
+    return tonumber(known)
+  end
+  local fresh = call('RPUSH', prefix .. 'requirement_texts', said)
+  call('HSET', prefix .. 'requirements', said, fresh)
+  return fresh
+end
+
+-- `judged`: so many requirements the asker has judged; `met`: the numbers of those that its host meets, with commas.
+local function read_met(judged, met)
+  local found = {['0'] = true, judged = tonumber(judged)}
+  for number in met:gmatch('%d+') do
+    found[number] = true
+  end
+  return found
+end
+
+-- The lanes for a host as {name, priority, submitter}, highest priority first; or, when the asker must judge more
+-- requirements first, nil and the answer that tells it which.
+local function lanes_for(met)
+  local all = call('ZREVRANGE', prefix .. 'lanes', 0, -1)
+  local fitting = {}
+  for _, name in ipairs(all) do
+    local priority, requirement, kind, submitter = name:match('^(%S+) (%S+) (%S+) (.*)$')
+    if tonumber(requirement) > met.judged then
+      return nil, {'judge', unpack(call('LRANGE', prefix .. 'requirement_texts', met.judged, met.judged + 999))}
+    end
+    if met[requirement] then
+      fitting[#fitting + 1] = {name = name, priority = tonumber(priority), kind = kind, submitter = submitter}
+    end
+  end
+  return fitting
+end

@@ -1,0 +1,232 @@
+-- The queue in Redis, 5: handing out, and how long an agent has a unit.
+
+local function lease_seconds(row, extends)
+  if extends == '1' then
+    return terms.lease_s
+  end
+  return tonumber(row.limit) or terms.silent_lease_s
+end
+
+-- Put a unit back that an agent had, or give it up after its last attempt.
+local function give_back(row, agent, reason)
+  local attempts = count(row.attempts)
+  local given_up = attempts >= (tonumber(row.max) or terms.max_attempts)
+  if given_up then
+    reason = attempts .. ' attempts; the last: ' .. reason
+  end
+  if row.group then
+    write(row, 'kind', 2)
+  end
+  move(row, given_up and 'dead' or 'waiting')
+  write(row, 'finished_at', given_up and now or 0, 'reason', cut(reason))
+  note(row, given_up and 'given up' or 'returned', agent, reason)
+  follow(row)
+end
+
+local function expire()
+  local ended = call('ZRANGEBYSCORE', prefix .. 'leased', '-inf', text(now), 'LIMIT', 0, MOST_EXPIRED)
+  for _, id in ipairs(ended) do
+    local row = read(id)
+    tally(row.owner, row.agent, 'lost')
+    give_back(row, row.agent, 'the lease ended')
+  end
+  return ended
+end
+
+local function lease(row, lease_id, agent, owner, extends)
+  local seconds = lease_seconds(row, extends)
+  hold(row, agent, owner, now + seconds)
+  write(row, 'attempts', count(row.attempts) + 1, 'resends', 0, 'extends', extends, 'confirmed', 0,
+    'lease_id', lease_id, 'leased_at', now)
+  call('HSET', prefix .. 'unconfirmed', agent, row.id)
+  remember_lease(row, lease_id, agent, extends)
+  note_holder(row, owner)
+  charge(row.submitter)
+  follow(row)
+  note(row, 'handed out', agent, 'for ' .. seconds .. ' s')
+  return {'lease', lease_id, seconds, answer(row)}
+end
+
+local function send_again(row)
+  local seconds = lease_seconds(row, row.extends)
+  hold(row, row.agent, row.owner, now + seconds)
+  write(row, 'resends', count(row.resends) + 1)
+  note(row, 'sent again', row.agent, 'for ' .. seconds .. ' s')
+  return {'lease', row.lease_id, seconds, answer(row)}
+end
+
+-- Give a unit back to an agent that had it. The lease keeps its id, so that asking twice does no harm.
+local function renew(row, lease_id, agent, owner)
+  hold(row, agent, owner, now + terms.lease_s)
+  confirmed(row)
+  write(row, 'extends', 1, 'lease_id', lease_id, 'leased_at', now, 'finished_at', 0)
+  remember_lease(row, lease_id, agent, 1)
+  note_holder(row, owner)
+  follow(row)
+  note(row, 'claimed', agent, 'for ' .. terms.lease_s .. ' s')
+  return {'lease', lease_id, terms.lease_s, answer(row)}
+end
+
+-- Why a lease cannot go on; nil when it can.
+local function why_lost(row, lease_id)
+  if not row then
+    return 'there is no such job'
+  end
+  local job = row.group and read(row.group) or row
+  if job.cancelled == '1' then
+    return 'the job was cancelled'
+  end
+  if job.state == 'done' or row.state == 'done' then
+    return 'the job is done'
+  end
+  if call('HEXISTS', prefix .. 'leases:' .. row.id, lease_id) == 0 then
+    return 'there is no such lease'
+  end
+  if row.state == 'leased' and row.lease_id ~= lease_id then
+    return 'another computer does the job'
+  end
+end
+
+-- The first unit, from a place on, of a job that the owner had no other unit of, with its place; nil when there is
+-- none, or none among the first `most`.
+local function first_allowed(lane, owner, from, most)
+  local passed = 0
+  while passed < most do
+    local found = call('ZRANGEBYSCORE', prefix .. 'lane:' .. lane, from, '+inf', 'WITHSCORES', 'LIMIT', passed, 16)
+    for at = 1, #found, 2 do
+      if not had_another(call('HGET', prefix .. 'job:' .. found[at], 'group'), owner, found[at]) then
+        return found[at], tonumber(found[at + 1])
+      end
+    end
+    if #found < 32 then
+      return nil
+    end
+    passed = passed + 16
+  end
+end
+
+-- Units that never went out. Who had one of a job may never have another, so what an owner has passed he need not
+-- look at again; units that come back are not passed for good, and stand in a lane of their own.
+local function first_fresh(lane, owner)
+  local looked = prefix .. 'looked:' .. owner
+  local start = call('HGET', looked, lane) or '0'
+  local id, place = first_allowed(lane, owner, start, math.huge)
+  local passed = text(place or count(call('GET', prefix .. 'places')) + 1)
+  if passed ~= start then
+    call('HSET', looked, lane, passed)
+  end
+  return id, place
+end
+
+local function first_of(lane, owner)
+  if lane.kind == '1' then
+    return first_fresh(lane.name, owner)
+  end
+  if lane.kind == '2' then
+    return first_allowed(lane.name, owner, '-inf', MOST_PASSED)
+  end
+  local found = call('ZRANGE', prefix .. 'lane:' .. lane.name, 0, 0, 'WITHSCORES')
+  return found[1], tonumber(found[2])
+end
+
+-- The unit that goes out next. Of the lanes of the highest priority that has something for this owner: that of the
+-- submitter who had least, then the first submitted.
+local function choose(fitting, owner)
+  local best, best_place
+  for _, lane in ipairs(fitting) do
+    if best and lane.priority < best.priority then
+      break
+    end
+    lane.had = virtual_time(lane.submitter)
+    if not best or lane.had <= best.had then
+      local id, place = first_of(lane, owner)
+      if id and (not best or lane.had < best.had or place < best_place) then
+        best, best_place, best.id = lane, place, id
+      end
+    end
+  end
+  return best and best.id
+end
+
+-- 1 agent, 2 owner, 3 whether it extends, 4 a fresh id, 5 and 6: see read_met
+function verbs.hand_out()
+  local agent, owner, extends, lease_id = argument(1), argument(2), argument(3), argument(4)
+  expire()
+  local open = call('HGET', prefix .. 'unconfirmed', agent)
+  if open then
+    local row = read(open)
+    if count(row.resends) < terms.max_resends then
+      return send_again(row)
+    end
+    give_back(row, agent, 'not confirmed after ' .. count(row.resends) .. ' times')
+  end
+  local fitting, unknown = lanes_for(read_met(argument(5), argument(6)))
+  if unknown then
+    return unknown
+  end
+  local id = choose(fitting, owner)
+  return id and lease(read(id), lease_id, agent, owner, extends) or {'none'}
+end
+
+-- 1 job, 2 agent
+function verbs.confirm()
+  local row = read(argument(1))
+  if row and row.state == 'leased' and row.agent == argument(2) then
+    confirmed(row)
+    hold(row, row.agent, row.owner, math.max(count(row.ends_at), now + terms.lease_s))
+  end
+  return {}
+end
+
+-- 1 job, 2 lease, 3 agent, 4 owner
+function verbs.extend()
+  expire()
+  local row, lease_id, agent, owner = read(argument(1)), argument(2), argument(3), argument(4)
+  local lost = why_lost(row, lease_id)
+  if lost then
+    return {'lost', lost}
+  end
+  if row.state ~= 'leased' then
+    return renew(row, lease_id, agent, owner)
+  end
+  if now - count(row.leased_at) > terms.hold_limit_s then
+    -- No agent can name it any more, ids have no blanks; that the agent had the unit stays known.
+    local leases = prefix .. 'leases:' .. row.id
+    local had = call('HGET', leases, lease_id)
+    call('HDEL', leases, lease_id)
+    call('HSET', leases, 'ended ' .. lease_id, had)
+    give_back(row, agent, 'held for too long')
+    return {'lost', 'the job was held for too long'}
+  end
+  confirmed(row)
+  hold(row, agent, owner, now + terms.lease_s)
+  remember_lease(row, lease_id, agent, row.extends)
+  return {'lease', lease_id, terms.lease_s, answer(row)}
+end
+
+-- 1 job, 2 lease, 3 agent, 4 owner
+function verbs.claim()
+  expire()
+  local row = read(argument(1))
+  local lost = why_lost(row, argument(2))
+  if lost then
+    return {'lost', lost}
+  end
+  return renew(row, argument(2), argument(3), argument(4))
+end
+
+-- 1 job, 2 lease, 3 agent, 4 owner, 5 cause
+function verbs.fail()
+  local row = read(argument(1))
+  if not row or row.state ~= 'leased' or row.lease_id ~= argument(2) then
+    return 0
+  end
+  tally(argument(4), argument(3), 'failed')
+  blame(argument(4))
+  give_back(row, argument(3), 'failed: ' .. argument(5))
+  return 1
+end
+
+function verbs.expire()
+  return expire()
+end

@@ -1,0 +1,82 @@
+-- The queue in Redis, 8: what can be read of it.
+
+local STATES = {'waiting', 'leased', 'done', 'dead'}
+-- So many jobs are looked at by one verb.
+local MOST_LOOKED_AT = 2000
+
+-- 1 whether any host, 2 and 3: see read_met
+function verbs.has_work()
+  if argument(1) == '1' then
+    return call('EXISTS', prefix .. 'lanes')
+  end
+  local fitting, unknown = lanes_for(read_met(argument(2), argument(3)))
+  return unknown or (#fitting > 0 and 1 or 0)
+end
+
+-- 1 job
+function verbs.get()
+  local row = read(argument(1))
+  return row and answer(row) or {}
+end
+
+-- 1 job
+function verbs.leases()
+  return call('HVALS', prefix .. 'leases:' .. argument(1))
+end
+
+-- 1 job, or a unit of it
+function verbs.candidates()
+  local group = call('HGET', prefix .. 'job:' .. argument(1), 'group') or argument(1)
+  return call('LRANGE', prefix .. 'candidates:' .. group, 0, -1)
+end
+
+-- 1 job
+function verbs.history()
+  local group = call('HGET', prefix .. 'job:' .. argument(1), 'group') or argument(1)
+  return call('LRANGE', prefix .. 'history:' .. group, 0, -1)
+end
+
+function verbs.counts()
+  local numbers = {}
+  for at, state in ipairs(STATES) do
+    numbers[at] = call('ZCARD', prefix .. 'state:' .. state)
+  end
+  return numbers
+end
+
+-- The place of a job; 0 when there is none.
+-- 1 job
+function verbs.place()
+  return call('HGET', prefix .. 'job:' .. argument(1), 'place') or '0'
+end
+
+-- A part of the jobs behind a place. First how far was looked, empty when to the end; then the jobs.
+-- 1 state or empty, 2 place, 3 limit, 4 submitter or empty
+function verbs.jobs()
+  local limit, submitter = tonumber(argument(3)), argument(4)
+  local most = submitter == '' and limit or MOST_LOOKED_AT
+  local found = {}
+  for _, state in ipairs(argument(1) == '' and STATES or {argument(1)}) do
+    local part = call('ZRANGEBYSCORE', prefix .. 'state:' .. state, '(' .. argument(2), '+inf', 'WITHSCORES',
+      'LIMIT', 0, most)
+    for at = 1, #part, 2 do
+      found[#found + 1] = {id = part[at], place = tonumber(part[at + 1])}
+    end
+  end
+  table.sort(found, function(one, other) return one.place < other.place end)
+  local told = {''}
+  for at, job in ipairs(found) do
+    if at > most or #told > limit then
+      told[1] = text(found[at - 1].place)
+      break
+    end
+    local row = read(job.id)
+    if submitter == '' or row.submitter == submitter then
+      told[#told + 1] = answer(row)
+    end
+    if at == most then
+      told[1] = text(job.place)
+    end
+  end
+  return told
+end
