@@ -4,6 +4,7 @@
 [queue]    path, lease_s, silent_lease_s, hold_limit_s, max_attempts
 [job]      chirp, require_file, cooldown_s                                 job manager
 [storage]  chirp, chirp_root, folder, packed_mib, unpacked_mib, files      storage manager
+[monitor]  address, batched, system                                        those that tell a monitor
 [process]  log, ready_file
 """
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from client.copilot.managers.monitor.reporter import SILENT, ReportSettings
 from client.copilot.queue.queue import Terms
 from client.copilot.transport import Account
 from client.errors import BadInput
@@ -47,6 +49,14 @@ class Config:
     def whole(self, section: str, key: str, default: int | None = None) -> int:
         """A whole number that is not negative."""
         return int(self.number(section, key, default))
+
+    def flag(self, section: str, key: str, default: bool) -> bool:
+        """True or false."""
+        table = self._said.get(section, {})
+        found = table.get(key, default) if isinstance(table, dict) else default
+        if not isinstance(found, bool):
+            raise self._wrong(section, key, "must be true or false")
+        return found
 
     def file(self, section: str, key: str) -> Path:
         """A path; absolute afterwards."""
@@ -97,12 +107,19 @@ class Config:
 
 @dataclass(frozen=True)
 class ProcessSettings:
-    """The section [process]. ready_file exists while the manager has its XMPP session."""
+    """The sections [process] and [monitor]. ready_file exists while the manager has its XMPP session."""
 
     log: Path | None
     ready_file: Path | None
+    report: ReportSettings = SILENT
 
 
 def read_process_settings(config: Config) -> ProcessSettings:
-    """The section [process]."""
-    return ProcessSettings(config.maybe_file("process", "log"), config.maybe_file("process", "ready_file"))
+    """The sections [process] and [monitor]."""
+    report = ReportSettings(
+        address=config.text("monitor", "address", ""),
+        component=f"jobmanager.generic.{config.text('xmpp', 'resource', 'manager')}",
+        batched=config.flag("monitor", "batched", False),
+        system=config.flag("monitor", "system", False),
+    )
+    return ProcessSettings(config.maybe_file("process", "log"), config.maybe_file("process", "ready_file"), report)

@@ -4,6 +4,7 @@ import asyncio
 
 from client.copilot.managers.config import Config, read_process_settings
 from client.copilot.managers.job_desk import JobDesk, JobSettings
+from client.copilot.managers.monitor.values import report_values
 from client.copilot.managers.process import ManagerProcess, read_arguments, run_until_signal
 from client.copilot.queue.open import open_queue
 
@@ -28,7 +29,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         cooldown_s=config.number("job", "cooldown_s", 0),
     )
     process = ManagerProcess(config.account(), read_process_settings(config))
-    process.add(JobDesk(queue, settings))
+    process.add(JobDesk(queue, settings, process.reporter))
+    process.duty(report_values(config, process.reporter))
     try:
         await process.run(stop)
     finally:

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
+from client.copilot.managers.monitor.witness import NOBODY, Witness, return_class
 from client.copilot.managers.reply import Reply
 from client.copilot.messages import (
     ClaimJob,
@@ -57,10 +58,11 @@ class JobSettings:
 
 @dataclass
 class JobDesk:
-    """Answers agents from a queue."""
+    """Answers agents from a queue. witness: hears what happens."""
 
     queue: JobQueue
     settings: JobSettings
+    witness: Witness = NOBODY
     _askers: OrderedDict[str, float] = field(default_factory=OrderedDict)
     _accepted_at: dict[str, float] = field(default_factory=dict)
 
@@ -68,6 +70,7 @@ class JobDesk:
         """Replies to one command of `sender` (full JID); commands for others get none."""
         match command:
             case WantGetJob():
+                self.witness.asked(sender, command.jdl)
                 return self._on_want(sender, now)
             case GetJob():
                 return self._on_get(sender, command, now)
@@ -80,12 +83,14 @@ class JobDesk:
             case JobFailedReport():
                 if self.queue.fail(command.job_id, command.lease_id, sender, command.cause, now):
                     log.info("job %s failed at %s: %s", command.job_id, sender, command.cause)
+                    self.witness.happened(f"job.returned.{return_class(command.cause)}")
         return []
 
     def tick(self, now: float) -> list[Reply]:
         """To be called about once a second: ends leases, tells agents that asked in vain about work."""
         for job_id in self.queue.expire(now):
             log.info("lease of job %s ended", job_id)
+            self.witness.happened("lease.ended")
         self._forget(now)
         if not self._askers or not self.queue.has_work():
             return []
@@ -101,6 +106,7 @@ class JobDesk:
         if self.queue.has_work() and self.queue.may_work(sender, now):
             self._askers.pop(sender, None)
             return [Reply(sender, HaveGetJob(self.settings.require_file))]
+        self.witness.happened("error.emptyQueue")
         self._askers[sender] = now
         self._askers.move_to_end(sender)
         if len(self._askers) > MAX_ASKERS:
@@ -112,8 +118,10 @@ class JobDesk:
         self._askers.pop(sender, None)
         lease = self.queue.hand_out(sender, now, extends=extends) if self.queue.may_work(sender, now) else None
         if lease is None:
+            self.witness.happened("error.emptyQueue")
             self._askers[sender] = now
             return []
+        self.witness.happened("job.start")
         log.info("job %s handed to %s", lease.job.id, sender)
         return [Reply(sender, self._run_job(lease, now, extends=extends))]
 

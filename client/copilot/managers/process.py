@@ -6,12 +6,14 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from client.copilot.errors import BadStanza, TransportDown
 from client.copilot.managers.config import Config, ProcessSettings
+from client.copilot.managers.monitor.reporter import Reporter
 from client.copilot.managers.reply import Reply
 from client.copilot.messages import Command, build_info, parse_info
 from client.copilot.queue.errors import QueueError
@@ -21,6 +23,8 @@ from client.log import logger, to_file
 log = logger("site")
 
 TICK_S: Final = 1.0
+#: so many of the last stanzas for the monitor are known when they come back
+_REPORTS_KEPT: Final = 1000
 
 
 class Desk(Protocol):
@@ -37,22 +41,31 @@ Sender = Callable[[Iterable[Reply]], Awaitable[None]]
 
 
 class ManagerProcess:
-    """Joins desks to one XMPP account."""
+    """Joins desks to one XMPP account. reporter: counts for the monitor, if there is one."""
 
     def __init__(self, account: Account, settings: ProcessSettings) -> None:
         self._desks: list[Desk] = []
         self._settings = settings
+        self._more: list[Coroutine[Any, Any, None]] = []
+        self.reporter = Reporter(settings.report)
         # Managers do not send again, as the original's: agents ask again themselves.
         self._transport = XmppTransport(account, self._on_info, resend=False, on_state=self._on_state)
+        self._transport.on_bounce = self._on_bounce
+        self._reported: deque[str] = deque(maxlen=_REPORTS_KEPT)
 
     def add(self, desk: Desk) -> None:
         """Let a desk have all commands that arrive."""
         self._desks.append(desk)
 
+    def duty(self, duty: Coroutine[Any, Any, None]) -> None:
+        """Have this done, for ever, while it runs."""
+        self._more.append(duty)
+
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set."""
         await self._transport.connect(0)
-        duties = [asyncio.create_task(duty) for duty in (stop.wait(), self._tick(), self._transport.wait_closed())]
+        own: list[Coroutine[Any, Any, Any]] = [stop.wait(), self._tick(), self._transport.wait_closed()]
+        duties = [asyncio.create_task(duty) for duty in (*own, *self._more)]
         try:
             done, _ = await asyncio.wait(duties, return_when=asyncio.FIRST_COMPLETED)
             for duty in done:
@@ -86,6 +99,20 @@ class ManagerProcess:
         while True:
             await asyncio.sleep(TICK_S)
             await self._answer(lambda desk: desk.tick(time.time()))
+            await self._report()
+
+    async def _report(self) -> None:
+        """Tell the monitor; what cannot be sent is gone."""
+        for report in self.reporter.due(time.time()):
+            try:
+                sent = await self._transport.send(self._settings.report.address, build_info(report), noack=True)
+            except TransportDown:
+                return
+            self._reported.append(sent)
+
+    def _on_bounce(self, message_id: str) -> None:
+        if message_id in self._reported:
+            self.reporter.bounced(time.time())
 
     async def _answer(self, ask: Callable[[Desk], list[Reply]]) -> None:
         for desk in self._desks:

@@ -56,7 +56,8 @@ class StorageService:
         # The judge works in a thread and must not wait for, or disturb, a transaction of the desk.
         self._judge_queue = open_queue(config)
         self._judge = Judge(self._judge_queue, self._shelf, _limits(config))
-        self._desk = StorageDesk(self._queue, self._shelf, config.text("storage", "chirp"), self._note)
+        witness = self._process.reporter
+        self._desk = StorageDesk(self._queue, self._shelf, config.text("storage", "chirp"), self._note, witness)
         self._process.add(self._desk)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -104,6 +105,7 @@ class StorageService:
             return []
 
     async def _announce(self, claim: Claim, verdict: Verdict) -> None:
+        self._process.reporter.judged(claim.job_id, claim.exit_code, accepted=verdict.accepted, reason=verdict.reason)
         try:
             replies = self._desk.announce(claim.sender, verdict)
         except QueueError as error:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from client.copilot.managers.judge import Verdict
+from client.copilot.managers.monitor.witness import NOBODY, Witness
 from client.copilot.managers.reply import Reply
 from client.copilot.managers.shelf import Claim, Shelf
 from client.copilot.messages import (
@@ -44,6 +45,7 @@ class StorageDesk:
     shelf: Shelf
     chirp: str
     on_done: Callable[[Claim], None]
+    witness: Witness = NOBODY
     _strangers: set[tuple[str, str]] = field(default_factory=set)
 
     def handle(self, sender: str, command: Command, now: float) -> list[Reply]:
@@ -56,6 +58,7 @@ class StorageDesk:
             case JobDone() if self._had(sender, command.job_id):
                 # The lease must not end while the output waits to be judged.
                 self.queue.confirm(command.job_id, sender, now)
+                self.witness.handed_in(command.job_id, command.job_data.get("startedAt", ""), now)
                 self.on_done(Claim(command.job_id, sender, command.exit_code, command.validate_exit_code))
         return []
 
@@ -81,6 +84,7 @@ class StorageDesk:
         job = self.queue.get(job_id)
         if job is None:
             log.warning("%s has output of a job that is not ours", sender)
+            self.witness.happened("error.invalidJobId")
             return [Reply(sender, LeaseLost(job_id, _not_needed(None)))]
         if not self._had(sender, job_id):
             return []

@@ -1,0 +1,166 @@
+"""Counts what happens in a manager and tells the monitor, if there is one: the original's events, and ours beside.
+
+Nothing waits for the monitor and nothing is kept for it: what cannot be sent is gone. One that is away is tried again
+once a minute, so it costs a stanza a minute.
+"""
+
+import re
+from collections import Counter, OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+from client.copilot.account import owner_of
+from client.copilot.events import (
+    MAX_DURATION_S,
+    MAX_EVENTS,
+    Report,
+    ReportEvent,
+    ReportEventDuration,
+    ReportEvents,
+    ReportEventValue,
+    Spread,
+    Tally,
+    one,
+)
+from client.copilot.managers.monitor.witness import Witness, refusal_class
+
+#: between two tellings, in seconds
+REPORT_S: Final = 10.0
+#: between two values of what changes slowly
+VALUES_S: Final = 60.0
+#: how long a monitor that is away is left alone
+AWAY_S: Final = 60.0
+#: versions of agents told apart, and agents counted in a minute
+MAX_VERSIONS: Final = 20
+MAX_AGENTS: Final = 20_000
+#: stanzas in one telling in the original's manner; what is beyond is not told
+MAX_STANZAS: Final = 500
+_VERSION: Final = re.compile(r'\bVersion\s*=\s*"([^"]{1,32})"')
+_NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """Whom to tell, and how.
+
+    Attributes:
+        address: JID of the monitor; empty: nobody.
+        component: what the manager calls itself.
+        batched: one stanza of ours instead of one for each event; the original's monitor does not know it.
+        system: tell of the computer's load, memory, disk and network as well.
+    """
+
+    address: str = ""
+    component: str = "jobmanager.generic"
+    batched: bool = False
+    system: bool = False
+
+
+#: nobody is told
+SILENT: Final = ReportSettings()
+
+
+class Reporter(Witness):
+    """The witness of a manager that has a monitor."""
+
+    def __init__(self, settings: ReportSettings) -> None:
+        self.settings = settings
+        self._counts: Counter[str] = Counter()
+        self._durations: dict[str, Spread] = {}
+        self._values: dict[str, float] = {}
+        self._took_s: OrderedDict[str, float] = OrderedDict()
+        self._agents: dict[str, set[str]] = {}
+        self._due_at = 0.0
+        self._agents_due_at = 0.0
+        self._away_until = 0.0
+
+    def happened(self, event: str) -> None:
+        """Count an event."""
+        if self.settings.address and (event in self._counts or len(self._counts) < MAX_EVENTS // 3):
+            self._counts[event] += 1
+
+    def asked(self, agent: str, jdl: str) -> None:
+        """Remember the agent until it was told how many there are."""
+        if not self.settings.address:
+            return
+        found = _VERSION.search(jdl)
+        version = plain(found[1]) if found else "unknown"
+        if version not in self._agents and len(self._agents) >= MAX_VERSIONS:
+            version = "other"
+        seen = self._agents.setdefault(version, set())
+        if len(seen) < MAX_AGENTS:
+            seen.add(owner_of(agent))
+
+    def handed_in(self, job_id: str, started_at: str, now: float) -> None:
+        """Remember how long the job took until it is judged."""
+        if not self.settings.address or not re.fullmatch(r"[0-9]{1,12}", started_at, re.ASCII):
+            return
+        self._took_s[job_id] = min(max(now - int(started_at), 0.0), MAX_DURATION_S)
+        if len(self._took_s) > MAX_AGENTS:
+            self._took_s.popitem(last=False)
+
+    def judged(self, job_id: str, exit_code: int, *, accepted: bool, reason: str) -> None:
+        """Count an output: the original's event by the exit code, ours by the verdict."""
+        ended = "job.failed" if exit_code else "job.succeeded"
+        self.happened(ended)
+        took_s = self._took_s.pop(job_id, None)
+        if took_s is not None:
+            before = self._durations.get(ended)
+            self._durations[ended] = before.joined(one(took_s)) if before else one(took_s)
+        self.happened("job.accepted" if accepted else f"job.refused.{refusal_class(reason)}")
+
+    def measured(self, name: str, value: float) -> None:
+        """Keep a value until it is told."""
+        if self.settings.address and (name in self._values or len(self._values) < MAX_EVENTS // 3):
+            self._values[name] = value
+
+    def bounced(self, now: float) -> None:
+        """The monitor is away: leave it alone for a while."""
+        self._away_until = now + AWAY_S
+
+    def due(self, now: float) -> list[Report]:
+        """What is to be told now, mostly nothing; it is forgotten here."""
+        if not self.settings.address or now < self._due_at:
+            return []
+        self._due_at = now + REPORT_S
+        self._count_agents(now)
+        tally = Tally(dict(self._counts), dict(self._durations), dict(self._values))
+        self._counts.clear()
+        self._durations.clear()
+        self._values.clear()
+        if now < self._away_until:
+            return []
+        return (
+            batch(self.settings.component, tally) if self.settings.batched else single(self.settings.component, tally)
+        )
+
+    def _count_agents(self, now: float) -> None:
+        if now < self._agents_due_at:
+            return
+        if self._agents_due_at:
+            for version, agents in self._agents.items():
+                self.measured(f"agent.seen.{version}", len(agents))
+        self._agents.clear()
+        self._agents_due_at = now + VALUES_S
+
+
+def batch(component: str, tally: Tally) -> list[Report]:
+    """All in one stanza of ours; none when nothing happened."""
+    return [ReportEvents(component, tally)] if tally != Tally() else []
+
+
+def single(component: str, tally: Tally) -> list[Report]:
+    """As the original tells it, a stanza each; of several durations, their mean as often as there were."""
+    told: list[Report] = [ReportEventValue(component, name, value) for name, value in tally.values.items()]
+    for name, spread in tally.durations.items():
+        each = ReportEventDuration(component, name, spread.total / spread.number)
+        told += [each] * min(spread.number, MAX_STANZAS)
+    for name, number in tally.counts.items():
+        if name not in tally.durations:
+            told += [ReportEvent(component, name)] * min(number, MAX_STANZAS)
+    return told[:MAX_STANZAS]
+
+
+def plain(text: str) -> str:
+    """Text as a part of a name: letters, digits, underscores and hyphens."""
+    return _NOT_IN_NAMES.sub("_", text).strip("_")[:40] or "unknown"

@@ -1,0 +1,148 @@
+"""What a manager counts, and when it tells whom."""
+
+from pathlib import Path
+
+import pytest
+
+from client.copilot.events import ReportEvent, ReportEventDuration, ReportEvents, ReportEventValue, Spread, Tally, one
+from client.copilot.managers.monitor.reporter import (
+    AWAY_S,
+    MAX_STANZAS,
+    MAX_VERSIONS,
+    REPORT_S,
+    VALUES_S,
+    Reporter,
+    ReportSettings,
+    plain,
+    single,
+)
+from client.copilot.managers.monitor.values import read_traffic, system_values, traffic_values
+from client.copilot.managers.monitor.witness import refusal_class, return_class
+
+TOLD = ReportSettings("monitor@localhost", "jobmanager.generic.jobs-1", batched=True)
+
+
+def tally_of(reporter: Reporter, now: float) -> Tally:
+    reports = reporter.due(now)
+    assert len(reports) == 1
+    assert isinstance(reports[0], ReportEvents)
+    return reports[0].tally
+
+
+def test_without_a_monitor_nothing_is_counted_or_told() -> None:
+    reporter = Reporter(ReportSettings())
+    reporter.happened("job.start")
+    reporter.asked("a@localhost/x", 'Version="1";')
+    reporter.handed_in("j", "1", 5)
+    reporter.judged("j", 0, accepted=True, reason="")
+    assert reporter.due(100) == []
+    assert vars(reporter)["_counts"] == {}
+
+
+def test_events_are_told_once_and_together() -> None:
+    reporter = Reporter(TOLD)
+    for job, exit_code, reason in (("a", 0, ""), ("b", 0, "the archive is cut off"), ("c", 256, "ended by signal 9")):
+        reporter.handed_in(job, "1000", 1010 if job == "a" else 1030)
+        reporter.judged(job, exit_code, accepted=not reason, reason=reason)
+    tally = tally_of(reporter, 2000)
+    assert tally.counts == {
+        "job.succeeded": 2,
+        "job.failed": 1,
+        "job.accepted": 1,
+        "job.refused.archive": 1,
+        "job.refused.exit-code": 1,
+    }
+    assert tally.durations == {"job.succeeded": Spread(2, 40, 10, 30), "job.failed": one(30)}
+    reporter.happened("job.start")
+    assert reporter.due(2000 + REPORT_S / 2) == []
+    assert tally_of(reporter, 2000 + REPORT_S).counts == {"job.start": 1}
+    assert reporter.due(2000 + 2 * REPORT_S) == []
+
+
+@pytest.mark.parametrize("said", ["", "-5", "1e3", "9" * 13, "x", "\u0661"])
+def test_a_start_that_is_none_gives_no_duration(said: str) -> None:
+    reporter = Reporter(TOLD)
+    reporter.handed_in("j", said, 1e9)
+    reporter.judged("j", 0, accepted=True, reason="")
+    assert tally_of(reporter, 1).durations == {}
+
+
+def test_agents_are_counted_by_version_once_a_minute_and_once_each() -> None:
+    reporter = Reporter(TOLD)
+    reporter.due(0)
+    for number in range(30):
+        reporter.asked(f"a{number % 3}@localhost/{number}", '[ Version="0.1.0"; ]')
+    reporter.asked("b@localhost/x", '[\nVersion="<script>";\n]')
+    reporter.asked("c@localhost/x", "nothing")
+    assert reporter.due(VALUES_S / 2) == []
+    found = tally_of(reporter, VALUES_S).values
+    assert found == {"agent.seen.0_1_0": 3, "agent.seen.script": 1, "agent.seen.unknown": 1}
+
+
+def test_versions_that_hostile_agents_make_up_are_bounded() -> None:
+    reporter = Reporter(TOLD)
+    reporter.due(0)
+    for number in range(1000):
+        reporter.asked(f"a{number}@localhost", f'Version="{number}";')
+    found = tally_of(reporter, VALUES_S).values
+    assert len(found) == MAX_VERSIONS + 1
+    assert found["agent.seen.other"] == 1000 - MAX_VERSIONS
+
+
+def test_a_monitor_that_is_away_is_left_alone_for_a_minute_and_nothing_is_kept() -> None:
+    reporter = Reporter(TOLD)
+    reporter.happened("job.start")
+    assert reporter.due(0)
+    reporter.bounced(1)
+    for now in range(2, int(AWAY_S)):
+        reporter.happened("job.start")
+        assert reporter.due(now) == []
+    reporter.happened("job.start")
+    assert 1 <= tally_of(reporter, 1 + AWAY_S).counts["job.start"] <= REPORT_S + 1
+
+
+def test_the_originals_monitor_gets_a_stanza_for_each() -> None:
+    told = single("c", Tally({"job.start": 2, "job.succeeded": 2}, {"job.succeeded": Spread(2, 8, 3, 5)}, {"q": 7}))
+    assert told == [
+        ReportEventValue("c", "q", 7),
+        ReportEventDuration("c", "job.succeeded", 4),
+        ReportEventDuration("c", "job.succeeded", 4),
+        ReportEvent("c", "job.start"),
+        ReportEvent("c", "job.start"),
+    ]
+    assert len(single("c", Tally({"a": 10**9, "b": 10**9}, {"c": one(1)}))) == MAX_STANZAS
+
+
+@pytest.mark.parametrize(
+    ("reason", "name"),
+    [
+        ("the archive is cut off", "archive"),
+        ("the job ended with exit code 3", "exit-code"),
+        ("the job was ended by signal 9", "exit-code"),
+        ("the output is larger than 5 bytes unpacked", "too-large"),
+        ("no output was uploaded", "no-output"),
+        ("the job's own validation failed", "own-validation"),
+        ("the cross-section is 3, not within 40 and 75", "content"),
+    ],
+)
+def test_reasons_have_few_classes(reason: str, name: str) -> None:
+    assert refusal_class(reason) == name
+
+
+def test_causes_of_agents_are_ours_or_other() -> None:
+    assert return_class("time-limit: still running after 5 s") == "time-limit"
+    assert return_class("<b>evil</b>") == return_class("") == "other"
+    assert plain("../<x>\n") == "x"
+    assert plain("é") == "unknown"
+
+
+def test_traffic_is_told_as_a_difference(tmp_path: Path) -> None:
+    net = tmp_path / "dev"
+    line = "  eth0: {} 1 0 0 0 0 0 0 {} 1 0 0 0 0 0 0\n"
+    net.write_text("Inter-| Receive\n face |bytes\n" + line.format(1048576, 5) + "damaged\n")
+    first = read_traffic(net)
+    assert traffic_values({}, first) == {"system.net.in.eth0": 0, "system.net.out.eth0": 0}
+    net.write_text("Inter-| Receive\n face |bytes\n" + line.format(3 * 1048576, 1))
+    assert traffic_values(first, read_traffic(net)) == {"system.net.in.eth0": 2, "system.net.out.eth0": 0}
+    assert read_traffic(tmp_path / "none") == {}
+    assert system_values()["system.disk.available.root"] > 0
