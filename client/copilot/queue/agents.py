@@ -32,7 +32,7 @@ class QueueAgents(QueueFile):
         """Remember agents that asked."""
         if not seen:
             return
-        rows = [(owner_of(one.agent), one.agent, *_facts(one.host), one.at, one.at) for one in seen]
+        rows = [(owner_of(one.agent), one.agent, *facts_of(one.host), one.at, one.at) for one in seen]
         with self._transaction() as db:
             db.executemany(
                 "INSERT INTO agents (owner, agent, version, platform, memory_mib, cpus, first_seen, last_seen)"
@@ -91,7 +91,7 @@ class QueueAgents(QueueFile):
         )
 
 
-def _facts(host: Host) -> tuple[str, str, int, int]:
+def facts_of(host: Host) -> tuple[str, str, int, int]:
     """Version, platform, memory in MiB and processors as an agent says them."""
     texts = [host.get(name, "")[:_MAX_TEXT_CHARS] for name in ("Version", "Platform")]
     memory_mib, cpus = (_count_of(host.get(name, "")) for name in ("Memory", "Cpus"))

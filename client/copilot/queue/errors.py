@@ -37,3 +37,10 @@ class BadOrder(QueueError):
     code: ClassVar[str] = "bad-order"
     job_id: str
     said: str
+
+
+@dataclass(eq=False)
+class RedisUnusable(QueueUnusable):
+    """A Redis server is down, hangs or refuses. path: where it is, without the password."""
+
+    code: ClassVar[str] = "redis-unusable"

@@ -30,6 +30,10 @@ local function count(value)
   return tonumber(value or 0) or 0
 end
 
+local function bare(jid)
+  return jid:match('^[^/]*')
+end
+
 -- Texts are cut between two characters, not within one.
 local function cut(said)
   if #said <= MOST_REASON then

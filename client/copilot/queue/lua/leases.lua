@@ -40,9 +40,13 @@ local function lease(row, lease_id, agent, owner, extends)
     'lease_id', lease_id, 'leased_at', now)
   call('HSET', prefix .. 'unconfirmed', agent, row.id)
   remember_lease(row, lease_id, agent, extends)
-  note_holder(row, owner)
   charge(row.submitter)
-  follow(row)
+  if row.group then
+    note_holder(row, owner)
+    local group = read(row.group)
+    write(group, 'attempts', count(group.attempts) + 1, 'agent', agent)
+    settle(row.group)
+  end
   note(row, 'handed out', agent, 'for ' .. seconds .. ' s')
   return {'lease', lease_id, seconds, answer(row)}
 end
@@ -57,8 +61,8 @@ end
 
 -- Give a unit back to an agent that had it. The lease keeps its id, so that asking twice does no harm.
 local function renew(row, lease_id, agent, owner)
-  hold(row, agent, owner, now + terms.lease_s)
   confirmed(row)
+  hold(row, agent, owner, now + terms.lease_s)
   write(row, 'extends', 1, 'lease_id', lease_id, 'leased_at', now, 'finished_at', 0)
   remember_lease(row, lease_id, agent, 1)
   note_holder(row, owner)
@@ -68,15 +72,14 @@ local function renew(row, lease_id, agent, owner)
 end
 
 -- Why a lease cannot go on; nil when it can.
-local function why_lost(row, lease_id)
+local function why_lost(row, lease_id, owner)
   if not row then
     return 'there is no such job'
   end
-  local job = row.group and read(row.group) or row
-  if job.cancelled == '1' then
+  if row.cancelled == '1' then
     return 'the job was cancelled'
   end
-  if job.state == 'done' or row.state == 'done' then
+  if row.state == 'done' then
     return 'the job is done'
   end
   if call('HEXISTS', prefix .. 'leases:' .. row.id, lease_id) == 0 then
@@ -84,6 +87,9 @@ local function why_lost(row, lease_id)
   end
   if row.state == 'leased' and row.lease_id ~= lease_id then
     return 'another computer does the job'
+  end
+  if had_another(row.group, owner, row.id) then
+    return 'another computer of this owner had the same job'
   end
 end
 
@@ -141,11 +147,12 @@ local function choose(fitting, owner)
     if not best or lane.had <= best.had then
       local id, place = first_of(lane, owner)
       if id and (not best or lane.had < best.had or place < best_place) then
-        best, best_place, best.id = lane, place, id
+        lane.first = id
+        best, best_place = lane, place
       end
     end
   end
-  return best and best.id
+  return best and best.first
 end
 
 -- 1 agent, 2 owner, 3 whether it extends, 4 a fresh id, 5 and 6: see read_met
@@ -171,7 +178,7 @@ end
 -- 1 job, 2 agent
 function verbs.confirm()
   local row = read(argument(1))
-  if row and row.state == 'leased' and row.agent == argument(2) then
+  if row and row.state == 'leased' and not row.quorum and row.agent == argument(2) then
     confirmed(row)
     hold(row, row.agent, row.owner, math.max(count(row.ends_at), now + terms.lease_s))
   end
@@ -182,7 +189,7 @@ end
 function verbs.extend()
   expire()
   local row, lease_id, agent, owner = read(argument(1)), argument(2), argument(3), argument(4)
-  local lost = why_lost(row, lease_id)
+  local lost = why_lost(row, lease_id, owner)
   if lost then
     return {'lost', lost}
   end
@@ -195,6 +202,7 @@ function verbs.extend()
     local had = call('HGET', leases, lease_id)
     call('HDEL', leases, lease_id)
     call('HSET', leases, 'ended ' .. lease_id, had)
+    tally(owner, agent, 'lost')
     give_back(row, agent, 'held for too long')
     return {'lost', 'the job was held for too long'}
   end
@@ -208,7 +216,7 @@ end
 function verbs.claim()
   expire()
   local row = read(argument(1))
-  local lost = why_lost(row, argument(2))
+  local lost = why_lost(row, argument(2), argument(4))
   if lost then
     return {'lost', lost}
   end

@@ -82,6 +82,9 @@ function verbs.accept()
   if row.group then
     return accept_unit(row, agent, owner, detail, argument(5), tonumber(argument(6)))
   end
+  if row.quorum and row.state ~= 'done' and row.cancelled ~= '1' then
+    return 'unknown'
+  end
   if row.cancelled == '1' then
     return refuse_second(row, agent, 'cancelled')
   end
@@ -105,7 +108,7 @@ function verbs.refuse()
   end
   tally(owner, agent, 'refused')
   blame(owner)
-  if row.state == 'leased' and row.owner == owner then
+  if row.state == 'leased' and not row.quorum and bare(row.agent) == bare(agent) then
     give_back(row, agent, 'output refused: ' .. reason)
   else
     note(row, 'late output refused', agent, reason)

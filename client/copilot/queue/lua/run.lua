@@ -5,4 +5,4 @@ local layout = tonumber(call('GET', prefix .. 'layout') or LAYOUT)
 if layout > LAYOUT then
   return redis.error_reply('NEWER its jobs were written by a newer version (' .. layout .. ')')
 end
-return verbs[verb]()
+return verbs[ARGV[3]]()

@@ -73,7 +73,8 @@ end
 
 -- One more of what became of an owner's hand-outs: accepted, refused, failed or lost.
 local function tally(owner, agent, what)
-  if call('HINCRBY', agent_key(owner), what, 1) == 1 and call('ZSCORE', prefix .. 'agents', owner) == false then
+  call('HINCRBY', agent_key(owner), what, 1)
+  if not call('ZSCORE', prefix .. 'agents', owner) then
     call('ZADD', prefix .. 'agents', text(now), owner)
     call('HSET', agent_key(owner), 'agent', agent, 'first_seen', text(now), 'last_seen', text(now))
   end

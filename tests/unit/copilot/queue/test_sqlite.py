@@ -8,7 +8,9 @@ from client.copilot.queue.errors import QueueUnusable
 from client.copilot.queue.queue import Replication
 from client.copilot.queue.schema import STEPS
 from client.copilot.queue.sqlite import SqliteQueue
-from tests.unit.copilot.queue.contract import TERMS, A, MakeQueue, QueueContract
+from tests.unit.copilot.queue.contract import TERMS, A, MakeQueue, QueueContract, hand_out
+from tests.unit.copilot.queue.contract_copies import CopiesContract
+from tests.unit.copilot.queue.contract_shares import SharesContract
 from tests.unit.copilot.queue.jobs import new_job
 
 
@@ -21,18 +23,64 @@ class TestSqliteQueue(QueueContract):
     pass
 
 
-def test_the_queue_of_an_older_version_is_taken_up(tmp_path: Path) -> None:
-    path = tmp_path / "queue.sqlite"
+class TestShares(SharesContract):
+    pass
+
+
+class TestCopies(CopiesContract):
+    pass
+
+
+OLD_ORDER = (
+    '{"description":{"id":"%s","chirp_url":"","input_dir":"in-1","input_files":["run.sh"],"command":"run.sh",'
+    '"arguments":"1","environment":"","packages":"","validation_script":"","time_limit_s":60,"title":""},'
+    '"validator":"","expected":{},"priority":%d,"submitter":"%s"}'
+)
+OLD_GUESTS = [f"agent-{day}-0123456789abcdef-{day}123456789abcdef@x" for day in (1, 2)]
+
+
+def make_old_queue(path: Path, version: int) -> None:
+    """A queue of an earlier version: two jobs wait, one is out, one is done."""
+    jobs = [
+        ("one", "waiting", 0, "me"),
+        ("two", "leased", 0, "me"),
+        ("three", "done", 0, ""),
+        ("urgent", "waiting", 5, ""),
+    ]
     with closing(sqlite3.connect(path)) as old:
-        old.executescript(STEPS[0] + "PRAGMA user_version = 1")
-    queue = SqliteQueue(path, TERMS)
-    queue.submit([new_job("one")], 0)
-    assert queue.may_work(A, 0)
-    queue.close()
-    with closing(sqlite3.connect(path)) as newer:
+        old.executescript("".join(STEPS[:version]) + f"PRAGMA user_version = {version}")
+        for job_id, was, priority, submitter in jobs:
+            order = OLD_ORDER % (job_id, priority, submitter)
+            old.execute(
+                "INSERT INTO jobs (id, state, priority, order_json, time_limit_s, submitted_at, lease_ends_at, agent,"
+                " lease_id) VALUES (?, ?, ?, ?, 60, 1, 100, ?, ?)",
+                (job_id, was, priority, order, A if was == "leased" else "", f"lease-{job_id}"),
+            )
+        if version > 1:
+            old.executemany("INSERT INTO failures VALUES (?, ?, 1000)", zip(OLD_GUESTS, (1, 5), strict=True))
+        old.commit()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_queue_of_an_older_version_is_taken_up_and_goes_on(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "queue.sqlite"
+    make_old_queue(path, version)
+    with closing(SqliteQueue(path, TERMS)) as queue:
+        assert queue.counts() == {"waiting": 2, "leased": 1, "done": 1, "dead": 0}
+        assert [job.new.submitter for job in queue.jobs()] == ["me", "me", "", ""]
+        assert queue.may_work(f"{OLD_GUESTS[0]}/1", 1010) is (version == 1)
+        queue.submit([new_job("new")], 2)
+        assert queue.expire(150) == ["two"]
+        got = [hand_out(queue, f"{n}@x/1", 200).job.id for n in range(4)]
+        assert (got[0], sorted(got[1:]), queue.has_work()) == ("urgent", ["new", "one", "two"], False)
+
+
+def test_the_queue_of_a_newer_version_is_left_alone(make_queue: MakeQueue, tmp_path: Path) -> None:
+    make_queue(TERMS).close()
+    with closing(sqlite3.connect(tmp_path / "queue.sqlite")) as newer:
         newer.execute(f"PRAGMA user_version = {len(STEPS) + 1}")
     with pytest.raises(QueueUnusable, match="newer"):
-        SqliteQueue(path)
+        make_queue(TERMS)
 
 
 def test_a_file_that_is_no_queue_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,115 @@
+"""The queue in Redis, shared by managers on several computers.
+
+A verb is one script, so verbs happen one after the other, each as a whole or not at all (`lua/`). What has been
+submitted, accepted, cancelled or put back survives a power cut only if Redis writes before it answers: `appendonly
+yes` and `appendfsync always`. With `everysec` the last second can be lost: jobs of that second are handed out again
+or must be submitted again.
+
+All keys begin with one prefix (`vc:`):
+
+    job:<id>                hash: a job, or a unit of a replicated one; its fields are those of `Job`
+    state:<state>           sorted set: jobs, by their places in the order of submission
+    places                  the last place given
+    lane:<lane>             sorted set: units that wait, by place; lanes: those that are not empty, by priority
+    leased                  sorted set: units that agents have, by the end of their lease
+    leases:<id>             hash: lease id -> whether it is extended, and the agent
+    unconfirmed             hash: agent -> unit that it may not have got
+    history:<id>            list: what happened, the last 1000 events
+    candidates:<id> had:<id>   of a replicated job: its valid results; which owner had which unit
+    looked:<owner>          hash: lane -> up to where the owner has looked for replicated jobs
+    virtual held ended waits   hashes by submitter: share used; seconds and number of ended hand-outs; jobs waiting
+    requirements requirement_texts   their numbers, and their texts by number
+    agent:<owner> agents holds:<owner> drained   what is remembered of agents
+
+They have no common slot, so Redis Cluster is not supported. Redis 7 or newer.
+"""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any, Final
+
+from client.copilot.account import owner_of
+from client.copilot.queue.errors import JobExists
+from client.copilot.queue.order import check_order
+from client.copilot.queue.queue import NO_HOST, Host, Lease, Lost, NewJob, Taken
+from client.copilot.queue.records import write_order
+from client.copilot.queue.redis_rows import read_job
+from client.copilot.queue.redis_views import RedisBook, RedisViews
+from client.copilot.requirements import parse_requirements
+
+_MAX_CAUSE_CHARS: Final = 500
+
+
+class RedisQueue(RedisViews, RedisBook):
+    """See `client.copilot.queue.queue.JobQueue` for the verbs."""
+
+    def submit(self, jobs: Sequence[NewJob], now: float) -> None:
+        """Take all jobs or none."""
+        for new in jobs:
+            check_order(new)
+        values = [value for new in jobs for value in order_values(new)]
+        taken = self._link.ask("submit", now, uuid.uuid4().hex, *values)
+        if taken:
+            raise JobExists(taken[0])
+
+    def hand_out(self, agent: str, now: float, *, extends: bool, host: Host = NO_HOST) -> Lease | None:
+        """Lease the next job, or again the one that the agent has not confirmed."""
+        said = (agent, owner_of(agent), "1" if extends else "0", uuid.uuid4().hex)
+        answer = self._read_lease(self._ask_for(host, "hand_out", now, *said))
+        return answer if isinstance(answer, Lease) else None
+
+    def confirm(self, job_id: str, agent: str, now: float) -> None:
+        """Note that the agent has the job."""
+        self._link.ask("confirm", now, job_id, agent)
+
+    def extend(self, job_id: str, lease_id: str, agent: str, now: float) -> Lease | Lost:
+        """Prolong a lease."""
+        return self._read_lease(self._link.ask("extend", now, job_id, lease_id, agent, owner_of(agent)))
+
+    def claim(self, job_id: str, lease_id: str, agent: str, now: float) -> Lease | Lost:
+        """Take a job up again."""
+        return self._read_lease(self._link.ask("claim", now, job_id, lease_id, agent, owner_of(agent)))
+
+    def fail(self, job_id: str, lease_id: str, agent: str, cause: str, now: float) -> bool:
+        """The holder gives the job back."""
+        said = (job_id, lease_id, agent, owner_of(agent), cause[:_MAX_CAUSE_CHARS])
+        return bool(self._link.ask("fail", now, *said))
+
+    def accept(self, job_id: str, agent: str, detail: str, now: float, *, agreement: str = "", seen: int = 0) -> Taken:
+        """A valid result has been stored; the same agent may say so again with the same detail."""
+        said = (job_id, agent, owner_of(agent), detail[:_MAX_CAUSE_CHARS], agreement, seen)
+        answer = self._link.ask("accept", now, *said)
+        with self._reading():
+            return Taken(answer)
+
+    def refuse(self, job_id: str, agent: str, reason: str, now: float) -> None:
+        """The agent's result is not valid."""
+        self._link.ask("refuse", now, job_id, agent, owner_of(agent), reason[:_MAX_CAUSE_CHARS])
+
+    def expire(self, now: float) -> list[str]:
+        """Take back jobs whose lease has ended; at most 1000 at once, the next call goes on."""
+        return list(self._link.ask("expire", now))
+
+    def cancel(self, job_id: str, now: float) -> bool:
+        """Have nobody do the job."""
+        return bool(self._link.ask("cancel", now, job_id, uuid.uuid4().hex))
+
+    def retry(self, job_id: str, now: float) -> bool:
+        """Let a dead job wait again."""
+        return bool(self._link.ask("retry", now, job_id, uuid.uuid4().hex))
+
+    def _read_lease(self, answer: Any) -> Lease | Lost:
+        """`lease`, its id, seconds and job; or `lost` and why; or `none`."""
+        with self._reading():
+            if answer[0] == "lease":
+                return Lease(read_job(answer[3]), answer[1], int(answer[2]))
+            return Lost(answer[1] if answer[0] == "lost" else "")
+
+
+def order_values(new: NewJob) -> tuple[str | int, ...]:
+    """A job as the script `submit` wants it."""
+    job, replication = new.description, new.replication
+    limits = (job.time_limit_s or "", new.max_attempts or "")
+    requirement = parse_requirements(new.requirements).text
+    order = (job.id, write_order(new), new.priority, new.submitter, requirement)
+    return (*order, *limits, replication.copies, replication.quorum)

@@ -1,0 +1,142 @@
+"""What can be read of a Redis queue, and what it remembers of agents."""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+from client.copilot.account import bare, owner_of
+from client.copilot.queue.agents import facts_of
+from client.copilot.queue.errors import RedisUnusable
+from client.copilot.queue.queue import AgentRecord, Candidate, Event, Host, Job, JobState, SeenAgent, Terms
+from client.copilot.queue.redis_link import RedisLink
+from client.copilot.queue.redis_place import RedisPlace
+from client.copilot.queue.redis_rows import read_agent, read_candidate, read_event, read_job
+from client.copilot.requirements import parse_requirements
+
+#: Jobs in one answer, so that others need not wait for long.
+_PAGE: Final = 500
+
+
+class RedisBase:
+    """Asks the scripts, and judges requirements for them."""
+
+    def __init__(
+        self,
+        place: RedisPlace,
+        terms: Terms | None = None,
+        *,
+        prefix: str = "vc:",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._terms = terms or Terms()
+        self._link = RedisLink(place, prefix, json.dumps(vars(self._terms)), clock=clock)
+        #: Texts of the requirements that jobs had so far, by their numbers from 1 up.
+        self._requirements: list[str] = []
+
+    def close(self) -> None:
+        """Close it; idempotent."""
+        self._link.close()
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """For what is made of answers: others may have written to this Redis."""
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise RedisUnusable(self._link.place.name, f"its data are damaged ({error!r})") from error
+
+    def _ask_for(self, host: Host, verb: str, now: float, *arguments: str) -> Any:
+        """Ask for a host; again when jobs have requirements that were not judged yet, which comes once for each."""
+        while True:
+            met = [number for number, text in enumerate(self._requirements, 1) if parse_requirements(text).met_by(host)]
+            known = (str(len(self._requirements)), ",".join(map(str, met)))
+            answer = self._link.ask(verb, now, *arguments, *known)
+            if not isinstance(answer, list) or not answer or answer[0] != "judge":
+                return answer
+            fresh = answer[1:]
+            with self._reading():
+                if not fresh:
+                    raise ValueError("a requirement is missing")
+                self._requirements += fresh
+
+
+class RedisViews(RedisBase):
+    """See `client.copilot.queue.queue.QueueView` for the verbs."""
+
+    def has_work(self, host: Host | None = None) -> bool:
+        """Whether a job waits that the host may do; None: any job."""
+        if host is None:
+            return bool(self._link.ask("has_work", 0, "1"))
+        return bool(self._ask_for(host, "has_work", 0, "0"))
+
+    def candidates(self, job_id: str) -> list[Candidate]:
+        """Valid results kept so far, oldest first."""
+        with self._reading():
+            return [read_candidate(line) for line in self._link.ask("candidates", 0, job_id)]
+
+    def get(self, job_id: str) -> Job | None:
+        """A job or a unit; None if there is none."""
+        flat = self._link.ask("get", 0, job_id)
+        with self._reading():
+            return read_job(flat) if flat else None
+
+    def has_lease(self, job_id: str, agent: str) -> bool | None:
+        """Whether the agent extends leases; None if it never had this job."""
+        had = [line.partition(" ") for line in self._link.ask("leases", 0, job_id)]
+        said = [extends == "1" for extends, _, other in had if bare(other) == bare(agent)]
+        return any(said) if said else None
+
+    def jobs(
+        self, state: JobState | None = None, limit: int = 1000, *, submitter: str = "", after: str = ""
+    ) -> list[Job]:
+        """Jobs in the order of submission."""
+        found: list[Job] = []
+        place = self._link.ask("place", 0, after) if after else "0"
+        while place and len(found) < limit:
+            page = min(limit - len(found), _PAGE)
+            place, *flats = self._link.ask("jobs", 0, state or "", place, page, submitter)
+            with self._reading():
+                found += [read_job(flat) for flat in flats]
+        return found
+
+    def counts(self) -> dict[JobState, int]:
+        """How many jobs are in each state."""
+        return dict(zip(JobState, self._link.ask("counts", 0), strict=True))
+
+    def history(self, job_id: str) -> list[Event]:
+        """What happened to a job and its units, oldest first."""
+        with self._reading():
+            return [read_event(line) for line in self._link.ask("history", 0, job_id)]
+
+
+class RedisBook(RedisBase):
+    """See `client.copilot.queue.queue.AgentBook` for the verbs."""
+
+    def may_work(self, agent: str, now: float) -> bool:
+        """Whether the agent is not drained and need not pause for its failures."""
+        return bool(self._link.ask("may_work", now, owner_of(agent)))
+
+    def note_agents(self, seen: Sequence[SeenAgent], now: float) -> None:
+        """Remember agents that asked."""
+        for start in range(0, len(seen), _PAGE):
+            rows = [
+                (owner_of(one.agent), one.agent, *facts_of(one.host), repr(one.at))
+                for one in seen[start : start + _PAGE]
+            ]
+            self._link.ask("note_agents", now, *(value for row in rows for value in row))
+
+    def agents(self, limit: int = 1000) -> list[AgentRecord]:
+        """Owners of agents, the last seen first."""
+        flats = self._link.ask("agents", 0, limit)
+        with self._reading():
+            return [read_agent(flat) for flat in flats]
+
+    def set_drained(self, owner: str, on: bool, now: float) -> None:
+        """Let an owner's agents get no more jobs, or get them again."""
+        self._link.ask("set_drained", now, owner, "1" if on else "0")
+
+    def drained(self) -> set[str]:
+        """Owners that are drained."""
+        return set(self._link.ask("drained", 0))
