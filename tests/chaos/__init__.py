@@ -1,0 +1,1 @@
+"""A whole site and its agents, killed at random while they work."""
