@@ -16,7 +16,7 @@ from client.messages import code_of, sentence
 from client.paths import Paths, default_base
 
 #: those that only this program itself starts
-_INNER: Final = ("worker", "relay")
+_INNER: Final = ("worker", "token", "relay")
 #: those who serve a project
 _SERVING: Final = ("site", "submit", "jobs", "publish", "job-manager", "storage-manager", "key-manager", "agent")
 #: role -> (module, function, help); each is imported only when it is asked for
@@ -36,6 +36,7 @@ ROLES: Final = {
     "publish": ("client.appliance.publish.command", "main", "make and keep a signed catalogue of appliances"),
     "hypervisors": ("client.service.hypervisors", "main", "show what can run virtual machines here"),
     "worker": ("client.appliance.worker_child", "main", "do one piece of work for a running instance"),
+    "token": ("client.project.token_child", "main", "ask a project for a guest's account, for a running instance"),
     "relay": ("client.guest.relay", "main", "carry one connection of a guest (for hypervisors)"),
 }
 _HOW_TO_START: Final = "Start it with .venv/bin/python main.py; `make run`, once, makes that and gets all packages."

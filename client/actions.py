@@ -202,8 +202,13 @@ class Actions:
     async def _boot(self) -> None:
         parts = self._parts
         parts.blank.begin()
-        appliance = await self._verified()
-        token = await asyncio.to_thread(parts.fetch_token, parts.project, self._vm_id)
+        asking = asyncio.ensure_future(parts.fetch_token(parts.project, self._vm_id))
+        try:
+            appliance = await self._verified()
+            token = await asking
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
         routes = await self._routes()
         settings = self._settings(token.jid, token.password, routes)
         medium = parts.paths.context(self._vm_id)

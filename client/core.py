@@ -9,6 +9,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -55,7 +56,8 @@ from client.paths import Paths, write_atomic
 from client.preferences.store import Preferences
 from client.project.attach import attach_first
 from client.project.definition import Project, load_project
-from client.project.enrolment import GuestToken, fetch_guest_token
+from client.project.enrolment import GuestToken
+from client.project.token import ask_token
 from client.question import PATIENCE_S, Question
 from client.reconcile import Intent, Want, finished, lapse, obey, wanted
 from client.snapshot import Activity, Allowed, Severity, VmKind
@@ -82,14 +84,14 @@ class Make:
     Attributes:
         driver: finds the best hypervisor; raises `NoHypervisor`.
         faster: whether there is a better one than that of the report; None: never.
-        token: asks a project for a guest token; blocking.
+        token: asks a project for a guest token; None: with this computer's key, in a process of its own.
         worker: has a process of its own do some work.
         is_metered: whether the network is paid by the byte; None: not known.
     """
 
     driver: Callable[[Paths, Preferences], Awaitable[tuple[Driver, DriverReport]]]
     faster: Callable[[Paths, Preferences, DriverReport], Awaitable[bool]] | None = None
-    token: Callable[[Project, str], GuestToken] = fetch_guest_token
+    token: Callable[[Project, str], Awaitable[GuestToken]] | None = None
     clock: Clock = field(default_factory=SystemClock)
     worker: RunWorker = run_worker
     is_metered: AskLink = is_metered
@@ -396,7 +398,7 @@ class Core:
             features=report.features,
             project=project,
             blank=BlankMedium(self._paths.blank_context, self._make.worker),
-            fetch_token=self._make.token,
+            fetch_token=self._make.token or partial(ask_token, self._paths.keys),
             speed=report.speed,
             guest_files=guest_files(project, self._paths, self._preferences, self.board, self._clock),
         )

@@ -12,6 +12,7 @@
   appliances/store.json           when each file was used and checked
   vms/<vm_id>/                    owned by the hypervisor driver
   errands/<vm_id>/                what is to be done in a guest and has been done for nobody who waited; messages
+  keys/<project>.json             by which key a project knows this computer: where it is, or itself; mode 0600
   own/<vm_id>/                    what the volunteer's own virtual machines are
   cvmfs/                          what guests read over the network, owned by the proxy for it
   context-blank.iso               what the contextualization media of all boots have in common, made anew by each run
@@ -36,6 +37,7 @@ BLANK_CONTEXT: Final = "context-blank.iso"
 CVMFS: Final = "cvmfs"
 ERRANDS: Final = "errands"
 OWN: Final = "own"
+KEYS: Final = "keys"
 MANIFEST: Final = "manifest.json"
 OBJECTS: Final = "objects"
 PARTS: Final = "parts"

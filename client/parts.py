@@ -1,6 +1,6 @@
 """The parts that the core is made of, built once and handed to those who use them."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from client.appliance.blank import BlankMedium
@@ -25,7 +25,7 @@ class Parts:
     Attributes:
         cache: what the project wants of `appliances`.
         blank: what the media of all boots have in common.
-        fetch_token: blocking; asks the project for a guest token.
+        fetch_token: asks the project for a guest token.
         guest_files: the proxy for what guests read by CVMFS; None: the project asks for none.
         speed: of guests under the driver, in percent of the computer's own.
     """
@@ -42,6 +42,6 @@ class Parts:
     features: frozenset[Feature]
     project: Project
     blank: BlankMedium
-    fetch_token: Callable[[Project, str], GuestToken]
+    fetch_token: Callable[[Project, str], Awaitable[GuestToken]]
     speed: int = 100
     guest_files: GuestFiles | None = None

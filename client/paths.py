@@ -88,6 +88,11 @@ class Paths:
         """The volunteer's own virtual machines."""
         return self.base / filenames.OWN
 
+    @property
+    def keys(self) -> Path:
+        """The keys by which projects know this computer, or where those are."""
+        return self.base / filenames.KEYS
+
     def make(self) -> None:
         """Make the folders; private to the user.
 

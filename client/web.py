@@ -58,13 +58,19 @@ class Reply:
 
 @contextlib.contextmanager
 def request(
-    url: str, *, timeout_s: float, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    url: str,
+    *,
+    timeout_s: float,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    ca_pem: str = "",
 ) -> Iterator[Reply]:
     """Send a GET, or a POST if there is a body; blocks.
 
     Args:
         url: http or https.
         timeout_s: of each wait for the server.
+        ca_pem: the only certificates that may vouch for the server; empty: the computer's own collection.
 
     Raises:
         OSError: no answer; the system's own error where there is one.
@@ -75,7 +81,7 @@ def request(
     from urllib.request import Request
 
     try:
-        response = _opener(url).open(Request(url, body, dict(headers or {})), timeout=timeout_s)
+        response = _opener(url, ca_pem).open(Request(url, body, dict(headers or {})), timeout=timeout_s)
     except URLError as error:
         raise (error.reason if isinstance(error.reason, OSError) else ConnectionError(str(error.reason))) from error
     except HTTPException as error:
@@ -84,7 +90,7 @@ def request(
         yield Reply(response)
 
 
-def _opener(url: str) -> "OpenerDirector":
+def _opener(url: str, ca_pem: str) -> "OpenerDirector":
     """One that knows HTTP alone: no files, no FTP, no redirects, and no exception for any status."""
     from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler
 
@@ -95,8 +101,20 @@ def _opener(url: str) -> "OpenerDirector":
     opener.add_handler(ProxyHandler())
     opener.add_handler(HTTPHandler())
     if scheme == "https":
-        opener.add_handler(HTTPSHandler(context=authorities()))
+        opener.add_handler(HTTPSHandler(context=_vouched_by(ca_pem) if ca_pem else authorities()))
     return opener
+
+
+def _vouched_by(ca_pem: str) -> ssl.SSLContext:
+    """One that believes these authorities and nobody else.
+
+    Raises:
+        ConnectionError: they are no certificates.
+    """
+    try:
+        return ssl.create_default_context(cadata=ca_pem)
+    except (ssl.SSLError, ValueError) as error:
+        raise ConnectionError(f"the project file's certificates cannot be used ({error})") from error
 
 
 def authorities() -> ssl.SSLContext:

@@ -3,7 +3,7 @@
 [project]   name, text, publisher
 [xmpp]      host, port, domain, job_manager, ca_pem
 [transfer]  chirp = "host:port"
-[enrolment] url, secret
+[enrolment] url, secret; optional: ca_pem (certificates that vouch for the key manager; else the computer's own)
 [appliance] url (of manifest.json), sha256 (of manifest.json); or, out of a catalogue:
 [catalogue] url (folder of the catalogue), root_sha256 (of its first root); without it, the one that the program brings
 [appliance] name; optional: version (else the newest that this client can run), sha256 (of the one manifest that may be
@@ -58,7 +58,8 @@ class Project:
 
     Attributes:
         chirp: `host:port` of the file server as the job manager names it.
-        enrolment_secret: what the key manager wants to see; never put into a guest or a log.
+        enrolment_secret: the invitation of the key manager; never put into a guest or a log.
+        enrolment_ca_pem: certificates that vouch for the key manager; empty: the computer's own collection.
         manifest_url: of the appliance's manifest; empty if it is out of a catalogue.
         manifest_sha256: of the appliance's manifest, lower-case hex; empty: whichever version the catalogue has.
         catalogue_url: folder, with its slash; empty if there is no catalogue.
@@ -91,6 +92,7 @@ class Project:
     appliance_version: str = ""
     appliance_project: str = ""
     root_file: Path | None = None
+    enrolment_ca_pem: str = ""
 
     def __repr__(self) -> str:
         return f"Project({self.name!r}, {self.domain!r})"
@@ -137,6 +139,7 @@ def parse_project(said: dict[str, Any], where: str, shipped: ShippedCatalogue | 
         chirp_port=chirp_port,
         enrolment_url=reader.url("enrolment", "url"),
         enrolment_secret=reader.text("enrolment", "secret", limit=512),
+        enrolment_ca_pem=reader.text("enrolment", "ca_pem", limit=65536, default=""),
         needs=_needs(reader),
         **_appliance(reader, shipped),
         cvmfs=_cvmfs(reader),

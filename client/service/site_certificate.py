@@ -1,6 +1,7 @@
-"""The site's own certificate authority and the XMPP server's certificate."""
+"""The site's own certificate authority and the certificate of its servers: XMPP and HTTPS."""
 
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -29,8 +30,11 @@ class Certificates:
         self.server = folder / "server.pem"
         self.server_key = folder / "server.key"
 
-    def make(self, domain: str, now: datetime | None = None) -> None:
+    def make(self, domain: str, address: str = "", now: datetime | None = None) -> None:
         """Make what is missing or soon out of date. Blocks. Idempotent.
+
+        Args:
+            address: IP address by which the servers may be called, too.
 
         Raises:
             OSError: the disk fails.
@@ -40,8 +44,8 @@ class Certificates:
         if not (self.authority.exists() and self._authority_key.exists()):
             self._make_authority(now)
             self.server.unlink(missing_ok=True)
-        if not self._server_is_good(domain, now):
-            self._make_server(domain, now)
+        if not self._server_is_good(domain, address, now):
+            self._make_server(domain, address, now)
 
     def _make_authority(self, now: datetime) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -57,24 +61,29 @@ class Certificates:
         _write_key(self._authority_key, key)
         write_atomic(self.authority, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
 
-    def _server_is_good(self, domain: str, now: datetime) -> bool:
+    def _server_is_good(self, domain: str, address: str, now: datetime) -> bool:
         if not (self.server.exists() and self.server_key.exists()):
             return False
         certificate = x509.load_pem_x509_certificate(self.server.read_bytes())
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        ends_at = certificate.not_valid_after_utc
-        return domain in names.get_values_for_type(x509.DNSName) and ends_at - now > _RENEWED_BEFORE
+        is_named = domain in names.get_values_for_type(x509.DNSName)
+        if address:
+            is_named = is_named and ip_address(address) in names.get_values_for_type(x509.IPAddress)
+        return is_named and certificate.not_valid_after_utc - now > _RENEWED_BEFORE
 
-    def _make_server(self, domain: str, now: datetime) -> None:
+    def _make_server(self, domain: str, address: str, now: datetime) -> None:
         authority = x509.load_pem_x509_certificate(self.authority.read_bytes())
         authority_key = serialization.load_pem_private_key(self._authority_key.read_bytes(), None)
         assert isinstance(authority_key, _Key)
         key = ec.generate_private_key(ec.SECP256R1())
+        names: list[x509.GeneralName] = [x509.DNSName(domain)]
+        if address:
+            names.append(x509.IPAddress(ip_address(address)))
         from_authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
         certificate = (
             _builder(_name(domain), authority.subject, key, now, _SERVER_DAYS)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(domain)]), critical=False)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
             .add_extension(from_authority, critical=False)
             .sign(authority_key, hashes.SHA256())

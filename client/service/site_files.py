@@ -66,7 +66,7 @@ def write_children(folder: SiteFolder, plan: SitePlan, terms: SiteTerms, applian
         OSError: the disk fails.
     """
     certificates = Certificates(folder.tls)
-    certificates.make(DOMAIN)
+    certificates.make(DOMAIN, LOOPBACK)
     _write_prosody(folder, plan, certificates)
     write_atomic(folder.chirp_root / ".__acl", _ROOT_ACL.encode(), 0o644)
     queue = {
@@ -88,7 +88,7 @@ def write_children(folder: SiteFolder, plan: SitePlan, terms: SiteTerms, applian
             xmpp = _xmpp(plan, certificates, f"{'jobs' if role == 'job-manager' else 'storage'}-{number}")
             process = {"log": folder.log(child), "ready_file": folder.ready(child)}
             _write(folder.config(child), {"xmpp": xmpp, "queue": queue, **section, "process": process})
-    _write_key_manager(folder, plan, terms, appliance)
+    _write_key_manager(folder, plan, terms, appliance, certificates)
 
 
 def write_project(
@@ -107,6 +107,7 @@ def write_project(
         OSError: the disk fails, or the appliance has no manifest.
     """
     key = f"http://{LOOPBACK}:{plan.ports.key}"
+    ca_pem = Certificates(folder.tls).authority.read_text(encoding="ascii")
     sections: dict[str, dict[str, Any]] = {
         "project": {"name": terms.name, "text": terms.text, "publisher": terms.publisher},
         "xmpp": {
@@ -114,10 +115,14 @@ def write_project(
             "port": plan.ports.xmpp,
             "domain": DOMAIN,
             "job_manager": plan.job_manager,
-            "ca_pem": Certificates(folder.tls).authority.read_text(encoding="ascii"),
+            "ca_pem": ca_pem,
         },
         "transfer": {"chirp": chirp_address(plan)},
-        "enrolment": {"url": f"{key}/guest-token", "secret": plan.enrolment_secret},
+        "enrolment": {
+            "url": f"https://{LOOPBACK}:{plan.ports.keys}/guest-token",
+            "secret": plan.enrolment_secret,
+            "ca_pem": ca_pem,
+        },
         "needs": {
             "network": terms.network,
             "memory_mib": terms.memory_mib,
@@ -167,6 +172,7 @@ def _write_prosody(folder: SiteFolder, plan: SitePlan, certificates: Certificate
         site_secret=plan.site_secret,
         accounts={MANAGER: plan.manager_password},
         as_root=os.geteuid() == 0,
+        revoked=folder.revoked,
     )
     write_atomic(folder.run / PROSODY_CONFIG, build_config(settings).encode())
 
@@ -182,7 +188,9 @@ def _xmpp(plan: SitePlan, certificates: Certificates, resource: str) -> dict[str
     }
 
 
-def _write_key_manager(folder: SiteFolder, plan: SitePlan, terms: SiteTerms, appliance: Path | None) -> None:
+def _write_key_manager(
+    folder: SiteFolder, plan: SitePlan, terms: SiteTerms, appliance: Path | None, certificates: Certificates
+) -> None:
     key = {
         "host": LOOPBACK,
         "port": plan.ports.key,
@@ -192,8 +200,13 @@ def _write_key_manager(folder: SiteFolder, plan: SitePlan, terms: SiteTerms, app
         "lifetime_s": terms.token_s,
         "appliance": appliance.absolute() if appliance else None,
         "catalogue": folder.catalogue / "public",
+        "registry": folder.registry,
+        "revoked": folder.revoked,
+        "bearer": plan.shape.old_clients,
     }
-    _write(folder.config("key-manager"), {"key": key, "process": {"log": folder.log("key-manager")}})
+    tls = {"port": plan.ports.keys, "certificate": certificates.server, "private_key": certificates.server_key}
+    process = {"log": folder.log("key-manager")}
+    _write(folder.config("key-manager"), {"key": key, "tls": tls, "process": process})
 
 
 def _write(path: Path, sections: dict[str, dict[str, Any]]) -> None:

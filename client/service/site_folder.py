@@ -5,10 +5,12 @@
   project.toml         for volunteers' clients; holds the enrolment secret, mode 0600
   lock, status.json    held and written by the running site
   queue.sqlite         the jobs
+  keys.sqlite          whom the key managers know
+  revoked.txt          who is shut out; read by the key managers and prosody
   chirp/               root of the file server: one folder per job's output and per input
   storage/             results/, refused/, intake/
   catalogue/           the appliance as a signed catalogue, with its keys
-  tls/                 the site's own certificate authority, and the XMPP server's certificate
+  tls/                 the site's own certificate authority, and the servers' certificate
   run/                 configurations of the children, prosody's data, "ready" files
   log/                 one file per child
 """
@@ -47,6 +49,16 @@ class SiteFolder:
     def queue(self) -> Path:
         """The jobs."""
         return self.base / "queue.sqlite"
+
+    @property
+    def registry(self) -> Path:
+        """Whom the key managers know."""
+        return self.base / "keys.sqlite"
+
+    @property
+    def revoked(self) -> Path:
+        """Who is shut out."""
+        return self.base / "revoked.txt"
 
     @property
     def chirp_root(self) -> Path:

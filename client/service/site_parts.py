@@ -24,7 +24,7 @@ def child_specs(folder: SiteFolder, plan: SitePlan) -> list[ChildSpec]:
             "key-manager",
             _ours("key-manager", folder, "key-manager"),
             folder.log("key-manager.out"),
-            lambda: answers(plan.ports.key),
+            lambda: answers(plan.ports.key) and answers(plan.ports.keys),
         ),
         *(_manager(role, name, folder) for role in site_files.MANAGERS for name in site_files.child_names(role, plan)),
     ]

@@ -30,6 +30,7 @@ class Ports:
     https: int = 0
     redis: int = 0
     monitor: int = 0
+    keys: int = 0
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,13 @@ class SiteShape:
         queue: where the jobs are kept: sqlite or redis.
         managers: so many job managers, and as many storage managers.
         legacy: agents of the original Co-Pilot may come, over an XMPP domain of their own.
+        old_clients: those that have the enrolment secret and no key get accounts, too; of sites made before keys.
     """
 
     queue: str = "sqlite"
     managers: int = 1
     legacy: bool = False
+    old_clients: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no site can be; raises ValueError."""
@@ -160,7 +163,8 @@ def _read(said: dict[str, Any]) -> SitePlan:
     if not all(0 <= port <= 65535 for port in vars(ports).values()):
         raise ValueError("a port is none")
     secret = said["secrets"]
-    usual, chosen = SiteShape(), said.get("site", {})
+    # Volunteers of a site that was made before there were keys may still have clients of that time.
+    usual, chosen = SiteShape(old_clients="keys" not in said["ports"]), said.get("site", {})
     shape = SiteShape(**{name: type(value)(chosen.get(name, value)) for name, value in vars(usual).items()})
     site, enrolment, manager = (str(secret[name]) for name in _SECRETS)
     return SitePlan(ports, site, enrolment, manager, shape)

@@ -4,8 +4,10 @@
 --   authentication = "volunteer_cloud"
 --   volunteer_cloud_secret = "..."                   shared with the key manager
 --   volunteer_cloud_accounts = { jm = "password" }   the managers
+--   volunteer_cloud_revoked = "/path/revoked.txt"    who is shut out; see volunteer_cloud.lib.lua
 local hmac_sha256 = require "util.hashes".hmac_sha256;
 local new_sasl = require "util.sasl".new;
+local guests = module:require "volunteer_cloud";
 
 local host = module.host;
 local secret = module:get_option_string("volunteer_cloud_secret");
@@ -14,8 +16,8 @@ local accounts = module:get_option("volunteer_cloud_accounts", {});
 assert(secret and #secret >= 32, "volunteer_cloud_secret must have at least 32 characters");
 
 local function is_good_guest(username)
-	local expires_at, word = username:match("^agent%-(%d+)%-(%x+)$");
-	return word ~= nil and #expires_at <= 12 and #word == 16 and tonumber(expires_at) > os.time();
+	local expires_at = guests.guest(username);
+	return expires_at ~= nil and expires_at > os.time() and not guests.is_revoked(username);
 end
 
 local function password_of(username)

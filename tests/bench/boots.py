@@ -90,7 +90,7 @@ class Pair:
             features=frozenset(Feature),
             project=wanted,
             blank=BlankMedium(self.paths.blank_context, run_worker),
-            fetch_token=fetch_guest_token,
+            fetch_token=lambda project, vm_id: asyncio.to_thread(fetch_guest_token, project, vm_id),
         )
 
     async def fetch(self) -> None:

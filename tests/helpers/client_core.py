@@ -146,7 +146,7 @@ class Rig:
     async def _has_faster(self, paths: Paths, _: Preferences, than: DriverReport) -> bool:
         return bool(self.drivers)
 
-    def _token(self, _: Project, vm_id: str) -> GuestToken:
+    async def _token(self, _: Project, vm_id: str) -> GuestToken:
         self.tokens += 1
         if self.token_error is not None:
             raise self.token_error

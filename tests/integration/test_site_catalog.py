@@ -10,7 +10,7 @@ from aiohttp import web
 from client.appliance.catalog import read_catalog
 from client.appliance.publish.store import hash_file
 from client.appliance.worker import run_worker
-from client.copilot.managers.key import KeySettings, build_application
+from client.copilot.managers.key_files import add_files
 from client.service.site_catalog import is_publishable, publish_appliance, renew
 from client.service.site_files import SiteTerms
 from client.service.site_plan import Ports, SitePlan
@@ -36,8 +36,9 @@ async def test_a_client_finds_the_sites_appliance(tmp_path: Path) -> None:
     assert is_publishable(appliance)
     shown = publish_appliance(tmp_path / "catalogue", appliance, plan, SiteTerms())
     assert publish_appliance(tmp_path / "catalogue", appliance, plan, SiteTerms()) == shown
-    settings = KeySettings("localhost", "s", "e", catalogue=tmp_path / "catalogue" / "public")
-    runner = web.AppRunner(build_application(settings))
+    application = web.Application()
+    add_files(application, None, tmp_path / "catalogue" / "public")
+    runner = web.AppRunner(application)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", plan.ports.key).start()

@@ -54,7 +54,15 @@ LEVELS = (
     ("client", 1),
 )
 #: of the host side, all that the agent and the managers may use: it is packed into a guest
-COPILOT_MAY = ("client.copilot", "client.errors", "client.link", "client.clock", "client.filenames", "client.log")
+COPILOT_MAY = (
+    "client.copilot",
+    "client.errors",
+    "client.key_request",
+    "client.link",
+    "client.clock",
+    "client.filenames",
+    "client.log",
+)
 
 
 def level(module: str) -> int:

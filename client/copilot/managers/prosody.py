@@ -24,6 +24,7 @@ class ProsodySettings:
     Attributes:
         folder: its own: data, pid file.
         accounts: managers' user names -> passwords.
+        revoked: file that lists who is shut out; None: there is none.
         as_root: whether it will be started by root, which it refuses unless told.
     """
 
@@ -38,6 +39,7 @@ class ProsodySettings:
     site_secret: str = field(repr=False)
     accounts: Mapping[str, str] = field(repr=False)
     as_root: bool = False
+    revoked: Path | None = None
 
 
 def build_config(settings: ProsodySettings) -> str:
@@ -67,6 +69,7 @@ def build_config(settings: ProsodySettings) -> str:
         '    authentication = "volunteer_cloud"',
         f"    volunteer_cloud_secret = {_lua(settings.site_secret)}",
         f"    volunteer_cloud_accounts = {{ {accounts} }}",
+        *([f"    volunteer_cloud_revoked = {_lua(settings.revoked)}"] if settings.revoked else []),
         f"    ssl = {{ key = {_lua(settings.key)}; certificate = {_lua(settings.certificate)};"
         ' protocol = "tlsv1_2+" }',
     ]

@@ -14,7 +14,7 @@ from client.service.site_files import SiteTerms, chirp_command, write_children, 
 from client.service.site_folder import SiteFolder
 from client.service.site_plan import Ports, SitePlan
 
-PLAN = SitePlan(Ports(5201, 5202, 5203), "s" * 64, "e" * 64, "m" * 64)
+PLAN = SitePlan(Ports(5201, 5202, 5203, keys=5204), "s" * 64, "e" * 64, "m" * 64)
 
 
 @pytest.fixture
@@ -32,7 +32,8 @@ def folder(tmp_path: Path) -> SiteFolder:
 def test_clients_understand_the_project_file(folder: SiteFolder) -> None:
     project = load_project(folder.project)
     assert (project.xmpp_port, project.chirp_port, project.job_manager) == (5201, 5202, "jm@localhost")
-    assert project.enrolment_url == "http://127.0.0.1:5203/guest-token"
+    assert project.enrolment_url == "https://127.0.0.1:5204/guest-token"
+    assert project.enrolment_ca_pem == project.ca_pem
     assert project.manifest_url == "http://127.0.0.1:5203/appliance/manifest.json"
     assert project.needs.memory_mib == 300
     assert "BEGIN CERTIFICATE" in project.ca_pem
@@ -83,14 +84,14 @@ def test_the_file_server_is_on_loopback_and_tells_nobody_about_itself(folder: Si
 def test_certificates_are_kept_until_they_are_nearly_out_of_date(tmp_path: Path) -> None:
     certificates = Certificates(tmp_path)
     now = datetime(2026, 11, 20, tzinfo=UTC)
-    certificates.make("localhost", now)
+    certificates.make("localhost", "", now)
     authority, server = certificates.authority.read_bytes(), certificates.server.read_bytes()
-    certificates.make("localhost", now + timedelta(days=700))
+    certificates.make("localhost", "", now + timedelta(days=700))
     assert certificates.server.read_bytes() == server
-    certificates.make("localhost", now + timedelta(days=800))
+    certificates.make("localhost", "", now + timedelta(days=800))
     assert certificates.server.read_bytes() != server
     assert certificates.authority.read_bytes() == authority
-    certificates.make("other.example", now + timedelta(days=800))
+    certificates.make("other.example", "", now + timedelta(days=800))
     assert certificates.authority.read_bytes() == authority
 
 
