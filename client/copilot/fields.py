@@ -15,6 +15,9 @@ _JID_PATTERN: Final = re.compile(
     r"[^\s\x00-\x1f\x7f-\x9f@/<>'\"&]{1,255}(@[^\s\x00-\x1f\x7f-\x9f@/<>'\"&]{1,255})?(/[^\x00-\x1f\x7f-\x9f]{1,255})?"
 )
 _SERVER_PATTERN: Final = re.compile(r"[A-Za-z0-9._\-\[\]:]{1,255}")
+_URL_PATTERN: Final = re.compile(r"https://[A-Za-z0-9._\-\[\]:]{1,255}/[!-~]{0,1500}")
+#: what an upload service may ask to be sent along, and nothing else. Source: XEP-0363, 5.
+_HEADER_PATTERN: Final = re.compile(r"(Authorization|Cookie|Expires): ([!-~][ -~]{0,4095})")
 MAX_INPUT_FILES: Final = 1000
 MAX_PATH: Final = 1000
 MAX_JOB_TEXT: Final = 64 * 1024
@@ -174,6 +177,20 @@ def _parse_server(value: str) -> str:
     return value
 
 
+def _parse_url(value: str) -> str:
+    if value and not _URL_PATTERN.fullmatch(value):
+        raise ValueError("is not an https address")
+    return value
+
+
+def _parse_headers(value: str) -> tuple[tuple[str, str], ...]:
+    _limit(value, 8192)
+    found = [_HEADER_PATTERN.fullmatch(line) for line in value.split("\n") if line]
+    if not all(found):
+        raise ValueError("holds a header that is not allowed")
+    return tuple((header[1], header[2]) for header in found if header)
+
+
 def _parse_files(value: str) -> tuple[str, ...]:
     _limit(value, MAX_JOB_TEXT)
     names = tuple(check_path(piece.removeprefix("./")) for piece in value.split("###") if piece.strip())
@@ -215,8 +232,15 @@ ID = Codec(check_id)
 #: an id, or nothing
 MAYBE_ID = Codec(lambda value: value and check_id(value))
 PATH = Codec(check_path)
+#: https only, or nothing
+URL = Codec(_parse_url)
+#: lines `Name: value` of an HTTP request
+HEADERS = Codec(_parse_headers, lambda headers: "\n".join(f"{name}: {value}" for name, value in headers))
+#: in bytes
+SIZE = number(0, 2**53)
 JID = Codec(_parse_jid)
-SERVER = Codec(_parse_server)
+#: a server, or nothing
+MAYBE_SERVER = Codec(lambda value: value and _parse_server(value))
 FILES = Codec(_parse_files, lambda names: "".join(f"###{name}" for name in names))
 DATA = Codec(lambda value: parse_map(value.encode("utf-8", "replace").decode()), build_map)
 #: metadata of the flat map that managers give and agents give back

@@ -20,6 +20,8 @@ JobData: TypeAlias = Mapping[str, str]
 
 #: What our agents announce in `extensions`.
 EXTENSIONS: Final = frozenset({"lease", "claim", "verdict"})
+#: And this, when they have a way to the project's HTTPS server.
+HTTPS: Final = "https"
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class JobDescription:
         validation_script: run after the job; empty for none.
         time_limit_s: extension; None when the submitter set none.
         title: extension; what volunteers read, empty when the submitter gave none.
+        input_url: extension; where the input files are, too; they follow a slash. Only to agents that announced `https`.
     """
 
     id: str = field(metadata=wire.required("id", wire.ID))
@@ -47,6 +50,7 @@ class JobDescription:
     validation_script: str = optional("validationScript", wire.exact(4096), "")
     time_limit_s: int | None = optional("timeLimit", wire.SECONDS)
     title: str = optional("title", wire.text(200), "")
+    input_url: str = optional("inputUrl", wire.URL, "")
 
 
 @dataclass(frozen=True)
@@ -108,23 +112,36 @@ class HaveGetJobOutputDir:
 
 @dataclass(frozen=True)
 class GetJobOutputDir:
-    """Agent to the manager that answered: where shall the output go?"""
+    """Agent to the manager that answered: where shall the output go?
+
+    Attributes:
+        output_size: extension; bytes of the archive, of an agent that can upload by HTTPS.
+    """
 
     command: ClassVar[str] = "getJobOutputDir"
     job_id: str = field(metadata=wire.required("jobID", wire.ID))
     agent_host: str = usual("agentHost", wire.HOST)
     job_data: JobData = field(default_factory=dict, metadata=wire.JOB_DATA)
+    output_size: int | None = optional("outputSize", wire.SIZE)
 
 
 @dataclass(frozen=True)
 class StoreJobOutputDir:
-    """Manager: upload to this file server. job_id is what the agent goes by; output_dir equals it."""
+    """Manager: upload to this file server. job_id is what the agent goes by; output_dir equals it.
+
+    Attributes:
+        put_url: extension, only to agents that told output_size: put it here instead, once, with put_headers.
+        put_limit: extension; most bytes that are taken.
+    """
 
     command: ClassVar[str] = "storeJobOutputDir"
     job_id: str = field(metadata=wire.required("jobID", wire.ID))
     output_dir: str = usual("outputDir", wire.exact(wire.MAX_PATH))
     chirp_url: str = usual("outputChirpUrl", wire.SERVER)
     job_data: JobData = field(default_factory=dict, metadata=wire.JOB_DATA)
+    put_url: str = optional("putUrl", wire.URL, "")
+    put_headers: tuple[tuple[str, str], ...] = optional("putHeaders", wire.HEADERS, ())
+    put_limit: int | None = optional("putLimit", wire.SIZE)
 
 
 @dataclass(frozen=True)
