@@ -239,8 +239,8 @@ HEADERS = Codec(_parse_headers, lambda headers: "\n".join(f"{name}: {value}" for
 #: in bytes
 SIZE = number(0, 2**53)
 JID = Codec(_parse_jid)
-#: a server, or nothing
-MAYBE_SERVER = Codec(lambda value: value and _parse_server(value))
+#: `host:port`, or nothing
+SERVER = Codec(lambda value: value and _parse_server(value))
 FILES = Codec(_parse_files, lambda names: "".join(f"###{name}" for name in names))
 DATA = Codec(lambda value: parse_map(value.encode("utf-8", "replace").decode()), build_map)
 #: metadata of the flat map that managers give and agents give back

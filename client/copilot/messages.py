@@ -36,7 +36,7 @@ class JobDescription:
         validation_script: run after the job; empty for none.
         time_limit_s: extension; None when the submitter set none.
         title: extension; what volunteers read, empty when the submitter gave none.
-        input_url: extension; where the input files are, too; they follow a slash. Only to agents that announced `https`.
+        input_url: extension; where the input files are, too, behind a slash; for agents that announced `https`.
     """
 
     id: str = field(metadata=wire.required("id", wire.ID))
