@@ -202,6 +202,11 @@ SENTENCES: Final[dict[str, Sentence]] = {
         "Check the file and its folder; no job is taken until then.",
         Severity.ERROR,
     ),
+    "redis-unusable": Sentence(
+        "The job queue at {path} cannot be used: {said}.",
+        "Check the Redis server; all goes on by itself when it is back.",
+        Severity.ERROR,
+    ),
     "output-refused": Sentence("The output was refused: {said}", "The job goes back to the queue."),
     "site-running": Sentence(
         "The local site in {folder} runs already.", "Use it, or end it: main.py site down.", Severity.ERROR

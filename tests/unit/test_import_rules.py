@@ -15,6 +15,7 @@ ONLY_IN = {
     "vboxapi": ("client/hypervisor/virtualbox/session.py",),
     "tuf": ("client/appliance/trust", "client/appliance/publish/"),
     "securesystemslib": ("client/appliance/publish/",),
+    "redis": ("client/copilot/queue/redis", "client/copilot/queue/original"),
     "psutil": ("client/process.py", "client/throttle/sampler.py", "client/host/"),
 }
 #: first match wins; higher may import lower, siblings of level 3 never each other

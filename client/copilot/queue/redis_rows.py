@@ -1,13 +1,15 @@
 """What the scripts of the Redis queue answer, as values."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from client.copilot.queue.queue import AgentRecord, Candidate, Event, Job, JobState
 from client.copilot.queue.records import read_order
 
 SEPARATOR: Final = "\x1f"
+_TEXTS: Final = ("owner", "agent", "version", "platform", "job_id")
+_NUMBERS: Final = ("memory_mib", "cpus", "accepted", "refused", "failed", "lost", "in_a_row")
 
 
 def fields_of(flat: Sequence[str]) -> dict[str, str]:
@@ -51,12 +53,9 @@ def read_candidate(line: str) -> Candidate:
 
 def read_agent(flat: Sequence[str]) -> AgentRecord:
     """What is remembered of an owner's agents."""
-    row: Mapping[str, Any] = fields_of(flat)
-    numbers = ("memory_mib", "cpus", "accepted", "refused", "failed", "lost", "in_a_row")
-    return AgentRecord(
-        **{name: row.get(name, "") for name in ("owner", "agent", "version", "platform", "job_id")},
-        **{name: int(row.get(name, 0)) for name in numbers},
-        first_seen=float(row.get("first_seen", 0)),
-        last_seen=float(row.get("last_seen", 0)),
-        drained=row.get("drained") == "1",
-    )
+    row = fields_of(flat)
+    said: dict[str, Any] = {name: row.get(name, "") for name in _TEXTS} | {
+        name: int(row.get(name, 0)) for name in _NUMBERS
+    }
+    seen = (float(row.get("first_seen", 0)), float(row.get("last_seen", 0)))
+    return AgentRecord(**said, first_seen=seen[0], last_seen=seen[1], drained=row.get("drained") == "1")
