@@ -11,11 +11,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from client.copilot.account import bare
 from client.copilot.errors import BadStanza, TransportDown
 from client.copilot.managers.config import Config, ProcessSettings
 from client.copilot.managers.monitor.reporter import Reporter
 from client.copilot.managers.reply import Reply
 from client.copilot.messages import Command, build_info, parse_info
+from client.copilot.once import Once
 from client.copilot.queue.errors import QueueError
 from client.copilot.transport import Account, Incoming, XmppTransport
 from client.log import logger, to_file
@@ -52,6 +54,7 @@ class ManagerProcess:
         self._transport = XmppTransport(account, self._on_info, resend=False, on_state=self._on_state)
         self._transport.on_bounce = self._on_bounce
         self._reported: deque[str] = deque(maxlen=_REPORTS_KEPT)
+        self._refused = Once()
 
     def add(self, desk: Desk) -> None:
         """Let a desk have all commands that arrive."""
@@ -88,7 +91,8 @@ class ManagerProcess:
         try:
             command = parse_info(incoming.info)
         except BadStanza as bad:
-            log.warning("refused from %s: %s", incoming.sender, bad)
+            if self._refused.is_new(bare(incoming.sender), bad.command, bad.field):
+                log.warning("refused from %s, said once: %s", incoming.sender, bad)
             return
         if command is None:
             log.debug("unknown command of %s", incoming.sender)
