@@ -5,6 +5,7 @@ The gate of the protocol: a command that nobody waits for is dropped. `redirect`
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ log = logging.getLogger("agent.talk")
 
 #: Most redirects served for one project in one run; a manager that redirects without end is ignored.
 MAX_REFERRALS: Final = 100
+#: Most answers to one question that wait to be looked at.
+MAX_HEARD: Final = 100
 
 
 class Messenger(Protocol):
@@ -71,6 +74,38 @@ class _Expectation:
             return False
         return not self.job_id or getattr(command, "job_id", self.job_id) == self.job_id
 
+    def hear(self, answer: Answer) -> None:
+        self.future.set_result(answer)
+
+
+class Heard:
+    """Commands of some kinds, kept from the moment they come until somebody takes them."""
+
+    def __init__(self, kinds: tuple[type[Any], ...]) -> None:
+        self._kinds = kinds
+        self._answers: deque[Answer] = deque()
+        self._news = asyncio.Event()
+
+    def fits(self, command: Command) -> bool:
+        """Whether it is one of them, and there is room for it."""
+        return isinstance(command, self._kinds) and len(self._answers) < MAX_HEARD
+
+    def hear(self, answer: Answer) -> None:
+        """Keep one."""
+        self._answers.append(answer)
+        self._news.set()
+
+    def take(self) -> Answer | None:
+        """The oldest; None when there is none."""
+        if self._answers:
+            return self._answers.popleft()
+        self._news.clear()
+        return None
+
+    async def wait(self) -> None:
+        """Returns when there is one that came after `take` found none."""
+        await self._news.wait()
+
 
 @dataclass(frozen=True)
 class _Posted:
@@ -99,7 +134,7 @@ class Conversation:
         self._on_unasked = on_unasked
         self._trusted = {bare(manager)}
         self._referrals = 0
-        self._expected: list[_Expectation] = []
+        self._expected: list[_Expectation | Heard] = []
         self._slots: dict[str, _Posted] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._sessions = 0
@@ -172,6 +207,18 @@ class Conversation:
             self._expected.remove(wish)
             wish.future.cancel()
 
+    @contextmanager
+    def listening(self, *kinds: type[Any]) -> "Iterator[Heard]":
+        """All commands of these kinds while the context lasts; what nobody took of them then counts as unasked."""
+        heard = Heard(kinds)
+        self._expected.append(heard)
+        try:
+            yield heard
+        finally:
+            self._expected.remove(heard)
+            while (left := heard.take()) is not None:
+                self._on_unasked(left)
+
     async def ask(
         self,
         slot: str,
@@ -216,7 +263,7 @@ class Conversation:
     def _hand_over(self, answer: Answer) -> None:
         for wish in self._expected:
             if wish.fits(answer.command):
-                wish.future.set_result(answer)
+                wish.hear(answer)
                 return
         self._on_unasked(answer)
 

@@ -35,6 +35,8 @@ _CHECK_INTERVAL_S: Final = 1.0
 #: A look at the clock counts at most this much: a computer that was paused has not run the job.
 _LONGEST_TICK_S: Final = 5.0
 _MARGIN_BYTES: Final = 1024 * 1024
+#: names that the shell takes as they are
+_PACKAGE: Final = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9_.,:/+-]{0,254}")
 
 
 @dataclass(frozen=True)
@@ -232,16 +234,33 @@ class LocalRunner:
 def build_wrapper(record: JobRecord, folder: Path) -> str:
     """The shell script that sets the environment and runs the command; `environment` and `arguments` are shell text."""
     job = record.job
-    packages = re.sub(r"[^\x20-\x7e]", " ", job.packages).strip()
     return (
         "#!/bin/sh\n"
-        + (f"# Packages: {packages}\n" if packages else "")
+        + "".join(_package_lines(name) for name in package_names(job.packages))
         + "# Environment variables needed by the job\n"
         f"{job.environment}\n\n"
         "# Job command execution\n"
         f"cd {shlex.quote(str(folder))}\n"
         f"chmod a+x {job.command}\n"
         f"./{job.command} {job.arguments}\n"
+    )
+
+
+def package_names(packages: str) -> list[str]:
+    """Packages as `alienv` is asked for them: `VO_ALICE@AliRoot::v4-16` is AliRoot/v4-16. Other text is left out."""
+    names = [word.partition("@")[2] or word for word in packages.split()]
+    return [name.replace("::", "/", 1) for name in names if _PACKAGE.fullmatch(name)]
+
+
+def _package_lines(name: str) -> str:
+    # The job's own shell asks, so that whatever `alienv` prints is confined as the job is.
+    return (
+        f"# Environment variables for {name}\n"
+        "if command -v alienv >/dev/null 2>&1; then\n"
+        f'  eval "$(alienv print {name})"\n'
+        "else\n"
+        f"  echo 'package {name} is not set up: there is no alienv here' >&2\n"
+        "fi\n\n"
     )
 
 

@@ -5,14 +5,18 @@ import logging
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from client.copilot.checkpoint import JobRecord
-from client.copilot.conversation import Answer, Conversation
+from client.copilot.conversation import Answer, Conversation, Heard
 from client.copilot.jdl import describe_host
 from client.copilot.messages import EXTENSIONS, Error, GetJob, HaveGetJob, RunJob, Sleep, WantGetJob
 from client.copilot.timers import Timers
 
 log = logging.getLogger("agent")
+
+#: What may come of want_getJob; a job is one that an earlier getJob asked for.
+_ANSWERS: Final = (HaveGetJob, RunJob, Sleep, Error)
 
 
 class Intake:
@@ -57,21 +61,41 @@ class Intake:
         return None
 
     async def _want(self) -> Answer:
-        """Repeats the question; the first answer wins, later ones are dropped by the gate."""
+        """Repeats the question; the first usable answer wins, later ones are dropped by the gate."""
         jdl = describe_host(self._agent_host, self._disk)
         command = WantGetJob(jdl, self._agent_host, EXTENSIONS)
         for wait_s in self._talk.waits(self._timers.want_first_s, self._timers.want_last_s):
-            answer = await self._talk.ask(
-                "want", self._manager, command, HaveGetJob, RunJob, Sleep, Error, timeout_s=wait_s, one_session=True
-            )
+            with self._talk.listening(*_ANSWERS) as answers:
+                await self._talk.post("want", self._manager, command)
+                found = await self._usable(answers, wait_s)
+            if found is not None:
+                self._talk.settle("want")
+                return found
+        raise AssertionError("the waits have no end")
+
+    async def _usable(self, answers: Heard, wait_s: float) -> Answer | None:
+        """The first answer that this computer can follow; None when none came in time, or a new session began.
+
+        Each manager may want another file, so one that wants too much must not hide the others.
+        """
+        now = asyncio.get_running_loop().time
+        ends_at = now() + wait_s
+        while True:
+            answer = answers.take() or await self._next(answers, ends_at - now())
             if answer is None:
-                continue
+                return None
             missing = isinstance(answer.command, HaveGetJob) and answer.command.require_file
             if not missing or await asyncio.to_thread(Path(missing).exists):
                 return answer
             log.warning("%s has work only for computers with %s", answer.sender, missing)
-            await self._talk.pause(wait_s)
-        raise AssertionError("the waits have no end")
+
+    async def _next(self, answers: Heard, limit_s: float) -> Answer | None:
+        news = asyncio.create_task(answers.wait())
+        try:
+            await self._talk.pause(max(0.0, limit_s), news)
+        finally:
+            news.cancel()
+        return answers.take()
 
     async def _get(self, manager: str) -> Answer | None:
         command = GetJob(describe_host(self._agent_host, self._disk), self._agent_host, EXTENSIONS)
