@@ -7,8 +7,8 @@ agent may learn a job's id.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
 
+from client.copilot.account import bare
 from client.copilot.managers.judge import Verdict
 from client.copilot.managers.monitor.witness import NOBODY, Witness
 from client.copilot.managers.reply import Reply
@@ -23,13 +23,11 @@ from client.copilot.messages import (
     StoreJobOutputDir,
     WantGetJobOutputDir,
 )
+from client.copilot.once import Once
 from client.copilot.queue.queue import Job, JobQueue, JobState
 from client.log import logger
 
 log = logger("site")
-
-#: Strangers remembered, so that one that goes on does not fill the log.
-MAX_STRANGERS: Final = 1000
 
 
 @dataclass
@@ -46,7 +44,7 @@ class StorageDesk:
     chirp: str
     on_done: Callable[[Claim], None]
     witness: Witness = NOBODY
-    _strangers: set[tuple[str, str]] = field(default_factory=set)
+    _strangers: Once = field(default_factory=Once)
 
     def handle(self, sender: str, command: Command, now: float) -> list[Reply]:
         """Replies to one command of `sender` (full JID); commands for others get none."""
@@ -83,7 +81,8 @@ class StorageDesk:
     def _on_get(self, sender: str, job_id: str, now: float) -> list[Reply]:
         job = self.queue.get(job_id)
         if job is None:
-            log.warning("%s has output of a job that is not ours", sender)
+            if self._strangers.is_new(bare(sender), "unknown"):
+                log.warning("%s has output of job %s, which is not ours; said once", sender, job_id)
             self.witness.happened("error.invalidJobId")
             return [Reply(sender, LeaseLost(job_id, _not_needed(None)))]
         if not self._had(sender, job_id):
@@ -100,12 +99,9 @@ class StorageDesk:
         """Whether the job was ever handed to the sender's account, or claimed by it."""
         if self.queue.has_lease(job_id, sender) is not None:
             return True
-        stranger = (sender.partition("/")[0], job_id)
-        if stranger not in self._strangers:
-            if len(self._strangers) >= MAX_STRANGERS:
-                self._strangers.clear()
-            self._strangers.add(stranger)
-            log.warning("%s never had job %s: what it says of its output is dropped", *stranger)
+        account = bare(sender)
+        if self._strangers.is_new(account):
+            log.warning("%s never had job %s: what it says of such outputs is dropped, said once", account, job_id)
         return False
 
 
