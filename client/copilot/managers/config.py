@@ -1,7 +1,8 @@
 """Configuration files of managers: TOML, written by a site or by hand, mode 0600 for the passwords in them.
 
 [xmpp]     jid, password, host, port, resource, ca_file (or ca_pem)
-[queue]    path, lease_s, silent_lease_s, hold_limit_s, max_attempts
+[queue]    path, lease_s, silent_lease_s, hold_limit_s, max_attempts, max_copies
+[shares]   <submitter> = <weight>, 1 where it is not named                  both
 [job]      chirp, require_file, cooldown_s                                 job manager
 [storage]  chirp, chirp_root, folder, packed_mib, unpacked_mib, files      storage manager
 [monitor]  address, batched, system                                        those that tell a monitor
@@ -90,7 +91,18 @@ class Config:
             silent_lease_s=self.whole("queue", "silent_lease_s", usual.silent_lease_s),
             hold_limit_s=self.whole("queue", "hold_limit_s", usual.hold_limit_s),
             max_attempts=self.whole("queue", "max_attempts", usual.max_attempts),
+            max_copies=self.whole("queue", "max_copies", usual.max_copies),
+            shares=self.shares(),
         )
+
+    def shares(self) -> dict[str, float]:
+        """The section [shares]: weights of submitters, above 0."""
+        table = self._said.get("shares", {})
+        found = {name: self.number("shares", name) for name in table} if isinstance(table, dict) else {}
+        for name, weight in found.items():
+            if not weight:
+                raise self._wrong("shares", name, "must be above 0")
+        return found
 
     def _value(self, section: str, key: str, default: Any, kinds: tuple[type, ...]) -> Any:
         table = self._said.get(section, {})

@@ -6,11 +6,11 @@ the latest ANSWER_LATE_S after it asked: for the original's agent that is merely
 """
 
 import dataclasses
-import itertools
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Final
 
+from client.copilot.managers.host import read_host
 from client.copilot.managers.monitor.witness import NOBODY, Witness, return_class
 from client.copilot.managers.reply import Reply
 from client.copilot.messages import (
@@ -27,7 +27,7 @@ from client.copilot.messages import (
     Sleep,
     WantGetJob,
 )
-from client.copilot.queue.queue import JobQueue, Lease, Lost
+from client.copilot.queue.queue import Host, JobQueue, Lease, Lost, SeenAgent
 from client.log import logger
 
 log = logger("site")
@@ -38,6 +38,11 @@ ANSWER_LATE_S: Final = 55.0
 MAX_ASKERS: Final = 20_000
 #: Agents told of work in one tick; more of them than jobs would only make each other wait.
 MAX_TOLD: Final = 100
+#: Agents looked at for that in one tick; the next goes on with those after them.
+MAX_LOOKED_AT: Final = 1000
+#: An agent that got nothing though a job waits that it could do is not told of that one again for so long: its owner
+#: may have had another copy of it.
+VAIN_PAUSE_S: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,15 @@ class JobSettings:
     cooldown_s: float = 0.0
 
 
+@dataclass(slots=True, frozen=True)
+class _Asker:
+    """An agent that asked and got nothing. at, not_before: epoch seconds."""
+
+    at: float
+    host: Host
+    not_before: float = 0.0
+
+
 @dataclass
 class JobDesk:
     """Answers agents from a queue. witness: hears what happens."""
@@ -63,7 +77,9 @@ class JobDesk:
     queue: JobQueue
     settings: JobSettings
     witness: Witness = NOBODY
-    _askers: OrderedDict[str, float] = field(default_factory=OrderedDict)
+    _askers: OrderedDict[str, _Asker] = field(default_factory=OrderedDict)
+    _round: deque[str] = field(default_factory=deque)
+    _seen: dict[str, SeenAgent] = field(default_factory=dict)
     _accepted_at: dict[str, float] = field(default_factory=dict)
 
     def handle(self, sender: str, command: Command, now: float) -> list[Reply]:
@@ -71,7 +87,7 @@ class JobDesk:
         match command:
             case WantGetJob():
                 self.witness.asked(sender, command.jdl)
-                return self._on_want(sender, now)
+                return self._on_want(sender, self._note(sender, command.jdl, now), now)
             case GetJob():
                 return self._on_get(sender, command, now)
             case ExtendLease():
@@ -92,35 +108,63 @@ class JobDesk:
             log.info("lease of job %s ended", job_id)
             self.witness.happened("lease.ended")
         self._forget(now)
+        seen, self._seen = list(self._seen.values()), {}
+        self.queue.note_agents(seen, now)
         if not self._askers or not self.queue.has_work():
             return []
-        first = itertools.islice(self._askers, MAX_TOLD)
-        told = [asker for asker in first if self.queue.may_work(asker, now)]
+        told = self._whom_to_tell(now)
         for asker in told:
             del self._askers[asker]
         return [Reply(asker, HaveGetJob(self.settings.require_file)) for asker in told]
 
-    def _on_want(self, sender: str, now: float) -> list[Reply]:
+    def _whom_to_tell(self, now: float) -> list[str]:
+        """Askers that could have a job now, where the last tick stopped looking."""
+        if not self._round:
+            self._round.extend(self._askers)
+        told: list[str] = []
+        fits: dict[int, bool] = {}
+        for _ in range(min(MAX_LOOKED_AT, len(self._round))):
+            name = self._round.popleft()
+            asker = self._askers.get(name)
+            if asker is None or asker.not_before > now:
+                continue
+            # By identity: those with the same description share one, which lives as long as they do.
+            if id(asker.host) not in fits:
+                fits[id(asker.host)] = self.queue.has_work(asker.host)
+            if fits[id(asker.host)] and self.queue.may_work(name, now):
+                told.append(name)
+            if len(told) == MAX_TOLD:
+                break
+        return told
+
+    def _note(self, sender: str, jdl: str, now: float) -> Host:
+        """What the sender says of its computer; that it asked is written down at the next tick."""
+        host = read_host(jdl)
+        if len(self._seen) < MAX_ASKERS:
+            self._seen[sender] = SeenAgent(sender, host, now)
+        return host
+
+    def _on_want(self, sender: str, host: Host, now: float) -> list[Reply]:
         if self._too_soon(sender, now):
             return [Reply(sender, Sleep())]
-        if self.queue.has_work() and self.queue.may_work(sender, now):
+        if self.queue.has_work(host) and self.queue.may_work(sender, now):
             self._askers.pop(sender, None)
             return [Reply(sender, HaveGetJob(self.settings.require_file))]
         self.witness.happened("error.emptyQueue")
-        self._askers[sender] = now
-        self._askers.move_to_end(sender)
-        if len(self._askers) > MAX_ASKERS:
-            self._askers.popitem(last=False)
+        self._remember(sender, _Asker(now, host))
         return []
 
     def _on_get(self, sender: str, command: GetJob, now: float) -> list[Reply]:
         extends = "lease" in command.extensions
-        self._askers.pop(sender, None)
-        lease = self.queue.hand_out(sender, now, extends=extends) if self.queue.may_work(sender, now) else None
+        host = self._note(sender, command.jdl, now)
+        may_work = self.queue.may_work(sender, now)
+        lease = self.queue.hand_out(sender, now, extends=extends, host=host) if may_work else None
         if lease is None:
             self.witness.happened("error.emptyQueue")
-            self._askers[sender] = now
+            vain = may_work and self.queue.has_work(host)
+            self._remember(sender, _Asker(now, host, now + VAIN_PAUSE_S if vain else 0.0))
             return []
+        self._askers.pop(sender, None)
         self.witness.happened("job.start")
         log.info("job %s handed to %s", lease.job.id, sender)
         return [Reply(sender, self._run_job(lease, now, extends=extends))]
@@ -131,6 +175,12 @@ class JobDesk:
         if extends:
             return RunJob(job, data, lease.lease_s, lease.lease_id)
         return RunJob(dataclasses.replace(job, time_limit_s=None, title=""), data)
+
+    def _remember(self, sender: str, asker: _Asker) -> None:
+        self._askers[sender] = asker
+        self._askers.move_to_end(sender)
+        if len(self._askers) > MAX_ASKERS:
+            self._askers.popitem(last=False)
 
     def _too_soon(self, sender: str, now: float) -> bool:
         """As the original does it: by account, and a refusal does not renew the time."""
@@ -144,7 +194,7 @@ class JobDesk:
         return False
 
     def _forget(self, now: float) -> None:
-        while self._askers and now - next(iter(self._askers.values())) > ANSWER_LATE_S:
+        while self._askers and now - next(iter(self._askers.values())).at > ANSWER_LATE_S:
             self._askers.popitem(last=False)
         if len(self._accepted_at) > MAX_ASKERS:
             oldest = now - self.settings.cooldown_s

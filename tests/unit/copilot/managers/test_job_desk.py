@@ -1,9 +1,11 @@
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from client.copilot.managers.job_desk import JobDesk, JobSettings
+from client.copilot.jdl import build_jdl
+from client.copilot.managers.job_desk import MAX_TOLD, VAIN_PAUSE_S, JobDesk, JobSettings
 from client.copilot.managers.reply import Reply
 from client.copilot.messages import (
     EXTENSIONS,
@@ -21,7 +23,7 @@ from client.copilot.messages import (
     Sleep,
     WantGetJob,
 )
-from client.copilot.queue.queue import JobState, Terms
+from client.copilot.queue.queue import JobState, Replication, Terms
 from client.copilot.queue.sqlite import SqliteQueue
 from tests.unit.copilot.queue.jobs import new_job
 
@@ -138,3 +140,80 @@ def test_agents_are_told_to_sleep_only_where_the_operator_wants_that(queue: Sqli
 
 def test_commands_for_storage_managers_are_left_to_them(desk: JobDesk) -> None:
     assert desk.handle(OURS, JobDone("one"), 0) == []
+
+
+LARGE = WantGetJob(build_jdl({"Memory": 4000, "Version": "2.0"}), "host", EXTENSIONS)
+SMALL = WantGetJob(build_jdl({"Memory": 500}), "host", EXTENSIONS)
+
+
+def test_a_job_is_offered_and_given_only_to_a_computer_that_meets_its_requirements(
+    queue: SqliteQueue, desk: JobDesk
+) -> None:
+    queue.submit([new_job("one", requirements="other.Memory >= 2000")], 0)
+    assert desk.handle("small@x/1", SMALL, 0) == []
+    assert desk.handle("small@x/1", GetJob(SMALL.jdl), 0) == []
+    assert desk.handle("large@x/1", LARGE, 0) == [Reply("large@x/1", HaveGetJob(""))]
+    assert run_job(desk, "large@x/1", GetJob(LARGE.jdl)).job.id == "one"
+
+
+def test_of_those_who_asked_in_vain_only_who_could_do_the_new_job_hears_of_it(
+    queue: SqliteQueue, desk: JobDesk
+) -> None:
+    for number in range(MAX_TOLD + 50):
+        desk.handle(f"small{number}@x/1", SMALL, 0)
+    desk.handle("large@x/1", LARGE, 0)
+    queue.submit([new_job("one", requirements="other.Memory >= 2000")], 1)
+    assert desk.tick(1) == [Reply("large@x/1", HaveGetJob(""))]
+    assert desk.tick(2) == []
+    queue.submit([new_job("two")], 2)
+    told = [desk.tick(3), desk.tick(4)]
+    assert [len(replies) for replies in told] == [MAX_TOLD, 50]
+    assert len({reply.to for replies in told for reply in replies}) == MAX_TOLD + 50
+
+
+def test_who_may_not_have_the_job_that_waits_is_not_told_of_it_every_second(queue: SqliteQueue, desk: JobDesk) -> None:
+    queue.submit([new_job("one", replication=Replication(2, 2))], 0)
+    assert run_job(desk, "ours@x/1", GET).job.id == "one.1"
+    assert desk.handle("ours@x/2", GET, 1) == []
+    assert [now for now in range(2, 20) if desk.tick(now)] == [1 + VAIN_PAUSE_S]
+    assert run_job(desk, PERL, GET).job.id == "one.2"
+
+
+def test_a_drained_owner_is_offered_nothing_and_goes_on_with_what_it_has(queue: SqliteQueue, desk: JobDesk) -> None:
+    queue.submit([new_job("one"), new_job("two")], 0)
+    run = run_job(desk, OURS, GET)
+    queue.set_drained("ours@x", True, 1)
+    assert desk.handle(OURS, WANT, 2) == []
+    assert desk.handle(OURS, GET, 2) == []
+    assert desk.tick(3) == []
+    assert desk.handle(OURS, ExtendLease("one", run.lease_id), 4) == [Reply(OURS, LeaseExtended("one", 100))]
+    queue.set_drained("ours@x", False, 5)
+    assert desk.tick(6) == [Reply(OURS, HaveGetJob(""))]
+
+
+def test_agents_that_asked_are_written_down_at_the_tick(queue: SqliteQueue, desk: JobDesk) -> None:
+    desk.handle("large@x/1", LARGE, 5)
+    desk.handle("large@x/2", GetJob(LARGE.jdl), 6)
+    desk.handle("small@x/1", SMALL, 7)
+    assert queue.agents() == []
+    desk.tick(8)
+    assert [(record.agent, record.memory_mib, record.version, record.last_seen) for record in queue.agents()] == [
+        ("small@x/1", 500, "", 7),
+        ("large@x/2", 4000, "2.0", 6),
+    ]
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_an_idle_agent_costs_little_memory(desk: JobDesk, alike: bool) -> None:
+    number = 500
+    long = {f"Attribute{index:02}": "x" * 300 for index in range(60)}
+    descriptions = [build_jdl({"WNHost": "same" if alike else f"host-{n}"} | long) for n in range(number)]
+    desk.handle(OURS, WantGetJob(descriptions[0]), 0)
+    tracemalloc.start()
+    try:
+        for index in range(number):
+            desk.handle(f"agent{index}@x/1", WantGetJob(descriptions[index]), 0)
+        size_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size_bytes / number < (1000 if alike else 10_000)
