@@ -18,7 +18,17 @@ from client.paths import Paths, default_base
 #: those that only this program itself starts
 _INNER: Final = ("worker", "token", "relay")
 #: those who serve a project
-_SERVING: Final = ("site", "submit", "jobs", "publish", "job-manager", "storage-manager", "key-manager", "agent")
+_SERVING: Final = (
+    "site",
+    "submit",
+    "jobs",
+    "publish",
+    "job-manager",
+    "storage-manager",
+    "key-manager",
+    "monitor",
+    "agent",
+)
 #: role -> (module, function, help); each is imported only when it is asked for
 ROLES: Final = {
     "ctl": ("client.service.ctl", "main", "command a running instance"),
@@ -26,12 +36,13 @@ ROLES: Final = {
     "image": ("client.service.image_command", "main", "add images of your own, see and remove them"),
     "images": ("client.service.images_command", "main", "see and remove the appliances on this computer"),
     "site": ("client.service.site_command", "main", "run a whole project on this computer"),
-    "submit": ("client.service.operator", "main_submit", "submit jobs to a local site"),
-    "jobs": ("client.service.operator", "main_jobs", "list and handle the jobs of a local site"),
+    "submit": ("client.service.submit_command", "main", "submit jobs to a site"),
+    "jobs": ("client.service.jobs_command", "main", "jobs of a site: see, stop, repeat"),
     "agent": ("client.copilot.native", "main", "run a Co-Pilot agent on this computer, without a guest"),
     "job-manager": ("client.copilot.managers.job", "main", "run a job manager"),
     "storage-manager": ("client.copilot.managers.storage", "main", "run a storage manager"),
     "key-manager": ("client.copilot.managers.key", "main", "run a key manager"),
+    "monitor": ("client.copilot.managers.monitor.service", "main", "collect and show what managers report"),
     "context": ("client.service.context_command", "main", "make a contextualization medium from a template"),
     "publish": ("client.appliance.publish.command", "main", "make and keep a signed catalogue of appliances"),
     "hypervisors": ("client.service.hypervisors", "main", "show what can run virtual machines here"),

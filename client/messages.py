@@ -207,6 +207,11 @@ SENTENCES: Final[dict[str, Sentence]] = {
         "Check the Redis server; all goes on by itself when it is back.",
         Severity.ERROR,
     ),
+    "monitor-store": Sentence(
+        "The monitor's file {path} cannot be used: {said}",
+        "Make room on the disk, or move the file away: the monitor then begins a new one.",
+        Severity.ERROR,
+    ),
     "output-refused": Sentence("The output was refused: {said}", "The job goes back to the queue."),
     "site-running": Sentence(
         "The local site in {folder} runs already.", "Use it, or end it: main.py site down.", Severity.ERROR
@@ -218,7 +223,8 @@ SENTENCES: Final[dict[str, Sentence]] = {
     "site-child-not-ready": Sentence(
         "{child} did not start: {said}", "The site was taken down; mend the cause and start it again.", Severity.ERROR
     ),
-    "no-such-job": Sentence("There is no job {job_id} in this site.", "main.py jobs list shows them.", Severity.ERROR),
+    "no-such-job": Sentence("There is no job {job_id} in this site.", "What to do: {remedy}.", Severity.ERROR),
+    "no-such-agent": Sentence("No agent of {owner} was ever seen here.", "What to do: {remedy}.", Severity.ERROR),
     "job-not-changed": Sentence(
         "Job {job_id} is {state} and cannot {verb}.", "main.py jobs list shows which can.", Severity.ERROR
     ),

@@ -3,7 +3,7 @@
 import argparse
 import os
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from client.errors import BadInput
 from client.service.site_errors import NoSite
@@ -12,10 +12,15 @@ from client.service.site_folder import SiteFolder
 VARIABLE: Final = "VOLUNTEER_CLOUD_SITE"
 
 
-def add_site(parser: argparse.ArgumentParser, *names: str) -> None:
-    """Give a parser the option. names: others that it has as well."""
+def add_site(parser: argparse.ArgumentParser, *names: str, **more: Any) -> None:
+    """Give a parser the option.
+
+    Args:
+        names: others that it has as well.
+        more: as add_argument takes it.
+    """
     told = f"folder of the site (default: what the environment variable {VARIABLE} says)"
-    option = parser.add_argument("--site", *names, dest="site", type=Path, metavar="FOLDER", help=told)
+    option = parser.add_argument("--site", *names, dest="site", type=Path, metavar="FOLDER", help=told, **more)
     # Where the program for shell completion finds it.
     option.complete = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/", "tcsh": "d"}  # type: ignore[attr-defined]
 

@@ -57,6 +57,16 @@ class NoSuchJob(SiteError):
 
     code: ClassVar[str] = "no-such-job"
     job_id: str
+    remedy: str = "main.py jobs list shows them"
+
+
+@dataclass(eq=False)
+class NoSuchAgent(SiteError):
+    """The queue has never heard of an agent of that owner."""
+
+    code: ClassVar[str] = "no-such-agent"
+    owner: str
+    remedy: str = "main.py agents list shows them"
 
 
 @dataclass(eq=False)

@@ -1,23 +1,16 @@
-import json
-import time
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from client.copilot.queue.queue import JobState
-from client.copilot.queue.sqlite import SqliteQueue
 from client.errors import BadInput
 from client.service.operator import (
     JobOrder,
     get_job,
     job_counts,
-    main_jobs,
-    main_submit,
     pythia8_orders,
     submit,
 )
-from client.service.site_errors import JobNotChanged, NoSite, NoSuchJob
+from client.service.site_errors import NoSite
 from client.service.site_folder import SiteFolder
 from client.service.site_plan import load_plan, save_plan
 
@@ -96,51 +89,3 @@ def test_a_folder_without_a_site_is_said_to_be_none(tmp_path: Path) -> None:
     with pytest.raises(NoSite):
         submit(tmp_path, JobOrder("run.sh"))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_command_line_submits_lists_shows_cancels_and_puts_back(
-    site: SiteFolder, script: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    where = ["--site", str(site.base)]
-    assert main_submit([*where, "--events", "10", "--number", "2", "--seed", "5", "--json"]) == 0
-    first, second = json.loads(capsys.readouterr().out)
-    assert main_submit([*where, "--command", "run.sh", "--input-files", str(script), "--arguments", "x"]) == 0
-    assert capsys.readouterr().out.startswith("1 job submitted:")
-    assert main_jobs([*where, "cancel", first[:8]]) == 0
-    assert capsys.readouterr().out == f"{first} is dead now.\n"
-    with pytest.raises(JobNotChanged):
-        main_jobs([*where, "retry", second])
-    assert main_jobs([*where, "retry", first, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["state"] == "waiting"
-    assert main_jobs(where) == 0
-    assert capsys.readouterr().out.splitlines()[0] == "3 waiting, 0 leased, 0 done, 0 dead"
-    assert main_jobs([*where, "list", "--json", "--limit", "1"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["jobs"]) == 1
-    assert main_jobs([*where, "show", first, "--json"]) == 0
-    history = json.loads(capsys.readouterr().out)["history"]
-    assert [event["what"] for event in history] == ["submitted", "cancelled", "put back by the operator"]
-    assert main_jobs([*where, "show", first]) == 0
-    assert "steering.cmnd 10 5" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("word", ["", "none"])
-def test_unknown_jobs_are_said_to_be_so(site: SiteFolder, word: str) -> None:
-    submit(site.base, JobOrder("a"), JobOrder("b"))
-    with pytest.raises(NoSuchJob):
-        main_jobs(["--site", str(site.base), "show", word])
-
-
-@pytest.mark.parametrize("more", [["--events", "0"], ["--seed", "0"], ["--reference", "/nowhere"]])
-def test_a_wrong_command_line_is_refused(site: SiteFolder, more: list[str]) -> None:
-    with pytest.raises(BadInput):
-        main_submit(["--site", str(site.base), *more])
-
-
-def test_the_result_of_a_finished_job_is_shown(site: SiteFolder, capsys: pytest.CaptureFixture[str]) -> None:
-    [job_id] = submit(site.base, JobOrder("run.sh"))
-    with closing(SqliteQueue(site.queue)) as queue:
-        queue.accept(job_id, "a@x/1", "1 file", time.time())
-    (site.results / job_id).mkdir(parents=True)
-    assert main_jobs(["--site", str(site.base), "show", job_id]) == 0
-    assert f"result: {site.results / job_id}" in capsys.readouterr().out
-    assert job_counts(site.base)[JobState.DONE] == 1

@@ -1,0 +1,132 @@
+"""`main.py submit`: submits jobs, shows what would be submitted, waits for the end of what was."""
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any, Final
+
+from client.copilot.fields import printable
+from client.service.counter import Counter
+from client.service.job_watch import Ended, until_ended
+from client.service.operator import JobOrder, submit
+from client.service.order_check import check_orders
+from client.service.site_argument import existing_site
+from client.service.site_folder import SiteFolder
+from client.service.site_queue import open_site_queue
+from client.service.submit_arguments import PROG, build_orders, build_parser
+from client.service.table import counted, say, say_json, tell
+
+__all__ = ["build_parser", "main"]
+
+#: So many ids are told; the others are in the queue.
+_SHOWN: Final = 20
+_DRY: Final = 3
+#: Fewer are submitted before anybody could read a bar.
+_MANY: Final = 2000
+
+
+def main(argv: list[str]) -> int:
+    """`main.py submit`; returns the exit code."""
+    given = build_parser().parse_args(argv)
+    folder = existing_site(given, PROG)
+    orders = build_orders(given)
+    number = sum(order.number for order in orders)
+    if given.dry_run:
+        check_orders(orders)
+        _show(orders, number, as_json=given.json)
+        return 0
+    ids = _submit(folder, orders, number)
+    if given.wait:
+        return _wait(folder, ids, given)
+    if given.json:
+        say_json({"number": len(ids), "jobs": ids})
+        return 0
+    say(f"{counted(len(ids), 'job')} submitted:")
+    for job_id in ids[:_SHOWN]:
+        say(f"  {job_id}")
+    if len(ids) > _SHOWN:
+        say(f"  ... and {len(ids) - _SHOWN:,} more; --json names all")
+    return 0
+
+
+def _submit(folder: SiteFolder, orders: Sequence[JobOrder], number: int) -> list[str]:
+    if number < _MANY:
+        return submit(folder.base, *orders)
+    # The queue looks at all of them several times; a pipe need not read of each.
+    with Counter("Submitting jobs", number, quiet=True) as bar:
+        return submit(folder.base, *orders, on_taken=bar.show)
+
+
+def _wait(folder: SiteFolder, ids: list[str], given: argparse.Namespace) -> int:
+    tell(f"{counted(len(ids), 'job')} submitted; Ctrl+C leaves them to it.")
+    with Counter("Jobs", len(ids)) as bar, closing(open_site_queue(folder)) as queue:
+        ended, _ = asyncio.run(until_ended(queue, ids, watcher(bar)))
+    if given.json:
+        say_json({"number": len(ids), "jobs": ids, **ended_facts(ended)})
+    else:
+        say_ended(ended)
+    return 0 if ended.done == len(ids) else 1
+
+
+def watcher(bar: Counter) -> Any:
+    """Shows on a bar what `until_ended` tells."""
+
+    def show(ended: Ended, at_work: int) -> None:
+        dead = f", {len(ended.dead)} dead" if ended.dead else ""
+        bar.show(ended.number, f"{at_work:,} at work{dead}")
+
+    return show
+
+
+def ended_facts(ended: Ended) -> dict[str, Any]:
+    """How jobs ended, for JSON."""
+    dead = [{"id": job_id, "reason": reason} for job_id, reason in ended.dead.items()]
+    return {"done": ended.done, "dead": dead, "gone": ended.gone}
+
+
+def say_ended(ended: Ended) -> None:
+    """How jobs ended, for people."""
+    say(f"{counted(ended.done, 'job')} done, {len(ended.dead):,} dead.")
+    for job_id, reason in list(ended.dead.items())[:_SHOWN]:
+        say(f"  {job_id}  {printable(reason)}")
+    if len(ended.dead) > _SHOWN:
+        say("  ... main.py jobs dead shows all reasons")
+
+
+def _show(orders: Sequence[JobOrder], number: int, *, as_json: bool) -> None:
+    if as_json:
+        say_json({"number": number, "dry_run": True, "orders": [_facts(order) for order in orders]})
+        return
+    first = orders[0]
+    size = sum(path.stat().st_size for path in first.input_files)
+    files = ", ".join(path.name for path in first.input_files) or "none"
+    say(f"{counted(number, 'job')} would be submitted; nothing was.")
+    say(f"  input files:  {files} ({size:,} bytes)")
+    for name, value in (("requirements", first.requirements), ("validator", first.validator)):
+        if value:
+            say(f"  {name + ':':13} {value}")
+    replication = first.replication
+    if replication.quorum > 1:
+        compared = replication.compare or "equal bytes"
+        say(f"  copies:       {replication.copies}, of which {replication.quorum} must agree ({compared})")
+    shown = [*range(min(_DRY, len(orders))), *([len(orders) - 1] if len(orders) > _DRY else [])]
+    for place in shown:
+        if place == len(orders) - 1 and len(orders) > _DRY + 1:
+            say("  ...")
+        _show_order(place, orders[place])
+
+
+def _show_order(place: int, order: JobOrder) -> None:
+    say(f"  job {place}:" if order.number == 1 else f"  jobs 0 to {order.number - 1}:")
+    for line in filter(None, order.environment.split("\n")):
+        say(f"    {printable(line)}")
+    say(f"    {printable(f'./{order.command} {order.arguments}', lines=True).strip()}")
+
+
+def _facts(order: JobOrder) -> dict[str, Any]:
+    return {
+        **vars(order),
+        "input_files": [str(path) for path in order.input_files],
+        "replication": vars(order.replication),
+    }
