@@ -170,7 +170,9 @@ class JobDesk:
         return [Reply(sender, self._run_job(lease, now, extends=extends))]
 
     def _run_job(self, lease: Lease, now: float, *, extends: bool) -> RunJob:
-        job = dataclasses.replace(lease.job.new.description, chirp_url=self.settings.chirp)
+        job = lease.job.new.description
+        # The input of a job that came over the original's queue is where its submitter put it.
+        job = dataclasses.replace(job, chirp_url=job.chirp_url or self.settings.chirp)
         data = {"startedAt": str(int(now))}
         if extends:
             return RunJob(job, data, lease.lease_s, lease.lease_id)

@@ -23,7 +23,19 @@ TIMEOUT_S: Final = 2.0
 PAUSE_S: Final = 1.0
 _SCRIPTS: Final = Path(__file__).parent / "lua"
 #: In the order in which they use each other.
-_PARTS: Final = ("base", "lanes", "states", "replicas", "leases", "results", "orders", "views", "agents", "run")
+_PARTS: Final = (
+    "base",
+    "lanes",
+    "states",
+    "replicas",
+    "leases",
+    "results",
+    "orders",
+    "views",
+    "agents",
+    "original",
+    "run",
+)
 _MOST_SAID: Final = 200
 
 
