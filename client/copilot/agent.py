@@ -23,10 +23,10 @@ from client.copilot.errors import JobFailed
 from client.copilot.handover import Handover
 from client.copilot.intake import Intake, record_of
 from client.copilot.lease import LeaseKeeper
-from client.copilot.messages import Error, JobFailedReport, JobVerdict, RunJob, Sleep
+from client.copilot.messages import EXTENSIONS, HTTPS, Error, JobFailedReport, JobVerdict, RunJob, Sleep
 from client.copilot.report import Progress, Report
 from client.copilot.runner import JobRunner
-from client.copilot.storage.files import FileTransfer
+from client.copilot.storage.files import FileTransfer, WebTransfer
 from client.copilot.timers import Timers
 
 log = logging.getLogger("agent")
@@ -79,6 +79,7 @@ class Agent:
         runner: JobRunner,
         report: Report,
         clock: Clock,
+        web: WebTransfer | None = None,
     ) -> None:
         self._settings = settings
         self._transport = transport
@@ -89,10 +90,17 @@ class Agent:
         self._checkpoint = Checkpoint(settings.state_dir, durable=settings.durable)
         timers = settings.timers
         self._intake = Intake(
-            self._talk, settings.job_manager, settings.agent_host, settings.state_dir, timers, lambda: not self._over()
+            self._talk,
+            settings.job_manager,
+            settings.agent_host,
+            settings.state_dir,
+            timers,
+            lambda: not self._over(),
+            EXTENSIONS if web is None else EXTENSIONS | {HTTPS},
         )
-        self._handover = Handover(self._talk, settings.job_manager, settings.agent_host, files, runner, timers)
+        self._handover = Handover(self._talk, settings.job_manager, settings.agent_host, files, runner, timers, web)
         self._files = files
+        self._web = web
         self._work: _Work | None = None
         self._finishing = asyncio.Event()
         self._suspending = asyncio.Event()
@@ -168,6 +176,8 @@ class Agent:
             await self._last_words()
             self._report.job("", states.IDLE)
         await self._files.close()
+        if self._web is not None:
+            await self._web.close()
 
     def _over(self) -> bool:
         enough = 0 < self._settings.max_jobs <= self._jobs

@@ -1,10 +1,15 @@
-"""Files of a job: its input from the project's file server, its output to the one that a storage manager names."""
+"""Files of a job: its input from the project's file server, its output to the one that a storage manager names.
+
+Both go over HTTPS where the agent has a way to the project's HTTPS server and the managers offer it, else over Chirp;
+also when HTTPS fails again and again.
+"""
 
 import asyncio
 import errno
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Final
 
 from client.copilot import report as states
 from client.copilot.checkpoint import JobRecord
@@ -13,19 +18,28 @@ from client.copilot.errors import FileTooBig, JobFailed, TransferFailed
 from client.copilot.messages import (
     GetJobOutputDir,
     HaveGetJobOutputDir,
+    JobDescription,
     JobDone,
     StoreJobOutputDir,
     WantGetJobOutputDir,
 )
 from client.copilot.runner import JobRunner
-from client.copilot.storage.files import FileTransfer
+from client.copilot.storage.files import FileTransfer, WebTransfer
 from client.copilot.timers import Timers, doubling
 
 log = logging.getLogger("agent")
 
+#: Trials to upload by HTTPS; those that follow go by Chirp.
+HTTPS_TRIALS: Final = 3
+
 
 class Handover:
-    """Fetches input and hands in output. manager: bare JID of all managers."""
+    """Fetches input and hands in output.
+
+    Args:
+        manager: bare JID of all managers.
+        web: the way to the project's HTTPS server; None: there is none.
+    """
 
     def __init__(
         self,
@@ -35,11 +49,13 @@ class Handover:
         files: FileTransfer,
         runner: JobRunner,
         timers: Timers,
+        web: WebTransfer | None = None,
     ) -> None:
         self._talk = talk
         self._manager = manager
         self._agent_host = agent_host
         self._files = files
+        self._web = web
         self._runner = runner
         self._timers = timers
 
@@ -56,7 +72,7 @@ class Handover:
             for name in job.input_files:
                 local = folder / name
                 local.parent.mkdir(parents=True, exist_ok=True)
-                left -= await self._fetch_one(job.chirp_url, f"/{job.input_dir.strip('/')}/{name}", local, left)
+                left -= await self._fetch_one(job, name, local, left)
         except (TransferFailed, FileTooBig) as failed:
             raise JobFailed(job.id, "input", str(failed)) from failed
         except OSError as failed:
@@ -75,14 +91,15 @@ class Handover:
             JobFailed: `upload`, or what packing raises.
         """
         archive = await self._runner.pack(record)
+        size = _size(record.job.id, archive)
         waits = doubling(self._timers.transfer_first_s, self._timers.place_last_s)
         for trial in range(1, self._timers.transfer_trials + 1):
             enter(states.WANTING_OUTPUT_PLACE)
-            place = await self._find_place(record)
+            place = await self._find_place(record, size if self._web and trial <= HTTPS_TRIALS else None)
             await still_ours()
             enter(states.PUTTING_OUTPUT)
             try:
-                await self._put(record, place, archive)
+                await self._put(record, place, archive, size)
             except TransferFailed as failed:
                 log.warning("output of %s not taken: %s", record.job.id, failed)
                 if trial == self._timers.transfer_trials:
@@ -93,11 +110,24 @@ class Handover:
                 return
             await asyncio.sleep(next(waits))
 
-    async def _fetch_one(self, server: str, path: str, local: Path, limit_bytes: int) -> int:
+    async def _fetch_one(self, job: JobDescription, name: str, local: Path, limit_bytes: int) -> int:
+        """By HTTPS if that is offered, and by Chirp if that is not or does not lead to the end."""
+        web, url = self._web, job.input_url
+        if web is not None and url:
+            try:
+                return await self._trials(lambda: web.get(url, name, local, limit_bytes=limit_bytes))
+            except TransferFailed as failed:
+                if not job.chirp_url:
+                    raise
+                log.warning("input over Chirp instead: %s", failed)
+        path = f"/{job.input_dir.strip('/')}/{name}"
+        return await self._trials(lambda: self._files.get(job.chirp_url, path, local, limit_bytes=limit_bytes))
+
+    async def _trials(self, get: Callable[[], Awaitable[int]]) -> int:
         waits = doubling(self._timers.transfer_first_s, self._timers.place_last_s)
         for trial in range(1, self._timers.transfer_trials + 1):
             try:
-                return await self._files.get(server, path, local, limit_bytes=limit_bytes)
+                return await get()
             except TransferFailed as failed:
                 if failed.permanent or trial == self._timers.transfer_trials:
                     raise
@@ -105,8 +135,8 @@ class Handover:
             await asyncio.sleep(next(waits))
         raise AssertionError("the last trial returns or raises")
 
-    async def _find_place(self, record: JobRecord) -> Answer:
-        """Asks until a storage manager names a place."""
+    async def _find_place(self, record: JobRecord, size: int | None) -> Answer:
+        """Asks until a storage manager names a place. size: of the archive, if it may go by HTTPS."""
         job_id = record.job.id
         for wait_s in self._talk.waits(self._timers.place_first_s, self._timers.place_last_s):
             want = WantGetJobOutputDir(job_id, self._agent_host, record.job_data)
@@ -115,19 +145,24 @@ class Handover:
             )
             if have is None:
                 continue
-            get = GetJobOutputDir(job_id, self._agent_host, record.job_data)
+            get = GetJobOutputDir(job_id, self._agent_host, record.job_data, size)
             limit_s = self._timers.store_answer_s
             place = await self._talk.ask("place", have.sender, get, StoreJobOutputDir, timeout_s=limit_s, job_id=job_id)
-            if place is not None and place.command.chirp_url:
+            if place is not None and (place.command.chirp_url or place.command.put_url):
                 return place
         raise AssertionError("the waits have no end")
 
-    async def _put(self, record: JobRecord, place: Answer, archive: Path) -> None:
-        job_id = record.job.id
-        if place.command.job_data:
-            record.job_data = dict(place.command.job_data)
+    async def _put(self, record: JobRecord, place: Answer, archive: Path, size: int) -> None:
+        job_id, said = record.job.id, place.command
+        if said.job_data:
+            record.job_data = dict(said.job_data)
+        if said.put_limit is not None and size > said.put_limit:
+            raise JobFailed(job_id, "output-limit", f"{size} bytes; the project takes {said.put_limit}")
         try:
-            await self._files.put(place.command.chirp_url, f"/{job_id}/{job_id}.tgz", archive)
+            if self._web is not None and said.put_url:
+                await self._web.put(said.put_url, said.put_headers, archive)
+            else:
+                await self._files.put(said.chirp_url, f"/{job_id}/{job_id}.tgz", archive)
         except OSError as failed:
             raise JobFailed(job_id, "upload", str(failed)) from failed
 
@@ -143,6 +178,13 @@ class Handover:
         )
         # A slot of its own: it is sent until confirmed, whatever the agent asks next.
         await self._talk.post(f"done-{job_id}", place.sender, done)
+
+
+def _size(job_id: str, archive: Path) -> int:
+    try:
+        return archive.stat().st_size
+    except OSError as failed:
+        raise JobFailed(job_id, "upload", str(failed)) from failed
 
 
 def _cause(failed: OSError, otherwise: str) -> str:

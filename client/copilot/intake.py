@@ -27,6 +27,7 @@ class Intake:
         agent_host: this computer's name.
         disk: a folder on the file system of the jobs, for the description of this computer.
         may_ask: whether the agent still wants a job.
+        extensions: what it announces.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Intake:
         disk: Path,
         timers: Timers,
         may_ask: Callable[[], bool],
+        extensions: frozenset[str] = EXTENSIONS,
     ) -> None:
         self._talk = talk
         self._manager = manager
@@ -44,6 +46,7 @@ class Intake:
         self._disk = disk
         self._timers = timers
         self._may_ask = may_ask
+        self._extensions = extensions
         self.awaits_job = False
 
     async def obtain(self) -> Answer | None:
@@ -63,7 +66,7 @@ class Intake:
     async def _want(self) -> Answer:
         """Repeats the question; the first usable answer wins, later ones are dropped by the gate."""
         jdl = describe_host(self._agent_host, self._disk)
-        command = WantGetJob(jdl, self._agent_host, EXTENSIONS)
+        command = WantGetJob(jdl, self._agent_host, self._extensions)
         for wait_s in self._talk.waits(self._timers.want_first_s, self._timers.want_last_s):
             with self._talk.listening(*_ANSWERS) as answers:
                 await self._talk.post("want", self._manager, command)
@@ -98,7 +101,7 @@ class Intake:
         return answers.take()
 
     async def _get(self, manager: str) -> Answer | None:
-        command = GetJob(describe_host(self._agent_host, self._disk), self._agent_host, EXTENSIONS)
+        command = GetJob(describe_host(self._agent_host, self._disk), self._agent_host, self._extensions)
         self.awaits_job = True
         try:
             return await self._talk.ask(

@@ -12,6 +12,7 @@ from client.copilot.execute import LocalRunner, RunnerSettings
 from client.copilot.jdl import own_host_name
 from client.copilot.report import Report
 from client.copilot.storage.chirp import ChirpTransfer
+from client.copilot.storage.https import HttpsTransfer
 
 if TYPE_CHECKING:
     from client.copilot.transport import XmppTransport
@@ -50,8 +51,10 @@ def build_agent(
         durable=durable,
         max_jobs=max_jobs,
     )
-    files = ChirpTransfer(dict(agent.get("transfer", {})))
-    return Agent(settings, transport, files, LocalRunner(runner), report, SystemClock())
+    reach = dict(agent.get("transfer", {}))
+    https = str(agent.get("https", ""))
+    web = HttpsTransfer(https, str(agent.get("ca_pem", "")), reach) if https else None
+    return Agent(settings, transport, ChirpTransfer(reach), LocalRunner(runner), report, SystemClock(), web)
 
 
 async def run_over(transport: "XmppTransport", agent: Agent) -> None:

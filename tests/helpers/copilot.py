@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -154,6 +154,38 @@ class FakeFiles:
         self.closed = True
 
 
+@dataclass
+class FakeWeb:
+    """An HTTPS server in memory. `failures`: as of FakeFiles, by address."""
+
+    stored: dict[str, bytes] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
+    headers: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    closed: bool = False
+
+    def _trouble(self, url: str) -> None:
+        self.asked.append(url)
+        left = self.failures.get(url, 0)
+        if left:
+            self.failures[url] = left - 1
+            raise TransferFailed("https", url, "no luck", permanent=left < 0)
+
+    async def get(self, url: str, name: str, local: Path, *, limit_bytes: int) -> int:
+        self._trouble(f"{url}/{name}")
+        local.write_bytes(self.stored.get(f"{url}/{name}", b"#!/bin/sh\n"))
+        return local.stat().st_size
+
+    async def put(self, url: str, headers: Iterable[tuple[str, str]], local: Path) -> int:
+        self._trouble(url)
+        self.headers.append(tuple(headers))
+        self.stored[url] = local.read_bytes()
+        return len(self.stored[url])
+
+    async def close(self) -> None:
+        self.closed = True
+
+
 class FakeRunner:
     """Takes `runs_s` seconds of the loop's time for a job, then gives `status`, or raises `fails`."""
 
@@ -161,6 +193,7 @@ class FakeRunner:
         self.root = root
         self.runs_s = runs_s
         self.status = status
+        self.validation_status = 256
         self.fails: JobFailed | None = None
         self.executed: list[str] = []
         self.cleaned = 0
@@ -187,7 +220,7 @@ class FakeRunner:
         return Outcome(15, 0.1, 0.1)
 
     async def validate(self, record: JobRecord) -> int:
-        return 256
+        return self.validation_status
 
     async def terminate(self, grace_s: float) -> None:
         self.terminated.set()
