@@ -5,14 +5,16 @@ delivered are confirmed and dropped. With `resend` (agents), unconfirmed message
 up to 60 s while there is a session, and once at the start of each new session; managers never resend, the agent's
 own timers recover. A lost session is replaced for ever, waiting 1, 2, 4 ... up to 30 s (and up to half of that again)
 between trials. A peer that says nothing to two pings 10 s apart is gone.
+
+A session outlives its connection where the server can do that (XEP-0198): the next connection takes it up, as the same
+full JID, and nothing is lost or comes twice. What is sent meanwhile waits for that. Nobody hears of it unless the first
+trial fails; when the server does not know the session any more, a new one begins as above.
 """
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import random
-import socket
 import ssl
 import uuid
 from collections import OrderedDict
@@ -20,14 +22,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from slixmpp import ClientXMPP
-from slixmpp.util.sasl.client import SASLFailed
-from slixmpp.util.sasl.mechanisms import SCRAM
-from slixmpp.xmlstream.handler import Callback
-from slixmpp.xmlstream.matcher import MatchXPath
-
 from client.copilot.errors import TransportDown
+from client.copilot.resumption import Resumption
 from client.copilot.stanza import Kind, Received, build_ack, build_message, parse_message
+from client.copilot.stream import Stream, tls_context
 from client.errors import ClientError
 
 if TYPE_CHECKING:  # not loaded: a guest's start is counted in tenths of a second
@@ -45,8 +43,6 @@ SHORTEST_BACKOFF_S: Final = 0.2
 MAX_INBOX: Final = 1000
 MAX_REMEMBERED: Final = 20_000
 MAX_UNCONFIRMED: Final = 1000
-_MAX_ITERATIONS: Final = 1_000_000
-_QUICK_ACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 
 
 @dataclass(frozen=True)
@@ -99,51 +95,11 @@ class _Unconfirmed:
     delay_s: float = FIRST_RESEND_S
 
 
-class _Stream(ClientXMPP):
-    """One connection; a fresh one is made for each trial, so that no state of a dead one lingers."""
-
-    def __init__(self, account: Account, context: ssl.SSLContext) -> None:
-        # Plain text passwords stay unsent even inside TLS: the server proves in SCRAM that it knows us.
-        config = {"feature_mechanisms": {"encrypted_plain": False}}
-        jid = f"{account.jid}/{account.resource}" if account.resource else account.jid
-        super().__init__(jid, account.password, plugin_config=config, ssl_context=context)
-        self.enable_direct_tls = False
-        self.enable_plaintext = False
-        self.whitespace_keepalive = False
-        self.auto_authorize = False
-        self.received_count = 0
-
-    def data_received(self, data: bytes | str) -> None:
-        """Counts signs of life, then parses."""
-        self.received_count += 1
-        self._confirm_at_once()
-        super().data_received(data)
-
-    def _confirm_at_once(self) -> None:
-        """Has the system confirm what was read now: servers that let Nagle wait for it answer 40 ms later otherwise."""
-        raw = self.transport.get_extra_info("socket") if self.transport is not None else None
-        if _QUICK_ACK is not None and raw is not None:
-            raw.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
-
-    def discard(self) -> None:
-        """Closes at once and leaves no task behind."""
-        self.cancel_connection_attempt()
-        if self.transport is not None and self.transport.is_closing():
-            # WORKAROUND CPython 3.11.2 (the guest's): a TLS transport that is closed twice forgets its protocol and
-            # cannot be aborted any more, and slixmpp closes before it aborts.
-            with contextlib.suppress(AttributeError):
-                self.transport.abort()
-        else:
-            self.abort()
-        # WORKAROUND slixmpp 1.17: nothing else ends the sending task of a stream that is not used again.
-        if self._run_out_filters is not None:
-            self._run_out_filters.cancel()
-
-
 class XmppTransport:
     """Sends and receives Co-Pilot maps as one account.
 
-    `on_state` is called with True at the start of a session and with False at its end; `on_bounce` with the id of a
+    `on_state` is called with True at the start of a session and with False at its end, or when it has no connection
+    for longer than one trial takes (True then says that it was taken up again); `on_bounce` with the id of a
     message that the server could not deliver.
     """
 
@@ -162,7 +118,9 @@ class XmppTransport:
         self._account = account
         self._on_info = on_info
         self._resend = resend
-        self._stream: _Stream | None = None
+        self._stream: Stream | None = None
+        self._resumption = Resumption()
+        self._told_state = False
         self._connected = asyncio.Event()
         self._ended = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -233,6 +191,8 @@ class XmppTransport:
 
     def reset(self) -> None:
         """Drops the connection without a word and opens a new one at once (after a pause of the whole computer)."""
+        # The server has given the session up long ago, or is about to.
+        self._resumption.forget()
         if self._stream is not None:
             self._stream.abort()
         self._ended.set()
@@ -251,6 +211,7 @@ class XmppTransport:
         stream = self._stream
         if stream is not None and self.connected:
             await asyncio.wait([stream.disconnect(timeout_s, ignore_send_queue=True)], timeout=timeout_s + 1)
+        self._resumption.forget()
         self._drop_stream()
         # The tasks were cancelled by us; what they raise has been seen by wait_closed or the loop's handler.
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -263,20 +224,25 @@ class XmppTransport:
             del self._unconfirmed[next(iter(self._unconfirmed))]
 
     def _write(self, text: str) -> bool:
-        if not self.connected or self._stream is None or not self._stream.is_connected():
-            return False
-        self._stream.send_raw(text)
-        return True
+        if self.connected and self._stream is not None and self._stream.is_connected():
+            self._stream.send_raw(text)
+            return True
+        if self._resumption.is_possible:
+            self._resumption.sent(text)
+            return True
+        return False
 
     # -- keeping a session
 
     async def _keep_session(self) -> None:
-        context = _tls_context(self._account.ca_pem)
+        context = tls_context(self._account.ca_pem)
         trial = 0
         while True:
             self._hurry.clear()
             lasted = await self._one_session(context)
             trial = 0 if lasted else trial + 1
+            if trial:
+                self._tell_state(False)
             delay_s = min(LONGEST_BACKOFF_S, 2.0 ** min(trial - 1, 10)) if trial else SHORTEST_BACKOFF_S
             # `reset` does not wait for the end of a pause that was meant for a server that is down.
             with contextlib.suppress(TimeoutError):
@@ -299,7 +265,7 @@ class XmppTransport:
             self._drop_stream()
         return started
 
-    async def _wait_session(self, stream: _Stream) -> None:
+    async def _wait_session(self, stream: Stream) -> None:
         waits = [asyncio.create_task(event.wait()) for event in (self._connected, self._ended)]
         try:
             await asyncio.wait(waits, timeout=SESSION_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
@@ -307,13 +273,14 @@ class XmppTransport:
             for wait in waits:
                 wait.cancel()
 
-    async def _watch(self, stream: _Stream) -> None:
+    async def _watch(self, stream: Stream) -> None:
         """Pings until the stream ends or two pings in a row brought no sign of life."""
         silent = 0
         while silent < 2:
             heard = stream.received_count
-            if not self._write(f"<iq type='get' id='p-{uuid.uuid4().hex}'><ping xmlns='urn:xmpp:ping'/></iq>"):
+            if not stream.is_connected():
                 return
+            stream.sign_of_life(f"p-{uuid.uuid4().hex}")
             try:
                 async with asyncio.timeout(PING_INTERVAL_S):
                     await self._ended.wait()
@@ -322,9 +289,12 @@ class XmppTransport:
             else:
                 return
         log.warning("no sign of life from %s, connecting anew", self._account.host)
+        if stream.has_resumed:
+            # It may be the old session that the server is stuck with.
+            self._resumption.forget()
 
-    def _new_stream(self, context: ssl.SSLContext) -> _Stream:
-        stream = _Stream(self._account, context)
+    def _new_stream(self, context: ssl.SSLContext) -> Stream:
+        stream = Stream(self._account, context, self._resumption, self._take, lambda: self._go_on(stream))
 
         def ended(reason: object) -> None:
             if stream is self._stream and not self._ended.is_set():
@@ -334,31 +304,40 @@ class XmppTransport:
         for event in ("disconnected", "connection_failed", "failed_all_auth"):
             stream.add_event_handler(event, ended)
         stream.add_event_handler("session_start", lambda _: self._start_session(stream))
-        stream.register_handler(
-            Callback("copilot", MatchXPath("{jabber:client}message"), lambda message: self._take(message.xml))
-        )
         return stream
 
-    def _start_session(self, stream: _Stream) -> None:
+    def _start_session(self, stream: Stream) -> None:
         if stream is not self._stream:
             return
-        stream.send_raw("<presence/>")
+        # A session that could not be taken up has ended, and whoever was not told yet must ask again.
+        self._tell_state(False)
+        stream.begin()
         self.full_jid = str(stream.boundjid)
         self._connected.set()
         log.info("session as %s", self.full_jid)
         for waiting in list(self._unconfirmed.values()):
             self._write(waiting.text)
-        if self.on_state:
-            self.on_state(True)
+        self._tell_state(True)
+
+    def _go_on(self, stream: Stream) -> None:
+        if stream is self._stream:
+            self._connected.set()
+            log.info("session as %s taken up again", self.full_jid)
+            self._tell_state(True)
 
     def _drop_stream(self) -> None:
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.discard()
-        if self.connected:
-            self._connected.clear()
+        self._connected.clear()
+        if not self._resumption.is_possible:
+            self._tell_state(False)
+
+    def _tell_state(self, connected: bool) -> None:
+        if connected != self._told_state:
+            self._told_state = connected
             if self.on_state:
-                self.on_state(False)
+                self.on_state(connected)
 
     # -- messages
 
@@ -405,24 +384,3 @@ class XmppTransport:
                 waiting.delay_s = min(LONGEST_RESEND_S, waiting.delay_s * 2)
                 waiting.due_at = now + waiting.delay_s
                 self._write(waiting.text)
-
-
-def _tls_context(ca_pem: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if ca_pem:
-        context.load_verify_locations(cadata=ca_pem)
-    else:
-        context.load_default_certs()
-    return context
-
-
-def _salted_password(mechanism: Any, text: Any, salt: bytes, iterations: int) -> bytes:
-    """PBKDF2 in C; refuses an iteration count that would only burn time."""
-    if not 0 < iterations <= _MAX_ITERATIONS:
-        raise SASLFailed("iteration count out of bounds")  # type: ignore[no-untyped-call]
-    name = mechanism.hash_name.replace("-", "").lower()
-    return hashlib.pbkdf2_hmac(name, bytes(text), salt, iterations)
-
-
-# WORKAROUND slixmpp 1.17: its own loop over HMAC in Python takes eight times as long, 0.3 s in an emulated guest.
-SCRAM.Hi = _salted_password  # type: ignore[method-assign,assignment]

@@ -15,7 +15,7 @@ from tests.bench.load.rig import Rig, open_rig
 
 TWO = {"jobs-1": "job-manager", "storage-1": "storage-manager"}
 FOUR = {**TWO, "jobs-2": "job-manager", "storage-2": "storage-manager"}
-FLOOD_AGENTS, FLOOD_S, FLOOD_JOBS = 50, 15, 8000
+FLOOD_AGENTS, FLOOD_S, FLOOD_JOBS = 50, 15, 15_000
 AGENTS, WARM_S, CALM_S, JOBS_PER_S = 10_000, 30, 20, 50
 #: no TLS: 10 000 handshakes and proofs would take two cores some minutes
 LISTENER = "a listener of the bench's own, without TLS"

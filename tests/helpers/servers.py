@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NOBODY = 65534
+#: modules of ours for prosody
+PLUGINS = Path(__file__).resolve().parents[2] / "resources" / "prosody"
 #: below those that Linux gives to whoever asks for any, so that none is taken between being chosen and being used
 PORTS = range(20000, 32000)
 _PROSODY = """
@@ -23,9 +25,10 @@ pidfile = "{folder}/pid"
 data_path = "{folder}/data"
 certificates = "{folder}"
 interfaces = {{ "127.0.0.1" }}
+plugin_paths = {{ "{plugins}" }}
 c2s_ports = {{ {port} }}
 s2s_ports = {{ }}
-modules_enabled = {{ "saslauth", "tls", "ping" }}
+modules_enabled = {{ "saslauth", "tls", "ping"{modules} }}
 modules_disabled = {{ "s2s", "offline" }}
 network_settings = {{ nagle = {nagle} }}
 authentication = "internal_hashed"
@@ -91,12 +94,15 @@ class Xmpp:
 
 
 @contextlib.contextmanager
-def xmpp_server(*users: str, nagle: bool = False) -> Iterator[Xmpp]:
+def xmpp_server(*users: str, nagle: bool = False, modules: tuple[str, ...] = ()) -> Iterator[Xmpp]:
     with tempfile.TemporaryDirectory(prefix="vc-xmpp-", dir="/tmp") as name:
         folder, port = Path(name), free_port()
         (folder / "data").mkdir()
         config = folder / "prosody.cfg.lua"
-        config.write_text(_PROSODY.format(folder=folder, port=port, nagle=str(nagle).lower()))
+        more = "".join(f', "{module}"' for module in modules)
+        config.write_text(
+            _PROSODY.format(folder=folder, port=port, nagle=str(nagle).lower(), modules=more, plugins=PLUGINS)
+        )
         make_certificate(folder)
         for user in users:
             command = ["prosodyctl", "--config", str(config), "register", user, "localhost", "pw"]

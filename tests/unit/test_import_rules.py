@@ -10,7 +10,7 @@ TOP = Path(__file__).resolve().parents[2]
 #: library -> the only places that may import it
 ONLY_IN = {
     "PySide6": ("ui/",),
-    "slixmpp": ("client/copilot/transport.py", "client/copilot/stanza.py"),
+    "slixmpp": ("client/copilot/stream.py",),
     "virtualbox": ("client/hypervisor/virtualbox/session.py",),
     "vboxapi": ("client/hypervisor/virtualbox/session.py",),
     "tuf": ("client/appliance/trust", "client/appliance/publish/"),

@@ -2,7 +2,9 @@
 
 import pytest
 
-from client.copilot.transport import Account, _Stream, _tls_context
+from client.copilot.resumption import Resumption
+from client.copilot.stream import Stream, tls_context
+from client.copilot.transport import Account
 
 
 class ForgetfulTransport:
@@ -26,7 +28,8 @@ class ForgetfulTransport:
 
 @pytest.mark.parametrize("closed", [0, 1, 2])
 async def test_a_connection_that_closes_already_is_discarded_too(closed: int) -> None:
-    stream = _Stream(Account("a@localhost", "secret", "127.0.0.1", 1, ""), _tls_context(""))
+    account = Account("a@localhost", "secret", "127.0.0.1", 1, "")
+    stream = Stream(account, tls_context(""), Resumption(), lambda _: None)
     stream.transport = transport = ForgetfulTransport()
     for _ in range(closed):
         transport.close()
