@@ -53,5 +53,7 @@ SEEDS: Final[Mapping[str, Sequence[bytes]]] = {
     "jdl": [build_jdl({"Memory": 1, "WNHost": "vm"}).encode()],
     "packed": [gzip.compress(b"x" * 1000)],
     "archive": [_tar()],
+    "requirements": [b'other.Memory >= 2000 && (Platform == "x" || !(Uname < 5))\xff[\nMemory=3000;\nPlatform="x";\n]'],
+    "original": [b"job-1\nhost:9094::::in-1::::###run.sh::::run.sh::::1 2::::export A=1::::VO@A::1::::"],
     "link": [b"\x40" + LinkEnd("guest").send(kind) for kind in KINDS],
 }

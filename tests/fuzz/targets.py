@@ -16,13 +16,16 @@ from typing import Any, Final
 from xml.etree import ElementTree
 
 from client.copilot import fields
-from client.copilot.errors import BadStanza
+from client.copilot.errors import BadRequirements, BadStanza
 from client.copilot.jdl import MAX_ATTRIBUTES, parse_jdl
 from client.copilot.managers.errors import OutputRefused
 from client.copilot.managers.gunzip import gunzip
 from client.copilot.managers.unpack import Limits, unpack
 from client.copilot.messages import build_info, parse_info
+from client.copilot.queue.original import build_original, parse_original
+from client.copilot.requirements import parse_requirements
 from client.copilot.stanza import MAX_DEPTH, Kind, build_message, decode_value, encode_value, parse_message
+from client.errors import BadInput
 from client.link import KINDS, LinkEnd
 
 Target = Callable[[bytes], None]
@@ -129,8 +132,33 @@ def link(data: bytes) -> None:
         end.replies()
 
 
+def requirements(data: bytes) -> None:
+    """What a job asks of a computer, and a computer that says anything."""
+    said, _, host = data.partition(b"\xff")
+    try:
+        found = parse_requirements(said.decode("utf-8", "surrogateescape"))
+    except BadRequirements:
+        return
+    again = parse_requirements(found.text)
+    described = parse_jdl(host.decode("utf-8", "surrogateescape"))
+    assert again == found
+    assert again.met_by(described) is found.met_by(described)
+
+
+def original(data: bytes) -> None:
+    """A record of the original's queue: its id and its description."""
+    job_id, _, said = data.decode("utf-8", "surrogateescape").partition("\n")
+    job, reason = parse_original(job_id, said)
+    assert fields.check_id(job.description.id)
+    if reason:
+        return
+    with contextlib.suppress(BadInput):
+        assert parse_original(job_id, build_original(job.description))[0] == job
+
+
 TARGETS: Final[Mapping[str, Target]] = {
-    target.__name__: target for target in (stanza, command, value, codecs, path, jdl, packed, archive, link)
+    target.__name__: target
+    for target in (stanza, command, value, codecs, path, jdl, packed, archive, link, requirements, original)
 }
 
 
