@@ -31,6 +31,7 @@ examples:
   main.py site up --folder /srv/site --managers 2 --queue redis
   main.py site status --folder /srv/site
   main.py site down --folder /srv/site
+  main.py site legacy add NAME --folder /srv/site     an account for an agent of the original Co-Pilot
 
 What was chosen with --queue, --managers and --legacy stays until it is chosen anew.
 
@@ -66,6 +67,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """`main.py site`; returns the exit code."""
+    if argv[:1] == ["legacy"]:
+        from client.service import site_legacy
+
+        return site_legacy.main(argv[1:])
     given = build_parser().parse_args(argv)
     folder = site_folder(given, _PROG)
     if given.verb == "up":

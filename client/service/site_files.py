@@ -14,6 +14,7 @@ from client.errors import BadInput
 from client.paths import write_atomic
 from client.service.site_certificate import Certificates
 from client.service.site_folder import SiteFolder
+from client.service.site_legacy import legacy_config
 from client.service.site_plan import DOMAIN, LOOPBACK, MANAGER, SitePlan, build_toml
 
 #: Folder of prosody's modules of ours.
@@ -174,7 +175,8 @@ def _write_prosody(folder: SiteFolder, plan: SitePlan, certificates: Certificate
         as_root=os.geteuid() == 0,
         revoked=folder.revoked,
     )
-    write_atomic(folder.run / PROSODY_CONFIG, build_config(settings).encode())
+    legacy = legacy_config(folder, plan, certificates.server, certificates.server_key)
+    write_atomic(folder.run / PROSODY_CONFIG, (build_config(settings) + legacy).encode())
 
 
 def _xmpp(plan: SitePlan, certificates: Certificates, resource: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@
   queue.sqlite         the jobs
   keys.sqlite          whom the key managers know
   revoked.txt          who is shut out; read by the key managers and prosody
+  legacy.toml          accounts of original agents; read by prosody
   chirp/               root of the file server: one folder per job's output and per input
   storage/             results/, refused/, intake/
   catalogue/           the appliance as a signed catalogue, with its keys
@@ -59,6 +60,11 @@ class SiteFolder:
     def revoked(self) -> Path:
         """Who is shut out."""
         return self.base / "revoked.txt"
+
+    @property
+    def legacy(self) -> Path:
+        """Accounts of original agents."""
+        return self.base / "legacy.toml"
 
     @property
     def chirp_root(self) -> Path:

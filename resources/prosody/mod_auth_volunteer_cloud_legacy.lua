@@ -1,0 +1,107 @@
+-- Accounts of agents of the original Co-Pilot, and the walls around them: they know the managers, the rooms for
+-- heartbeats, and nobody else. The accounts stand in a file of lines `name = "password"`, read at each login, so that
+-- one that is added or removed counts at once.
+--
+--   authentication = "volunteer_cloud_legacy"
+--   volunteer_cloud_legacy_file = "/path/legacy.toml"
+--   volunteer_cloud_legacy_managers = { "jm@localhost" }       bare JIDs
+--   volunteer_cloud_legacy_rooms = "conference.legacy.localhost"
+local jid_bare = require "util.jid".bare;
+local jid_split = require "util.jid".split;
+local new_sasl = require "util.sasl".new;
+local st = require "util.stanza";
+
+local host = module.host;
+local path = module:get_option_string("volunteer_cloud_legacy_file");
+local managers = module:get_option_set("volunteer_cloud_legacy_managers", {});
+local rooms = module:get_option_string("volunteer_cloud_legacy_rooms", "");
+
+local function password_of(wanted)
+	local file = io.open(path, "r");
+	if not file then
+		return nil;
+	end
+	local found;
+	for line in file:lines() do
+		local name, password = line:match('^([%w][%w._-]*) = "([%w]+)"$');
+		if name and name:lower() == wanted and #password >= 16 then
+			found = password;
+		end
+	end
+	file:close();
+	return found;
+end
+
+local provider = {};
+
+function provider.get_password(username)
+	return password_of(username);
+end
+
+function provider.test_password(username, password)
+	local right = password_of(username);
+	if right and right == password then
+		return true;
+	end
+	return nil, "Auth failed. Invalid username or password.";
+end
+
+function provider.user_exists(username)
+	return password_of(username) ~= nil;
+end
+
+function provider.set_password()
+	return nil, "Passwords cannot be set here.";
+end
+
+function provider.create_user()
+	return nil, "Accounts cannot be made here.";
+end
+
+function provider.delete_user()
+	return nil, "Accounts cannot be removed here.";
+end
+
+-- The original takes the first of PLAIN and DIGEST-MD5 that it sees, and this server has no DIGEST-MD5.
+function provider.get_sasl_handler()
+	return new_sasl(host, {
+		plain_test = function (_, username, password)
+			return provider.test_password(username, password), true;
+		end
+	});
+end
+
+module:provides("auth", provider);
+
+local function is_allowed(session, to)
+	local bare = to and jid_bare(to);
+	if not to or bare == session.username .. "@" .. host or to == host or managers:contains(bare) then
+		return true;
+	end
+	local _, to_host = jid_split(to);
+	return rooms ~= "" and to_host == rooms;
+end
+
+local function guard(event)
+	local session, stanza = event.origin, event.stanza;
+	if session.type ~= "c2s" or not session.username then
+		return nil;
+	end
+	if not password_of(session.username) then
+		session:close({ condition = "not-authorized", text = "the account was removed" });
+		return true;
+	end
+	if is_allowed(session, stanza.attr.to) then
+		return nil;
+	end
+	if stanza.attr.type ~= "error" then
+		session.send(st.error_reply(stanza, "auth", "forbidden"));
+	end
+	return true;
+end
+
+for _, kind in ipairs { "message", "iq", "presence" } do
+	for _, form in ipairs { "full", "bare", "host" } do
+		module:hook("pre-" .. kind .. "/" .. form, guard, 1000);
+	end
+end
