@@ -8,6 +8,8 @@ from typing import Any
 
 from client.copilot.queue.errors import QueueError
 from client.errors import BadInput
+from client.messages import sentence
+from client.service.site_errors import SiteNotRunning
 from client.service.site_folder import SiteFolder
 from client.service.site_parts import child_specs
 from client.service.site_plan import SitePlan
@@ -103,6 +105,8 @@ def _parts(folder: SiteFolder, plan: SitePlan, status: SiteStatus) -> list[dict[
 def _queue_facts(folder: SiteFolder) -> dict[str, Any]:
     try:
         with closing(open_site_queue(folder)) as queue:
-            return {"jobs": queue.counts()}
+            return {"jobs": queue.counts(), "drained": sorted(queue.drained())}
+    except SiteNotRunning:
+        return {"jobs": None, "drained": []}
     except (QueueError, BadInput) as error:
-        return {"jobs": None, "queue_fault": str(error)}
+        return {"jobs": None, "drained": [], "queue_fault": sentence(error).text}
