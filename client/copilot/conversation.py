@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from client.copilot.errors import BadStanza
 from client.copilot.messages import Command, GetJob, Info, Redirect, build_info, parse_info
+from client.copilot.once import Once
 from client.copilot.timers import doubling
 
 log = logging.getLogger("agent.talk")
@@ -138,6 +139,7 @@ class Conversation:
         self._slots: dict[str, _Posted] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._sessions = 0
+        self._refused = Once()
         self._pausing: set[asyncio.Future[None]] = set()
 
     def session_began(self) -> None:
@@ -248,12 +250,14 @@ class Conversation:
     async def deliver(self, incoming: Delivered) -> None:
         """Takes what the transport delivered."""
         if bare(incoming.sender) not in self._trusted:
-            log.warning("message of %s, who is no manager of this project, dropped", incoming.sender)
+            if self._refused.is_new(bare(incoming.sender)):
+                log.warning("messages of %s, who is no manager of this project, dropped", incoming.sender)
             return
         try:
             command = parse_info(incoming.info)
         except BadStanza as bad:
-            log.warning("message of %s dropped: %s", incoming.sender, bad)
+            if self._refused.is_new(bare(incoming.sender), bad.command, bad.field):
+                log.warning("message of %s dropped, said once: %s", incoming.sender, bad)
             return
         if isinstance(command, Redirect):
             await self._redirect(command)
@@ -270,7 +274,8 @@ class Conversation:
     async def _redirect(self, command: Redirect) -> None:
         self._referrals += 1
         if self._referrals > MAX_REFERRALS:
-            log.warning("too many redirects, %s dropped", command.referral)
+            if self._refused.is_new("redirects"):
+                log.warning("too many redirects, %s and all further ones dropped", command.referral)
             return
         self._trusted.add(bare(command.referral))
         await self._transport.send(command.referral, command.info)
