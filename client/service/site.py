@@ -17,7 +17,7 @@ from typing import IO, Any, Final
 from client.errors import BadInput
 from client.log import logger
 from client.paths import write_atomic
-from client.service import site_files
+from client.service import site_files, site_redis
 from client.service.site_child import SiteChild
 from client.service.site_errors import ChildNotReady, SiteRunning
 from client.service.site_folder import SiteFolder
@@ -74,7 +74,7 @@ class Site:
 
         Raises:
             SiteRunning: another process runs this site.
-            ToolMissing: prosody or chirp_server is not installed.
+            ToolMissing: prosody, chirp_server or redis-server is not installed.
             ChildNotReady: a part does not begin to serve; the others are stopped again.
             OSError: the disk fails.
         """
@@ -121,6 +121,8 @@ class Site:
         for sentence in changed:
             self._say(f"{sentence} Clients that are attached need the new project file.")
         plan = replace(plan, ports=ports, shape=self._shape(plan))
+        for sentence in site_redis.other_queue(self.folder, plan):
+            self._say(sentence)
         save_plan(self.folder.plan, plan)
         await asyncio.to_thread(self._write_files, plan)
         self._write_status(ready=False)

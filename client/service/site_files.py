@@ -12,6 +12,7 @@ from client import filenames
 from client.copilot.managers.prosody import ProsodySettings, build_config
 from client.errors import BadInput
 from client.paths import write_atomic
+from client.service import site_redis
 from client.service.site_certificate import Certificates
 from client.service.site_folder import SiteFolder
 from client.service.site_legacy import legacy_config
@@ -69,9 +70,10 @@ def write_children(folder: SiteFolder, plan: SitePlan, terms: SiteTerms, applian
     certificates = Certificates(folder.tls)
     certificates.make(DOMAIN, LOOPBACK)
     _write_prosody(folder, plan, certificates)
+    site_redis.prepare(folder, plan)
     write_atomic(folder.chirp_root / ".__acl", _ROOT_ACL.encode(), 0o644)
     queue = {
-        "path": folder.queue,
+        **site_redis.queue_place(folder, plan),
         "lease_s": terms.lease_s,
         "silent_lease_s": terms.silent_lease_s,
         "max_attempts": terms.max_attempts,

@@ -4,7 +4,8 @@
   site.toml            what must stay: ports, secrets; mode 0600
   project.toml         for volunteers' clients; holds the enrolment secret, mode 0600
   lock, status.json    held and written by the running site
-  queue.sqlite         the jobs
+  queue.sqlite         the jobs, or
+  redis/               the data of the site's own Redis, if it keeps the jobs there
   keys.sqlite          whom the key managers know
   revoked.txt          who is shut out; read by the key managers and prosody
   legacy.toml          accounts of original agents; read by prosody
@@ -65,6 +66,21 @@ class SiteFolder:
     def legacy(self) -> Path:
         """Accounts of original agents."""
         return self.base / "legacy.toml"
+
+    @property
+    def redis(self) -> Path:
+        """Data of the site's own Redis, if it has one."""
+        return self.base / "redis"
+
+    @property
+    def redis_socket(self) -> Path:
+        """Where that serves."""
+        return self.run / "redis.sock"
+
+    @property
+    def redis_config(self) -> Path:
+        """Its configuration."""
+        return self.run / "redis.conf"
 
     @property
     def chirp_root(self) -> Path:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from client.service import site_files
+from client.service import site_files, site_redis
 from client.service.site_child import ChildSpec
 from client.service.site_folder import SiteFolder
 from client.service.site_plan import LOOPBACK, SitePlan
@@ -18,6 +18,7 @@ def child_specs(folder: SiteFolder, plan: SitePlan) -> list[ChildSpec]:
     prosody = ["prosody", "-F", "--config", str(folder.run / site_files.PROSODY_CONFIG)]
     chirp = site_files.chirp_command(folder, plan)
     return [
+        *site_redis.specs(folder, plan),
         ChildSpec("prosody", prosody, folder.log("prosody.out"), lambda: answers(plan.ports.xmpp), is_server=True),
         ChildSpec("chirp", chirp, folder.log("chirp.out"), lambda: answers(plan.ports.chirp), is_server=True),
         ChildSpec(

@@ -4,7 +4,9 @@ from client.copilot.managers.config import Config
 from client.copilot.queue.open import open_queue
 from client.copilot.queue.queue import JobQueue
 from client.copilot.queue.sqlite import SqliteQueue
+from client.service.site_errors import SiteNotRunning
 from client.service.site_folder import SiteFolder
+from client.service.site_status import is_locked
 
 
 def open_site_queue(folder: SiteFolder) -> JobQueue:
@@ -12,7 +14,13 @@ def open_site_queue(folder: SiteFolder) -> JobQueue:
 
     Raises:
         BadInput: the managers' configuration is damaged.
+        SiteNotRunning: the site has a Redis of its own, which runs only with it.
         QueueUnusable: the queue cannot be opened.
     """
-    config = folder.config("job-manager")
-    return open_queue(Config(config)) if config.exists() else SqliteQueue(folder.queue)
+    path = folder.config("job-manager")
+    if not path.exists():
+        return SqliteQueue(folder.queue)
+    config = Config(path)
+    if config.text("queue", "url", "") and folder.redis.is_dir() and not is_locked(folder):
+        raise SiteNotRunning(str(folder.base))
+    return open_queue(config)
