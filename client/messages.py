@@ -183,6 +183,7 @@ SENTENCES: Final[dict[str, Sentence]] = {
         "A message ({command}) carried an unusable value: {field} {said}.", "It was dropped, nothing else happened."
     ),
     "transport-down": Sentence("There is no connection to the project's message server as {jid}.", _RETRY),
+    "ask-failed": Sentence("{to} did not answer a question: {said}.", _RETRY),
     "transfer-failed": Sentence(
         "A file could not be moved to or from {server}: {path} ({said}).",
         "It is tried a few times, then the job goes back to the queue.",

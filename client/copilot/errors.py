@@ -38,6 +38,15 @@ class TransportDown(CopilotError):
 
 
 @dataclass(eq=False)
+class AskFailed(CopilotError):
+    """A question to the XMPP server or a service beside it was not answered. to: its address; said: why."""
+
+    code: ClassVar[str] = "ask-failed"
+    to: str
+    said: str
+
+
+@dataclass(eq=False)
 class TransferFailed(CopilotError):
     """A file could not be moved to or from the file server.
 

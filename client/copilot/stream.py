@@ -9,18 +9,19 @@ import contextlib
 import hashlib
 import socket
 import ssl
+import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
+from xml.etree import ElementTree
 
 from slixmpp import ClientXMPP
 from slixmpp.util.sasl.client import SASLFailed
 from slixmpp.util.sasl.mechanisms import SCRAM
 
+from client.copilot.errors import AskFailed
 from client.copilot.resumption import NAMESPACE, Resumption
 
 if TYPE_CHECKING:  # not loaded: a guest's start is counted in tenths of a second
-    from xml.etree import ElementTree
-
     from client.copilot.transport import Account
 
 _MESSAGE: Final = "{jabber:client}message"
@@ -45,7 +46,7 @@ class Stream(ClientXMPP):
         account: "Account",
         context: ssl.SSLContext,
         resumption: Resumption,
-        on_message: "Callable[[ElementTree.Element], None]",
+        on_message: Callable[[ElementTree.Element], None],
         on_resumed: Callable[[], None] = lambda: None,
     ) -> None:
         # Plain text passwords stay unsent even inside TLS: the server proves in SCRAM that it knows us.
@@ -65,6 +66,7 @@ class Stream(ClientXMPP):
         self._can_count = False
         self._answer: asyncio.Future[bool] | None = None
         self._out: list[bytes] = []
+        self._asked: dict[str, asyncio.Future[ElementTree.Element]] = {}
 
     # -- in
 
@@ -80,7 +82,7 @@ class Stream(ClientXMPP):
         if _QUICK_ACK is not None and raw is not None:
             raw.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
 
-    def _spawn_event(self, xml: "ElementTree.Element") -> None:
+    def _spawn_event(self, xml: ElementTree.Element) -> None:
         """WORKAROUND slixmpp 1.17: its only place before a stanza object is made of an element."""
         if xml.tag in _COUNTED:
             if self._resumption.heard():
@@ -88,12 +90,17 @@ class Stream(ClientXMPP):
             if xml.tag == _MESSAGE:
                 self._on_message(xml)
                 return
+            asked = self._asked.get(xml.get("id", ""))
+            if asked is not None and xml.get("type") in {"result", "error"}:
+                if not asked.done():
+                    asked.set_result(xml)
+                return
         elif xml.tag.startswith(_MANAGEMENT):
             self._manage(xml.tag.removeprefix(_MANAGEMENT), xml)
             return
         super()._spawn_event(xml)
 
-    def _manage(self, word: str, xml: "ElementTree.Element") -> None:
+    def _manage(self, word: str, xml: ElementTree.Element) -> None:
         """What the server says of the session itself."""
         match word:
             case "r":
@@ -147,6 +154,29 @@ class Stream(ClientXMPP):
             self.send_raw(f"<iq type='get' id='{ping_id}'><ping xmlns='urn:xmpp:ping'/></iq>")
 
     # -- out
+
+    async def ask(self, to: str, request: ElementTree.Element, timeout_s: float) -> ElementTree.Element:
+        """Asks somebody with an `iq` of type get, and returns the answering `iq`.
+
+        Raises:
+            AskFailed: it was refused, or nothing came in time.
+        """
+        ask_id = f"q-{uuid.uuid4().hex}"
+        iq = ElementTree.Element("iq", {"type": "get", "id": ask_id, "to": to})
+        iq.append(request)
+        asked: asyncio.Future[ElementTree.Element] = asyncio.get_running_loop().create_future()
+        self._asked[ask_id] = asked
+        try:
+            self.send_raw(ElementTree.tostring(iq, encoding="unicode"))
+            async with asyncio.timeout(timeout_s):
+                answer = await asked
+        except TimeoutError as late:
+            raise AskFailed(to, f"no answer within {timeout_s:.0f} s") from late
+        finally:
+            del self._asked[ask_id]
+        if answer.get("type") != "result" or answer.get("from") != to:
+            raise AskFailed(to, "refused")
+        return answer
 
     def send_raw(self, data: str | bytes) -> None:
         """Sends text, and counts it if it is a stanza of the session."""

@@ -29,6 +29,8 @@ from client.copilot.stream import Stream, tls_context
 from client.errors import ClientError
 
 if TYPE_CHECKING:  # not loaded: a guest's start is counted in tenths of a second
+    from xml.etree.ElementTree import Element
+
     from client.copilot.messages import Info
 
 log = logging.getLogger("copilot.transport")
@@ -178,6 +180,17 @@ class XmppTransport:
         if not self._write(text) and message_id not in self._unconfirmed:
             raise TransportDown(self._account.jid)
         return message_id
+
+    async def ask(self, to: str, request: "Element", timeout_s: float = 10.0) -> "Element":
+        """Asks the server, or a service beside it, with an `iq` of type get; returns the answering `iq`.
+
+        Raises:
+            TransportDown: no session.
+            AskFailed: it was refused, or nothing came in time.
+        """
+        if not self.connected or self._stream is None:
+            raise TransportDown(self._account.jid)
+        return await self._stream.ask(to, request, timeout_s)
 
     def forget(self, message_id: str) -> None:
         """Stops sending a message again; unknown ids are ignored."""
