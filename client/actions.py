@@ -28,6 +28,7 @@ from client.log import logger
 from client.messages import fill
 from client.parts import Parts
 from client.reconcile import Step
+from client.renewal import Renewal
 from client.snapshot import VmState
 from client.vm_record import VmRecord
 
@@ -35,7 +36,7 @@ from client.vm_record import VmRecord
 GUEST_ADDRESS: Final = "10.0.2.15/24"
 XMPP_ADDRESS: Final = ("10.0.2.100", 5222)
 CHIRP_ADDRESS: Final = ("10.0.2.101", 9094)
-#: a saved guest whose token ends sooner than this is not worth restoring
+#: a saved guest whose token ends sooner than this, and that cannot take another, is not worth restoring
 TOKEN_MARGIN: Final = timedelta(minutes=5)
 #: of each way that large files take into a guest and out of it; sparse
 EXCHANGE_MIB: Final = 64
@@ -82,7 +83,12 @@ class VmExchange:
 
 
 class Actions:
-    """Steps of one VM."""
+    """Steps of one VM.
+
+    Attributes:
+        record: what is known of the VM.
+        renewal: of its guest's account.
+    """
 
     def __init__(self, parts: Parts, vm_id: str, channel: LinkChannel, tracker: GuestTracker) -> None:
         self._parts = parts
@@ -90,6 +96,7 @@ class Actions:
         self._channel = channel
         self._tracker = tracker
         self.record = VmRecord.load(parts.paths, vm_id)
+        self.renewal = Renewal(parts, vm_id, channel, lambda: self.record, self._note)
 
     async def take(self, step: Step) -> None:
         """Take a step.
@@ -125,6 +132,7 @@ class Actions:
 
     def attend(self, state: VmState) -> None:
         """Look after what a VM in this state needs besides its steps; at each turn between two of them. Never waits."""
+        self.renewal.attend(state)
         if self._parts.guest_files is not None:
             self._parts.guest_files.attend(state, self._lead)
 
@@ -132,10 +140,10 @@ class Actions:
         await self._parts.driver.set_routes(self._vm_id, await self._routes())
 
     def state_usable(self, clock: Clock) -> bool:
-        """Whether the saved guest can still log in, and its appliance can be had."""
-        expires = self.record.token_expires_at
+        """Whether the saved guest can still log in, or be told how, and its appliance can be had."""
+        expires, can_renew = self.record.token_expires_at, self.record.token_asked_at is not None
         is_known = self._parts.cache.knows(self.record.appliance)
-        return is_known and expires is not None and expires - TOKEN_MARGIN > clock.now()
+        return is_known and expires is not None and (can_renew or expires - TOKEN_MARGIN > clock.now())
 
     def appliance_ready(self, state: VmState) -> bool:
         """Whether the files are there that a VM in this state needs to execute."""
@@ -218,13 +226,16 @@ class Actions:
         await parts.driver.set_routes(self._vm_id, spec.routes)
         self._channel.expect_boot()
         self._tracker.boot()
-        self.record = VmRecord(token.expires_at, parts.cache.current)
-        self.record.save(parts.paths, self._vm_id)
+        self._note(VmRecord(token.expires_at, parts.cache.current, parts.clock.now()))
         logger("hypervisor").info("Starting %s with %s %s", self._vm_id, appliance.name, appliance.version)
         await parts.driver.start(self._vm_id)
         parts.appliances.tell_end_of_life(parts.cache)
         # What it had before may be over.
         parts.appliances.soon()
+
+    def _note(self, record: VmRecord) -> None:
+        self.record = record
+        record.save(self._parts.paths, self._vm_id)
 
     async def _verified(self, id: str = "") -> Appliance:
         """The appliance, hashed just now: a guest sees no byte of it that the project did not publish."""

@@ -156,6 +156,7 @@ class VmKeeper:
         for teller in self._tellers:
             teller.cancel()
         await self.errands.close()
+        await self._actions.renewal.close()
         if self._action is not None and not self._action.done():
             self._action.cancel()
             await asyncio.gather(self._action, return_exceptions=True)
@@ -266,6 +267,8 @@ class VmKeeper:
             self._pass_on(message)
         if self.errands.take(message, self._channel.peer) or message.kind == "log":
             return
+        if message.kind == "account_taken":
+            self._actions.renewal.heard(message)
         before = self._tracker.job
         self._tracker.take(message, clock.now(), clock.monotonic())
         if not self._spoke:
@@ -280,6 +283,7 @@ class VmKeeper:
         self._spoke = True
         if self._intent.finishing:
             self._channel.send("finish", undo=False)
+        self._actions.renewal.guest_began()
         self._usual_boot_s = self._parts.clock.monotonic() - self._running_since
         self._parts.board.settle(*_OVER_WITH_LIFE, about=self._vm_id)
         self._parts.board.settle(about="guest link")

@@ -129,6 +129,7 @@ KINDS: Final[Mapping[str, Mapping[str, _Check]]] = {
     },
     "file_size": {"transfer_id": _ID, "size_bytes": _COUNT, "mode": _number(0, 0o7777)},
     "file_done": {"transfer_id": _ID, "sha256": _digest, "size_bytes": _COUNT, "cause": _WORD, "text": _text(1000)},
+    "account_taken": {"jid": _exact(256)},
     # host -> guest
     "ping": {"wall_clock": _number(0, 1e11)},
     "resumed": {"wall_clock": _number(0, 1e11), "entropy": _text(200)},
@@ -159,6 +160,7 @@ KINDS: Final[Mapping[str, Mapping[str, _Check]]] = {
     },
     "file_get": {"transfer_id": _ID, "boot": _WORD, "path": _PATH},
     "file_end": {"transfer_id": _ID},
+    "account": {"jid": _exact(256), "password": _exact(256), "expires_at": _number(0, 1e11)},
     # both ways
     "file_data": {"transfer_id": _ID, "offset": _COUNT, "data": _data},
     "file_room": {"transfer_id": _ID, "offset": _COUNT},
@@ -171,7 +173,7 @@ _FLEETING: Final = frozenset({"hello", "heartbeat", "ping"})
 #: Kinds that are numbered, kept until acknowledged, and delivered once and in order.
 RELIABLE: Final = frozenset(KINDS) - _FLEETING
 #: Fields that are no words for people but data: they arrive as they were sent, or not at all.
-_EXACT_FIELDS: Final = frozenset({"data", "path", "cwd", "sha256"})
+_EXACT_FIELDS: Final = frozenset({"data", "path", "cwd", "sha256", "password"})
 
 
 def inbox_header(transfer_id: str, offset: int, size_bytes: int, sha256: str) -> bytes:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from client.paths import Paths, write_atomic
 
@@ -14,22 +15,37 @@ class VmRecord:
     Attributes:
         token_expires_at: aware UTC; None when never booted.
         appliance: id of the version that it was booted with; empty when that is not known.
+        token_asked_at: aware UTC; None: the guest was booted by a client that could not renew its token.
+        medium_is_old: the guest has a newer token than its context medium.
     """
 
     token_expires_at: datetime | None = None
     appliance: str = ""
+    token_asked_at: datetime | None = None
+    medium_is_old: bool = False
 
     @classmethod
     def load(cls, paths: Paths, vm_id: str) -> "VmRecord":
         """What was saved; an unreadable or missing record is an empty one."""
         try:
             said = json.loads(paths.context(vm_id).with_suffix(".json").read_text(encoding="utf-8"))
-            return cls(datetime.fromisoformat(said["token_expires_at"]), str(said.get("appliance", "")))
+            expires = datetime.fromisoformat(said["token_expires_at"])
+            return cls(expires, str(said.get("appliance", "")), _asked_at(said), bool(said.get("medium_is_old")))
         except (OSError, ValueError, KeyError, TypeError):
             return cls()
 
     def save(self, paths: Paths, vm_id: str) -> None:
         """Write it whole or not at all."""
-        expires = self.token_expires_at
-        said = {"token_expires_at": expires.isoformat() if expires else "", "appliance": self.appliance}
+        expires, asked = self.token_expires_at, self.token_asked_at
+        said = {
+            "token_expires_at": expires.isoformat() if expires else "",
+            "appliance": self.appliance,
+            "token_asked_at": asked.isoformat() if asked else "",
+            "medium_is_old": self.medium_is_old,
+        }
         write_atomic(paths.context(vm_id).with_suffix(".json"), json.dumps(said).encode())
+
+
+def _asked_at(said: Any) -> datetime | None:
+    text = said.get("token_asked_at", "")
+    return datetime.fromisoformat(text) if text else None

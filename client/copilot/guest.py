@@ -114,6 +114,7 @@ class Guest:
         self._farewell = ""
         self._ended = asyncio.Event()
         self._agent: Agent | None = None
+        self._transport: XmppTransport | None = None
         self._finish_asked = False
         self._errands: Errands | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -163,7 +164,7 @@ class Guest:
         from client.copilot.transport import XmppTransport, account_of
 
         account = account_of(self._settings["agent"])
-        transport = XmppTransport(account, self._on_info, resend=True)
+        transport = self._transport = XmppTransport(account, self._on_info, resend=True)
         transport.on_state = self._on_session
         with contextlib.suppress(TransportDown):
             await transport.connect(LOGIN_PATIENCE_S)
@@ -222,6 +223,8 @@ class Guest:
                     self._agent.finish(undo=not self._finish_asked)
             case "shutdown":
                 self._end(str(said.get("reason", "")) or "told to shut down")
+            case "account":
+                self._take_account(str(said.get("jid", "")), str(said.get("password", "")))
             case "checkpoint":
                 self._checkpoint()
             case "resumed":
@@ -230,6 +233,18 @@ class Guest:
                     self._agent.resumed()
             case kind if kind.startswith(("exec", "file", "message")):
                 self._open_errands().take(message)
+
+    def _take_account(self, jid: str, password: str) -> None:
+        """The next account, before the one in use ends: the job goes on, and is claimed under the new name."""
+        agent = self._settings.get("agent")
+        if not (jid and password and agent):
+            return
+        agent.update(jid=jid, password=password)
+        if self._transport is not None:
+            self._transport.renew(jid, password)
+        if self._agent is not None:
+            self._agent.resumed()
+        self._link.send("account_taken", jid=jid)
 
     def _open_errands(self) -> "Errands":
         if self._errands is None:

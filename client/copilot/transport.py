@@ -19,7 +19,7 @@ import ssl
 import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from client.copilot.errors import TransportDown
@@ -210,6 +210,11 @@ class XmppTransport:
             self._stream.abort()
         self._ended.set()
         self._hurry.set()
+
+    def renew(self, jid: str, password: str) -> None:
+        """Goes on as another account: a session of that one begins at once, and what is unconfirmed is said in it."""
+        self._account = replace(self._account, jid=jid, password=password)
+        self.reset()
 
     async def wait_closed(self) -> None:
         """Returns when the transport was closed; raises what ended it if something unexpected did."""

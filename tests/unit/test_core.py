@@ -32,6 +32,7 @@ from client.hypervisor.spec_file import parse_spec
 from client.link import LinkEnd
 from client.project.errors import EnrolmentRefused, ProjectUnreachable
 from client.snapshot import Activity, ClientSnapshot, VmState
+from client.vm_record import VmRecord
 from tests.helpers.client_core import Rig
 
 
@@ -127,15 +128,31 @@ async def test_stopped_stays_stopped_over_a_restart(rig: Rig) -> None:
         assert seen.activity is Activity.STOPPED
 
 
-async def test_a_guest_whose_token_ended_is_booted_afresh(rig: Rig) -> None:
-    rig.token_life = timedelta(minutes=1)
+async def test_a_guest_whose_token_ended_goes_on_with_another(rig: Rig) -> None:
+    rig.token_life = timedelta(seconds=0)
     async with rig.running() as core:
         await core.handle(Start())
         await rig.until(lambda s: s.activity is Activity.WORKING)
         await core.handle(Stop())
         await rig.until(lambda s: state(s) is VmState.SAVED)
+        asked, rig.token_life = rig.tokens, timedelta(days=1)
         await core.handle(Start())
         await rig.until(lambda s: s.activity is Activity.WORKING)
+        await rig.until(lambda _: rig.tokens == asked + 1)
+        assert VmRecord.load(rig.paths, VM_ID).medium_is_old, "it was restored, not booted"
+
+
+async def test_a_guest_that_cannot_take_another_token_is_booted_afresh_when_its_own_ended(rig: Rig) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        await core.handle(Stop())
+        await rig.until(lambda s: state(s) is VmState.SAVED)
+    VmRecord(datetime.now(UTC), VmRecord.load(rig.paths, VM_ID).appliance).save(rig.paths, VM_ID)
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        assert not VmRecord.load(rig.paths, VM_ID).medium_is_old
     assert rig.tokens == 2
 
 

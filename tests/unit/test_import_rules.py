@@ -28,6 +28,7 @@ LEVELS = (
     ("client.supervisor", 4),
     ("client.keeper", 4),
     ("client.actions", 4),
+    ("client.renewal", 4),
     ("client.parts", 4),
     ("client.cvmfs", 4),
     ("client.appliances", 4),
