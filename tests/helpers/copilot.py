@@ -32,6 +32,7 @@ from client.copilot.messages import (
 )
 from client.copilot.report import Progress
 from client.copilot.runner import Outcome
+from client.copilot.tail import LineListener
 
 MANAGER = "jm@localhost"
 JOBS = f"{MANAGER}/jobs-1"
@@ -208,9 +209,13 @@ class FakeRunner:
         self.work_dir(job_id).mkdir(parents=True, exist_ok=True)
         return self.work_dir(job_id)
 
-    async def execute(self, record: JobRecord, on_progress: Callable[[Progress], None]) -> Outcome:
+    async def execute(
+        self, record: JobRecord, on_progress: Callable[[Progress], None], on_output: LineListener | None = None
+    ) -> Outcome:
         self.executed.append(record.job.id)
         on_progress(Progress(1, 2, "events"))
+        if on_output is not None:
+            on_output(["begun"], 0)
         try:
             await asyncio.wait_for(self.terminated.wait(), self.runs_s)
         except TimeoutError:
@@ -243,6 +248,10 @@ class FakeReport:
         self.lines: list[str] = []
         self.verdicts: list[tuple[str, bool, str]] = []
         self.sessions: list[bool] = []
+        self.printed: list[tuple[str, list[str], int]] = []
+
+    def output(self, job_id: str, lines: list[str], left_out: int) -> None:
+        self.printed.append((job_id, lines, left_out))
 
     def job(self, job_id: str, state: str, **more: Any) -> None:
         self.jobs.append((job_id, state))
