@@ -1,23 +1,33 @@
-"""What becomes of an uploaded output: taken, unpacked, checked, kept, and noted in the queue."""
+"""What becomes of an uploaded output: taken, unpacked, checked, kept, and noted in the queue.
+
+The output of a replicated job is a candidate first: it is compared with those of others, and the one that makes enough
+agree becomes the job's result. A job without output is judged by its exit code alone.
+"""
 
 import time
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final
 
+from client.copilot.managers.candidates import Kept
+from client.copilot.managers.compare import find_agreement
 from client.copilot.managers.errors import OutputRefused
 from client.copilot.managers.shelf import Claim, Parcel, Shelf
 from client.copilot.managers.unpack import Limits, Unpacked, unpack
-from client.copilot.managers.validate import VALIDATORS, check_output
+from client.copilot.managers.validate import VALIDATORS, check_exit_code, check_output
 from client.copilot.queue.errors import QueueError
-from client.copilot.queue.queue import Job, JobQueue, JobState, Taken
+from client.copilot.queue.queue import Candidate, Job, JobQueue, JobState, Taken
 from client.log import logger
 
 log = logger("site")
 
+NOT_NEEDED: Final = "the result is not needed any more"
+WAITS: Final = "valid; waits for others to agree"
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the agent is told. reason: empty when accepted."""
+    """What the agent is told. reason: empty when accepted, but for a result that others must agree with."""
 
     job_id: str
     accepted: bool
@@ -41,7 +51,9 @@ class Judge:
         """
         job = self.queue.get(claim.job_id)
         if job is None or job.cancelled or job.state is JobState.DONE:
-            return Verdict(claim.job_id, False, "the result is not needed any more")
+            return Verdict(claim.job_id, False, NOT_NEEDED)
+        if not job.new.output:
+            return self._judge_exit_code(job, claim)
         try:
             parcel = self.shelf.fetch(claim)
         except OutputRefused as refused:
@@ -55,6 +67,12 @@ class Judge:
             OSError: the folder cannot be read.
         """
         verdicts = []
+        for kept in self.shelf.candidates.unsettled():
+            try:
+                job, claim = self.queue.get(kept.facts["job_id"]), _claim_of(kept.facts)
+                verdicts.append((claim, self._weigh(job, claim, kept)))
+            except (OSError, QueueError, OutputRefused) as error:
+                log.error("candidate of job %s left for the next start: %s", kept.job_id, error)
         for parcel in self.shelf.left():
             try:
                 verdict = self._judge_again(parcel)
@@ -91,16 +109,20 @@ class Judge:
         facts: dict[str, Any] = asdict(claim) | {"at": time.time()}
         try:
             facts |= asdict(self._check(job, parcel))
+            if job.group:
+                # What cannot be compared is found out before it is kept.
+                find_agreement(job.new.replication.compare, job.new.expected, parcel.output, {}, "")
         except OutputRefused as refused:
             self.shelf.keep(parcel, facts | {"refused": refused.said}, accepted=False)
             return self._refuse(claim, refused.said)
+        if job.group:
+            return self._weigh(job, claim, self.shelf.candidates.keep(parcel.folder, job.group, facts))
         return self._accept(parcel, facts)
 
     def _check(self, job: Job, parcel: Parcel) -> Unpacked:
         with parcel.open(self.limits.packed_bytes) as packed:
             unpacked = unpack(packed, parcel.output, self.limits)
-        if parcel.claim.validate_exit_code:
-            raise OutputRefused("the job's own validation failed")
+        _check_own_validation(parcel.claim)
         if job.new.validator and job.new.validator not in VALIDATORS:
             raise OutputRefused(f"this storage manager has no validator {job.new.validator}")
         check_output(job.new.validator, job.new.expected, parcel.claim.exit_code, parcel.output)
@@ -113,12 +135,70 @@ class Judge:
         detail = f"{facts['files']} files, {facts['size_bytes']} bytes"
         taken = self.queue.accept(claim.job_id, claim.sender, detail, time.time())
         self.shelf.settle(claim.job_id)
+        return self._told(claim, taken)
+
+    def _judge_exit_code(self, job: Job, claim: Claim) -> Verdict:
+        """Of a job without output."""
+        try:
+            check_exit_code(claim.exit_code)
+            _check_own_validation(claim)
+        except OutputRefused as refused:
+            return self._refuse(claim, refused.said)
+        return self._told(claim, self._offer(job, claim, None, "exit code 0"))
+
+    def _weigh(self, job: Job | None, claim: Claim, kept: Kept) -> Verdict:
+        """Compare a candidate that is kept, and let the queue count. May be done again at any step."""
+        taken = Taken.UNKNOWN
+        if job is not None:
+            taken = self._offer(job, claim, kept, f"{kept.facts['files']} files, {kept.facts['size_bytes']} bytes")
+        if taken is Taken.ACCEPTED:
+            self.shelf.candidates.promote(kept, self.shelf.result(kept.job_id))
+        elif taken is not Taken.KEPT:
+            self.shelf.candidates.drop(kept)
+        self.shelf.candidates.settle(kept)
+        return self._told(claim, taken)
+
+    def _offer(self, job: Job, claim: Claim, kept: Kept | None, detail: str) -> Taken:
+        """Give a result to the queue, compared with all that it has. kept: None without output."""
+        while True:
+            earlier = self.queue.candidates(job.id)
+            if any((one.unit_id, one.agent) == (job.id, claim.sender) for one in earlier):
+                # An earlier run was killed right after this.
+                whole = self.queue.get(job.group)
+                done = whole is not None and whole.state is JobState.DONE and whole.agent == claim.sender
+                return Taken.ACCEPTED if done else Taken.KEPT
+            agreement = self._agreement(job, kept, earlier) if kept is not None else detail
+            now = time.time()
+            taken = self.queue.accept(job.id, claim.sender, detail, now, agreement=agreement, seen=len(earlier))
+            if taken is not Taken.STALE:
+                return taken
+
+    def _agreement(self, job: Job, kept: Kept, earlier: Sequence[Candidate]) -> str:
+        output = self.shelf.candidates.output(kept.job_id, kept.word)
+        # A class is named after the first of it, unless its comparison needs no earlier output.
+        places = {one.agreement: self.shelf.candidates.output(kept.job_id, one.agreement) for one in earlier}
+        there = {name: place for name, place in places.items() if place.is_dir()}
+        return find_agreement(job.new.replication.compare, job.new.expected, output, there, kept.word)
+
+    def _told(self, claim: Claim, taken: Taken) -> Verdict:
         if taken is Taken.ACCEPTED:
             log.info("job %s done by %s", claim.job_id, claim.sender)
             return Verdict(claim.job_id, True, "")
-        return Verdict(claim.job_id, False, "the result is not needed any more")
+        if taken is Taken.KEPT:
+            log.info("result of %s from %s waits for others", claim.job_id, claim.sender)
+            return Verdict(claim.job_id, True, WAITS)
+        return Verdict(claim.job_id, False, NOT_NEEDED)
 
     def _refuse(self, claim: Claim, reason: str) -> Verdict:
         log.warning("output of job %s from %s refused: %s", claim.job_id, claim.sender, reason)
         self.queue.refuse(claim.job_id, claim.sender, reason, time.time())
         return Verdict(claim.job_id, False, reason)
+
+
+def _check_own_validation(claim: Claim) -> None:
+    if claim.validate_exit_code:
+        raise OutputRefused("the job's own validation failed")
+
+
+def _claim_of(facts: Mapping[str, Any]) -> Claim:
+    return Claim(**{each.name: facts[each.name] for each in fields(Claim) if each.name in facts})

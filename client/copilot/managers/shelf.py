@@ -6,7 +6,8 @@
     <folder>/results/<job id>/             ours: output/ and result.json of the accepted result
     <folder>/refused/<job id>/             ours: the same of the last output that was refused
 
-All three are on one file system, so that a move is one rename.
+Results of replicated jobs are candidates first (`client.copilot.managers.candidates`).
+All are on one file system, so that a move is one rename.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from client.copilot.managers.candidates import CandidateShelf
 from client.copilot.managers.errors import OutputRefused
 
 #: What agents may do in the folder of their job: read, write, list, and delete, without which they cannot rename there.
@@ -85,6 +87,8 @@ class Shelf:
         self._intake = folder / "intake" / instance
         self._results = folder / "results"
         self._refused = folder / "refused"
+        #: valid results of replicated jobs that wait for others
+        self.candidates = CandidateShelf(folder, instance)
         for place in (self._intake, self._results, self._refused):
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
 

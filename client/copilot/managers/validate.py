@@ -9,14 +9,14 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from client.copilot.fields import printable
 from client.copilot.managers.errors import OutputRefused
+from client.copilot.managers.read_json import read_json
 
 Validator = Callable[[Path, Mapping[str, Any]], None]
 
-_MAX_SUMMARY_BYTES: Final = 1024 * 1024
 _MAX_BINS: Final = 10_000
 #: Cross-section of non-diffractive events at 13 TeV in mb: Pythia 8 says 56.5; a wrong process or energy is outside.
 _SIGMA_MB: Final = (40.0, 75.0)
@@ -33,10 +33,19 @@ def check_output(validator: str, expected: Mapping[str, Any], exit_code: int, fo
     Raises:
         OutputRefused: it is not what was asked for.
     """
-    if exit_code:
-        raise OutputRefused(_ended(exit_code))
+    check_exit_code(exit_code)
     if validator:
         VALIDATORS[validator](folder, expected)
+
+
+def check_exit_code(wait_status: int) -> None:
+    """See that a job ended with exit code 0.
+
+    Raises:
+        OutputRefused: it did not.
+    """
+    if wait_status:
+        raise OutputRefused(_ended(wait_status))
 
 
 def check_pythia8(folder: Path, expected: Mapping[str, Any]) -> None:
@@ -48,9 +57,9 @@ def check_pythia8(folder: Path, expected: Mapping[str, Any]) -> None:
     Raises:
         OutputRefused: something does not fit.
     """
-    summary = _read_json(folder / "summary.json")
+    summary = read_json(folder / "summary.json")
     histograms = _histograms(summary)
-    digest = hashlib.sha256(json.dumps(histograms, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    digest = _digest(histograms)
     _same("the hash of the histograms", summary.get("histograms_sha256"), digest)
     _same("the number of events", _integer(summary, "events"), expected["events"])
     _same("the sum of the multiplicities", sum(histograms["charged_multiplicity"]), expected["events"])
@@ -68,28 +77,20 @@ def check_pythia8(folder: Path, expected: Mapping[str, Any]) -> None:
     _within("the cross-section", sigma_mb, reference["sigma_mb"] - allowed, reference["sigma_mb"] + allowed)
 
 
+def histograms_digest(folder: Path) -> str:
+    """What results of the Pythia 8 job must have in common: the hash of their histograms, as it should be.
+
+    Raises:
+        OutputRefused: there are none.
+    """
+    return _digest(_histograms(read_json(folder / "summary.json")))
+
+
 VALIDATORS: Final[Mapping[str, Validator]] = {"pythia8": check_pythia8}
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_SUMMARY_BYTES + 1)
-    except OSError as error:
-        raise OutputRefused(f"the output has no {path.name}") from error
-    if len(content) > _MAX_SUMMARY_BYTES:
-        raise OutputRefused(f"{path.name} is too large")
-    try:
-        said = json.loads(content, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise OutputRefused(f"{path.name} is not JSON") from error
-    if not isinstance(said, dict):
-        raise OutputRefused(f"{path.name} is not an object")
-    return said
-
-
-def _no_constant(word: str) -> NoReturn:
-    raise ValueError(word)
+def _digest(histograms: Mapping[str, list[int]]) -> str:
+    return hashlib.sha256(json.dumps(histograms, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _histograms(summary: Mapping[str, Any]) -> dict[str, list[int]]:
