@@ -85,7 +85,12 @@ class Site:
             self.children = {spec.name: SiteChild(spec) for spec in child_specs(self.folder, plan)}
             # Hashing and signing the appliance takes about as long as the others need to begin.
             project = asyncio.to_thread(self._write_project, plan)
-            await asyncio.gather(project, *(self._start(child) for child in self.children.values()))
+            await asyncio.gather(
+                project, *(self._start(child) for child in self.children.values() if child.spec.is_needed)
+            )
+            for child in self.children.values():
+                if not child.spec.is_needed:
+                    await child.start()
         except BaseException:
             await self.down()
             raise

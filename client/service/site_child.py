@@ -30,6 +30,7 @@ class ChildSpec:
         output: file for what it writes.
         is_ready: whether it serves now.
         is_server: others talk to it, so it is stopped after them.
+        is_needed: False: the site is up without it, and does not wait for it.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ChildSpec:
     output: Path
     is_ready: Callable[[], bool]
     is_server: bool = False
+    is_needed: bool = True
 
 
 class SiteChild:

@@ -12,7 +12,7 @@ from client import filenames
 from client.copilot.managers.prosody import ProsodySettings, build_config
 from client.errors import BadInput
 from client.paths import write_atomic
-from client.service import site_redis
+from client.service import site_monitor, site_redis
 from client.service.site_certificate import Certificates
 from client.service.site_folder import SiteFolder
 from client.service.site_legacy import legacy_config
@@ -90,7 +90,10 @@ def write_children(folder: SiteFolder, plan: SitePlan, terms: SiteTerms, applian
         for number, child in enumerate(child_names(role, plan), 1):
             xmpp = _xmpp(plan, certificates, f"{'jobs' if role == 'job-manager' else 'storage'}-{number}")
             process = {"log": folder.log(child), "ready_file": folder.ready(child)}
-            _write(folder.config(child), {"xmpp": xmpp, "queue": queue, **section, "process": process})
+            sections = {"xmpp": xmpp, "queue": queue, **section, "monitor": site_monitor.report_section()}
+            _write(folder.config(child), {**sections, "process": process})
+    managers = _xmpp(plan, certificates, site_monitor.MONITOR)
+    _write(folder.config(site_monitor.MONITOR), site_monitor.sections(folder, plan, managers, queue, terms.name))
     _write_key_manager(folder, plan, terms, appliance, certificates)
 
 
@@ -173,7 +176,8 @@ def _write_prosody(folder: SiteFolder, plan: SitePlan, certificates: Certificate
         key=certificates.server_key,
         log=folder.log("prosody"),
         site_secret=plan.site_secret,
-        accounts={MANAGER: plan.manager_password},
+        accounts={MANAGER: plan.manager_password, **site_monitor.accounts(plan)},
+        hidden=tuple(site_monitor.accounts(plan)),
         as_root=os.geteuid() == 0,
         revoked=folder.revoked,
     )

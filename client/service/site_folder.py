@@ -7,6 +7,7 @@
   queue.sqlite         the jobs, or
   redis/               the data of the site's own Redis, if it keeps the jobs there
   keys.sqlite          whom the key managers know
+  monitor.sqlite       what managers told the monitor
   revoked.txt          who is shut out; read by the key managers and prosody
   legacy.toml          accounts of original agents; read by prosody
   chirp/               root of the file server: one folder per job's output and per input

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from client.service import site_files, site_redis
+from client.service import site_files, site_monitor, site_redis
 from client.service.site_child import ChildSpec
 from client.service.site_folder import SiteFolder
 from client.service.site_plan import LOOPBACK, SitePlan
@@ -28,6 +28,7 @@ def child_specs(folder: SiteFolder, plan: SitePlan) -> list[ChildSpec]:
             lambda: answers(plan.ports.key) and answers(plan.ports.keys),
         ),
         *(_manager(role, name, folder) for role in site_files.MANAGERS for name in site_files.child_names(role, plan)),
+        site_monitor.spec(folder, MAIN),
     ]
 
 

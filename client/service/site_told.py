@@ -9,6 +9,7 @@ from typing import Any
 from client.copilot.queue.errors import QueueError
 from client.errors import BadInput
 from client.messages import sentence
+from client.service import site_monitor
 from client.service.site_errors import SiteNotRunning
 from client.service.site_folder import SiteFolder
 from client.service.site_parts import child_specs
@@ -25,6 +26,7 @@ def advice(folder: SiteFolder, plan: SitePlan, appliance: Path | None) -> list[s
         f"Volunteers:  main.py attach {project}      (whoever has this file may work for you)",
         f"Jobs:        main.py submit --site {where} --events 200 --number 3",
         f"Look:        main.py jobs --site {where}; main.py agents --site {where}",
+        f"Watch:       {site_monitor.url(plan)}",
         f"End:         Ctrl+C, or main.py site down --site {where}",
     ]
     if appliance is None:
@@ -44,7 +46,7 @@ def status_facts(folder: SiteFolder, plan: SitePlan | None) -> dict[str, Any]:
         "folder": str(folder.base),
         "exists": plan is not None,
         "running": bool(status and status.pid),
-        "ready": bool(status and status.ready) and all(part["ready"] for part in parts),
+        "ready": bool(status and status.ready) and all(part["ready"] for part in parts if part["needed"]),
         "pid": status.pid if status else None,
         "started_at": status.started_at if status else None,
         "children": status.children if status else {},
@@ -52,6 +54,7 @@ def status_facts(folder: SiteFolder, plan: SitePlan | None) -> dict[str, Any]:
     }
     if plan is not None:
         facts["project_file"] = str(folder.project) if folder.project.exists() else None
+        facts["monitor"] = site_monitor.url(plan)
         facts |= {"ports": vars(plan.ports), **vars(plan.shape), **_queue_facts(folder)}
     return facts
 
@@ -65,7 +68,7 @@ def status_lines(facts: Mapping[str, Any]) -> list[str]:
     elif facts["ready"]:
         lines = ["The site is up."]
     else:
-        late = [part["name"] for part in facts["parts"] if not part["ready"]]
+        late = [part["name"] for part in facts["parts"] if part["needed"] and not part["ready"]]
         lines = [f"The site is not ready: {', '.join(late)} does not serve." if late else "The site is starting."]
     width = max((len(part["name"]) for part in facts["parts"]), default=0)
     for part in facts["parts"]:
@@ -81,6 +84,7 @@ def status_lines(facts: Mapping[str, Any]) -> list[str]:
         lines.append(_drained(facts["drained"]))
     if facts["running"] and facts.get("project_file"):
         lines.append(f"Project file for volunteers: {facts['project_file']}")
+        lines.append(f"Monitor: {facts['monitor']}")
     return lines
 
 
@@ -95,6 +99,7 @@ def _parts(folder: SiteFolder, plan: SitePlan, status: SiteStatus) -> list[dict[
         {
             "name": spec.name,
             "pid": status.children.get(spec.name),
+            "needed": spec.is_needed,
             "ready": bool(status.children.get(spec.name)) and spec.is_ready(),
             "restarts": status.restarts.get(spec.name, 0),
         }

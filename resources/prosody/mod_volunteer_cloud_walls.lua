@@ -12,6 +12,8 @@ local LOOK = 3;
 local SAFE = 5;
 
 local accounts = module:get_option("volunteer_cloud_accounts", {});
+-- Accounts of the configuration that guests have no business with.
+local hidden = module:get_option_set("volunteer_cloud_hidden", {});
 
 local function is_guest(session)
 	return session.type == "c2s" and session.username and not accounts[session.username];
@@ -34,7 +36,7 @@ local function is_allowed(session, to)
 		return true;
 	end
 	local username, to_host = jid_split(to);
-	return to_host == session.host and username and accounts[username] ~= nil;
+	return to_host == session.host and username and accounts[username] ~= nil and not hidden:contains(username);
 end
 
 local function guard(event)

@@ -29,6 +29,7 @@ class ProsodySettings:
     Attributes:
         folder: its own: data, pid file.
         accounts: managers' user names -> passwords.
+        hidden: those of them that guests may not write to.
         revoked: file that lists who is shut out; None: there is none.
         as_root: whether it will be started by root, which it refuses unless told.
     """
@@ -45,6 +46,7 @@ class ProsodySettings:
     accounts: Mapping[str, str] = field(repr=False)
     as_root: bool = False
     revoked: Path | None = None
+    hidden: tuple[str, ...] = ()
 
 
 def build_config(settings: ProsodySettings) -> str:
@@ -76,6 +78,7 @@ def build_config(settings: ProsodySettings) -> str:
         '    authentication = "volunteer_cloud"',
         f"    volunteer_cloud_secret = {_lua(settings.site_secret)}",
         f"    volunteer_cloud_accounts = {{ {accounts} }}",
+        f"    volunteer_cloud_hidden = {_list(settings.hidden)}",
         *([f"    volunteer_cloud_revoked = {_lua(settings.revoked)}"] if settings.revoked else []),
         f"    ssl = {{ key = {_lua(settings.key)}; certificate = {_lua(settings.certificate)};"
         ' protocol = "tlsv1_2+" }',
