@@ -101,7 +101,7 @@ def _system_says(error: OSError) -> str:
 
 
 def _face(argv: list[str]) -> int:
-    from client.project.attach import attach
+    from client.service import attach_command
     from client.service.session import Options
 
     given = _parser().parse_args(argv)
@@ -116,9 +116,7 @@ def _face(argv: list[str]) -> int:
     if given.face == "attach":
         if given.file is None:
             raise BadInput("attach", "no project file was named", "write main.py attach PROJECT-FILE")
-        attach(Paths(given.basedir), given.file)
-        print(f"Attached to the project of {given.file}.")
-        return 0
+        return attach_command.run(Paths(given.basedir), given.file, yes=given.yes, ask=attach_command.at_terminal())
     options = Options(given.basedir, tuple(given.set), given.start, given.project, given.jobs)
     if given.face == "headless":
         from client.service import daemon
@@ -160,6 +158,7 @@ for this program itself:
     parser.add_argument("--minimized", action="store_true", help="gui: only the tray icon")
     parser.add_argument("--theme", choices=("system", "light", "dark"), default="system", help="gui: colours")
     parser.add_argument("--ui-report", type=Path, help="gui: keep a file on widgets and UI times (for tests)")
+    parser.add_argument("--yes", action="store_true", help="attach: agree beforehand to what the project sees")
     parser.add_argument("--json", action="store_true", help="headless: one JSON line for each state")
     parser.add_argument("--jobs", type=_count, default=0, help="leave after so many finished jobs")
     parser.add_argument("--version", action="version", version=f"Volunteer Cloud {__version__}, Python {sys.version}")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from client.consent import SEES
 from client.errors import ClientError
 from client.snapshot import Severity
 
@@ -40,7 +41,7 @@ SENTENCES: Final[dict[str, Sentence]] = {
     "tool-missing": Sentence("The program {tool} is not installed.", "Install the package {package}.", Severity.ERROR),
     "no-project": Sentence(
         "No project is attached yet.",
-        "Choose the project file that you were sent, in the window or with: main.py attach PROJECT-FILE.",
+        f"Choose the project file that you were sent, in the window or with: main.py attach PROJECT-FILE. {SEES}",
         Severity.ERROR,
     ),
     "own-vm-failed": Sentence(

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from client.consent import SEES
 from client.errors import BadInput
+from client.log import logger
 from client.paths import Paths, write_atomic
 from client.project.definition import load_project
 
@@ -13,9 +15,10 @@ def attach(paths: Paths, file: Path) -> None:
     Raises:
         BadInput: it does not fit; the one attached stays.
     """
-    load_project(file)
+    project = load_project(file)
     paths.make()
     write_atomic(paths.project, file.read_bytes())
+    logger("core").info("Attached to %s. %s", project.name, SEES)
 
 
 def attach_first(paths: Paths, file: Path) -> None:
