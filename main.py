@@ -50,6 +50,7 @@ ROLES: Final = {
     "context": ("client.service.context_command", "main", "make a contextualization medium from a template"),
     "publish": ("client.appliance.publish.command", "main", "make and keep a signed catalogue of appliances"),
     "hypervisors": ("client.service.hypervisors", "main", "show what can run virtual machines here"),
+    "completion": ("client.service.completion_command", "main", "let a shell complete this program's words"),
     "worker": ("client.appliance.worker_child", "main", "do one piece of work for a running instance"),
     "token": ("client.project.token_child", "main", "ask a project for a guest's account, for a running instance"),
     "relay": ("client.guest.relay", "main", "carry one connection of a guest (for hypervisors)"),
@@ -68,8 +69,11 @@ def main(argv: list[str]) -> int:
     try:
         if word in ROLES:
             module, function, _ = ROLES[word]
-            run: Callable[[list[str]], int | None] = getattr(importlib.import_module(module), function)
-            return run(argv[1:]) or 0
+            run: Callable[..., int | None] = getattr(importlib.import_module(module), function)
+            # The one role that speaks of all others that people use.
+            typed = {name: role for name, role in ROLES.items() if name not in _INNER}
+            more = (_face_options(), typed) if word == "completion" else ()
+            return run(argv[1:], *more) or 0
         return _face(argv)
     except ClientError as error:
         said = sentence(error)
@@ -147,10 +151,16 @@ for those who serve a project:
 for this program itself:
 {_listed(_INNER)}""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[_face_options()],
     )
     faces = "; ".join(f"{name}: {told}" for name, told in FACES.items())
     parser.add_argument("face", nargs="?", default="gui", metavar="gui, headless, attach", help=faces)
     parser.add_argument("file", nargs="?", type=Path, help="attach: the project file")
+    return parser
+
+
+def _face_options() -> argparse.ArgumentParser:
+    parser = Parser(add_help=False)
     parser.add_argument("--basedir", type=Path, default=default_base(), help="folder for everything that is written")
     parser.add_argument("--project", type=Path, help="attach to this project file first")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a preference for this run")

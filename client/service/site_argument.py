@@ -20,9 +20,7 @@ def add_site(parser: argparse.ArgumentParser, *names: str, **more: Any) -> None:
         more: as add_argument takes it.
     """
     told = f"folder of the site (default: what the environment variable {VARIABLE} says)"
-    option = parser.add_argument("--site", *names, dest="site", type=Path, metavar="FOLDER", help=told, **more)
-    # Where the program for shell completion finds it.
-    option.complete = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/", "tcsh": "d"}  # type: ignore[attr-defined]
+    parser.add_argument("--site", *names, dest="site", type=Path, metavar="FOLDER", help=told, **more)
 
 
 def site_folder(given: argparse.Namespace, prog: str) -> SiteFolder:

@@ -35,7 +35,7 @@ def test_bad_words(words: list[str], said: str, tmp_path: Path, capsys: pytest.C
     [
         (["--jobs", "-1"], "not a number of jobs"),
         (["--jobs", "two"], "'two' is not a number of jobs"),
-        (["dance"], "main.py --help lists what there is"),
+        (["whistle"], "main.py --help lists what there is"),
         (["headles"], "did you mean main.py headless?"),
         (["imags"], "did you mean main.py images?"),
         (["--basedir", "x", "ctl", "status"], "write main.py ctl"),

@@ -1,0 +1,139 @@
+"""`main.py completion`: what a shell needs to complete this program's words.
+
+Each role builds its parser where it uses it, some in modules that are packed into guests. So each is started, and
+stopped at the moment at which it would read its command line: what it would have read it with is all that is wanted.
+"""
+
+import argparse
+import contextlib
+import importlib
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import shtab
+
+from client.command_line import Parser
+from client.errors import BadInput
+from client.service.table import say, tell
+
+SHELLS: Final = ("bash", "zsh", "fish")
+NAME: Final = "volunteer-cloud"
+_FOLDERS: Final = frozenset({"FOLDER", "DIR"})
+_PLACES: Final = {
+    "bash": "~/.local/share/bash-completion/completions/{name}",
+    "zsh": "~/.zfunc/_{name}",
+    "fish": "~/.config/fish/completions/{name}.fish",
+}
+_MORE: Final = {
+    "bash": "and open a new shell (the package bash-completion reads that folder; without it: source the file)",
+    "zsh": "with `fpath+=~/.zfunc` before `compinit` in ~/.zshrc, and open a new shell",
+    "fish": "and open a new shell",
+}
+_EXAMPLES: Final = """\
+examples:
+  main.py completion bash > ~/.local/share/bash-completion/completions/volunteer-cloud
+  source <(main.py completion bash)            for this shell only
+
+What is completed is the name that --name gives; make it a command, in ~/.bashrc for example:
+  alias volunteer-cloud='/path/to/.venv/bin/python /path/to/main.py'
+
+exit codes: 0 written; 2 something is wrong, as the message says
+"""
+
+
+class _Taken(BaseException):
+    """A role was about to read its command line."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        super().__init__()
+        self.parser = parser
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = Parser(
+        prog="main.py completion",
+        description="Writes what a shell needs to complete this program's words.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("shell", choices=SHELLS)
+    parser.add_argument("--name", default=NAME, help=f"of the command that is completed ({NAME})")
+    return parser
+
+
+def main(argv: list[str], faces: argparse.ArgumentParser, roles: Mapping[str, tuple[str, str, str]]) -> int:
+    """`main.py completion`; returns the exit code.
+
+    Args:
+        faces: a parser with the options of the faces, and nothing else.
+        roles: word -> (module, function, help), of those that people use: they read their command line first of all.
+    """
+    given = build_parser().parse_args(argv)
+    if not given.name.replace("-", "").replace("_", "").replace(".", "").isalnum():
+        raise BadInput("--name", f"{given.name!r} is no name of a command", "give letters, digits, - and _")
+    say(shtab.complete(whole_parser(given.name, faces, roles), given.shell))
+    if sys.stderr.isatty() or not sys.stdout.isatty():
+        _hint(given.shell, given.name)
+    return 0
+
+
+def whole_parser(
+    name: str, faces: argparse.ArgumentParser, roles: Mapping[str, tuple[str, str, str]]
+) -> argparse.ArgumentParser:
+    """One parser with all words of the program."""
+    parser = argparse.ArgumentParser(prog=name, parents=[faces])
+    words = parser.add_subparsers()
+    words.add_parser("gui", parents=[faces], help="open the window")
+    words.add_parser("headless", parents=[faces], help="work without a window")
+    attach = words.add_parser("attach", parents=[faces], help="attach to a project by its file")
+    attach.add_argument("file", type=Path)
+    for word, (module, function, told) in roles.items():
+        found = _take(importlib.import_module(module), function) if word != "completion" else build_parser()
+        words.add_parser(word, parents=[found], add_help=False, help=told.replace("%", "%%"))
+    _complete_paths(parser)
+    return parser
+
+
+def _take(module: Any, function: str) -> argparse.ArgumentParser:
+    """The parser of a role; an empty one of a role that has none."""
+    with _stopped():
+        try:
+            getattr(module, function)([])
+        except _Taken as taken:
+            return taken.parser
+    return argparse.ArgumentParser()
+
+
+@contextlib.contextmanager
+def _stopped() -> Iterator[None]:
+    def stop(parser: argparse.ArgumentParser, *_: Any, **__: Any) -> Any:
+        raise _Taken(parser)
+
+    usual = argparse.ArgumentParser.parse_known_args
+    argparse.ArgumentParser.parse_known_args = stop  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        argparse.ArgumentParser.parse_known_args = usual  # type: ignore[method-assign]
+
+
+def _complete_paths(parser: argparse.ArgumentParser) -> None:
+    """Let values that are paths be completed as such."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                _complete_paths(inner)
+        elif action.type is Path or str(action.metavar).startswith("FILE"):
+            is_folder = action.metavar in _FOLDERS or action.dest in {"basedir", "appliance"}
+            action.complete = shtab.DIRECTORY if is_folder else shtab.FILE  # type: ignore[attr-defined]
+
+
+def _hint(shell: str, name: str) -> None:
+    place = _PLACES[shell].format(name=name)
+    tell(f"To keep it, write it to {place}, {_MORE[shell]}.")
+    program = f"{shlex.quote(sys.executable)} {shlex.quote(str(Path(sys.argv[0]).absolute()))}"
+    tell(f"If {name} is no command yet: alias {name}={shlex.quote(program)}")
