@@ -38,6 +38,9 @@ MAX_PATH: Final = 1024
 MAX_MESSAGE: Final = 2000
 #: What lies in an inbox begins with a header of this length; see `inbox_header`.
 INBOX_HEADER_BYTES: Final = 4096
+#: What one message tells of what a job prints: so many lines of so many characters.
+MAX_OUTPUT_LINES: Final = 20
+MAX_OUTPUT_LINE: Final = 200
 _INBOX_MARK: Final = b"VOLUNTEER-CLOUD-INBOX\n"
 _UNFIT: Final = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
 #: what no argument, path or text of a program may hold
@@ -80,6 +83,11 @@ def _digest(value: Any) -> bool:
     return isinstance(value, str) and _SHA256.fullmatch(value) is not None
 
 
+def _lines(value: Any) -> bool:
+    line = _text(MAX_OUTPUT_LINE)
+    return isinstance(value, list) and len(value) <= MAX_OUTPUT_LINES and all(map(line, value))
+
+
 _WORD = _text(64)
 _LINE = _text(4000)
 _ID = _text(128)
@@ -112,6 +120,7 @@ KINDS: Final[Mapping[str, Mapping[str, _Check]]] = {
         "cause": _text(1000),
         "cpu_s": _SECONDS,
     },
+    "output": {"job_id": _ID, "lines": _lines, "left_out": _COUNT},
     "verdict": {"job_id": _ID, "accepted": _flag, "reason": _text(1000)},
     "log": {"source": _WORD, "level": _WORD, "text": _LINE},
     "bye": {"reason": _text(200)},
@@ -168,8 +177,8 @@ KINDS: Final[Mapping[str, Mapping[str, _Check]]] = {
     "message": {"number": _COUNT, "topic": _WORD, "text": _exact(MAX_MESSAGE)},
     "message_taken": {"number": _COUNT, "again": _flag},
 }
-#: Kinds that may be lost: the next one says it all.
-_FLEETING: Final = frozenset({"hello", "heartbeat", "ping"})
+#: Kinds that may be lost: the next one says it all, or they are only looked at.
+_FLEETING: Final = frozenset({"hello", "heartbeat", "ping", "output"})
 #: Kinds that are numbered, kept until acknowledged, and delivered once and in order.
 RELIABLE: Final = frozenset(KINDS) - _FLEETING
 #: Fields that are no words for people but data: they arrive as they were sent, or not at all.
@@ -347,11 +356,17 @@ class LinkEnd:
 def _checked(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
     checks = KINDS[kind]
     fit = {name: value for name, value in body.items() if name in checks and checks[name](value)}
-    return {name: _clean(value) if _is_for_people(kind, name, value) else value for name, value in fit.items()}
+    return {name: _for_people(value) if _is_for_people(kind, name) else value for name, value in fit.items()}
 
 
-def _is_for_people(kind: str, name: str, value: Any) -> bool:
-    return isinstance(value, str) and name not in _EXACT_FIELDS and (kind, name) != ("message", "text")
+def _is_for_people(kind: str, name: str) -> bool:
+    return name not in _EXACT_FIELDS and name != "argv" and (kind, name) != ("message", "text")
+
+
+def _for_people(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_clean(line) for line in value]
+    return _clean(value) if isinstance(value, str) else value
 
 
 def _clean(text: str) -> str:

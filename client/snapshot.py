@@ -215,6 +215,7 @@ class JobView:
         seconds_left: None when unknown.
         accepted: the project's verdict on the output; None until it came.
         cause: why it failed; empty otherwise.
+        output_tail: the last lines that it printed, oldest first; printable.
     """
 
     job_id: str
@@ -228,6 +229,7 @@ class JobView:
     started_at: datetime | None = None
     accepted: bool | None = None
     cause: str = ""
+    output_tail: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

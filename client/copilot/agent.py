@@ -278,7 +278,11 @@ class Agent:
             # Before the record says that the input is there, it is.
             await asyncio.to_thread(os.sync)
         self._enter(record, states.EXECUTING)
-        outcome = await self._runner.execute(record, lambda progress: self._progress(record, progress))
+        outcome = await self._runner.execute(
+            record,
+            lambda progress: self._progress(record, progress),
+            lambda lines, left_out: self._report.output(record.job.id, lines, left_out),
+        )
         record.cpu_s += outcome.cpu_s
         record.elapsed_s += outcome.elapsed_s
         if not self._suspending.is_set():

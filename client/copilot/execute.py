@@ -4,7 +4,7 @@
     <root>/<job id>.tgz       its output, packed
 
 The whole of the job is killed at its end. A job gets SOFTWARE_DIR (where the project's software is mounted),
-VC_PROGRESS_FD, CVMFS_HTTP_PROXY (if there is one and it may use the network), and hardly anything else, in its
+VC_PROGRESS_FD, VC_PROGRESS_FILE, CVMFS_HTTP_PROXY (if there is one and it may use the network), and hardly anything else, in its
 environment.
 """
 
@@ -24,13 +24,16 @@ from typing import Final
 from client.copilot.checkpoint import JobRecord
 from client.copilot.child import PROGRESS_FD, Child, kill_user
 from client.copilot.errors import JobFailed
+from client.copilot.memory import exceeds, is_kill, kernel_kills, processes_of
 from client.copilot.pack import folder_size, pack_folder
 from client.copilot.progress import ProgressPipe
 from client.copilot.report import Progress
 from client.copilot.runner import Outcome
 from client.copilot.sandbox import Confinement, confine
+from client.copilot.tail import LineListener, OutputTail
 
 WRAPPER: Final = "_wrapper_.sh"
+PROGRESS_FILE: Final = "progress.json"
 _CHECK_INTERVAL_S: Final = 1.0
 #: A look at the clock counts at most this much: a computer that was paused has not run the job.
 _LONGEST_TICK_S: Final = 5.0
@@ -100,7 +103,9 @@ class LocalRunner:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    async def execute(self, record: JobRecord, on_progress: Callable[[Progress], None]) -> Outcome:
+    async def execute(
+        self, record: JobRecord, on_progress: Callable[[Progress], None], on_output: LineListener | None = None
+    ) -> Outcome:
         """See JobRunner."""
         folder = self.work_dir(record.job.id)
         try:
@@ -109,11 +114,16 @@ class LocalRunner:
             raise JobFailed(record.job.id, _cause(failed, "start"), str(failed)) from failed
         # The shell outlives a request to end, so that what it waits for has the time to save itself.
         command = f"trap : TERM; cd {shlex.quote(str(folder))} && . ./{WRAPPER}"
-        pipe = ProgressPipe(on_progress)
+        pipe = ProgressPipe(on_progress, folder / PROGRESS_FILE)
+        tail = OutputTail(folder / "stdout", on_output) if on_output is not None else None
+        if tail is not None:
+            tail.start()
         try:
             return await self._run(record, command, ("stdout", "stderr"), pipe)
         finally:
             await pipe.close()
+            if tail is not None:
+                await tail.close()
 
     async def validate(self, record: JobRecord) -> int:
         """See JobRunner."""
@@ -186,6 +196,7 @@ class LocalRunner:
         environment = self._environment(folder)
         if pipe is not None:
             environment["VC_PROGRESS_FD"] = str(PROGRESS_FD)
+            environment["VC_PROGRESS_FILE"] = str(folder / PROGRESS_FILE)
         try:
             child = self._child = Child.start(
                 ["/bin/sh", "-c", command],
@@ -201,11 +212,14 @@ class LocalRunner:
             raise JobFailed(record.job.id, "start", f"{failed} {_last_line(folder / outputs[1])}".strip()) from failed
         if pipe is not None:
             pipe.start()
+        kills = kernel_kills()
         try:
             elapsed_s = await self._watch(child, record)
         finally:
             await asyncio.shield(child.kill())
             self._child = None
+        if is_kill(child.status or 0) and kernel_kills() > kills:
+            raise JobFailed(record.job.id, "memory-limit", "this computer had no more memory for it")
         self._check_size(record)
         return Outcome(child.status or 0, child.cpu_s, elapsed_s)
 
@@ -224,6 +238,12 @@ class LocalRunner:
             if record.elapsed_s + elapsed_s > limit_s:
                 raise JobFailed(record.job.id, "time-limit", f"still running after {limit_s:.0f} s")
             await asyncio.to_thread(self._check_size, record)
+            await asyncio.to_thread(self._check_memory, record, child.pid)
+
+    def _check_memory(self, record: JobRecord, session: int) -> None:
+        limit_mib = self._settings.memory_limit_mib
+        if limit_mib and exceeds(processes_of(session, self._settings.job_uid), limit_mib * 1024 * 1024):
+            raise JobFailed(record.job.id, "memory-limit", f"its processes have more than {limit_mib} MiB together")
 
     def _check_size(self, record: JobRecord) -> None:
         limit = self._settings.output_limit_bytes

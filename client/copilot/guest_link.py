@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from client.copilot.report import DONE, FAILED
+from client.copilot.tail import MAX_LINES
 from client.link import LinkEnd, Message
 
 PORT_NAME: Final = "org.volunteercloud.link"
@@ -81,6 +82,9 @@ class GuestLink:
         self._oldest, self._waited_s, self._patience_s = 0, 0.0, _UNCONFIRMED_S
         #: all that was said of the job in hand, for a host that began anew; empty after its end, which is said once
         self._job: dict[str, Any] = {}
+        #: the last lines that were told, and of which job
+        self._printed: list[str] = []
+        self._printed_by = ""
 
     @property
     def boot_id(self) -> str:
@@ -124,6 +128,12 @@ class GuestLink:
             self._log_credit -= 1.0
             said = text.encode("utf-8", "replace").decode()[:MAX_TEXT]
             self.send("log", source=source[:64], level=level[:64], text=said)
+
+    def output(self, job_id: str, lines: list[str], left_out: int) -> None:
+        """See Report."""
+        self._printed = (self._printed if job_id == self._printed_by else []) + lines
+        self._printed, self._printed_by = self._printed[-MAX_LINES:], job_id
+        self.send("output", job_id=job_id, lines=lines, left_out=left_out)
 
     def xmpp(self, connected: bool) -> None:
         """See Report."""
@@ -183,6 +193,8 @@ class GuestLink:
         if known_host not in {"", self._end.peer_boot_id} and self._job:
             # A client that was restarted: its forerunner has confirmed what was said of the job and took it along.
             self.send("job", **self._job)
+            if self._printed_by == self._job.get("job_id"):
+                self.send("output", job_id=self._printed_by, lines=self._printed)
 
     def _write(self, data: bytes) -> None:
         if len(self._unsent) + len(data) > MAX_UNSENT_BYTES:

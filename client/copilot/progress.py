@@ -1,8 +1,9 @@
-"""Progress lines of a job: JSON objects on the pipe whose number is in $VC_PROGRESS_FD.
+"""Progress of a job: JSON objects on the pipe whose number is in $VC_PROGRESS_FD, or in the file $VC_PROGRESS_FILE.
 
     {"done": 120, "total": 500, "unit": "events"}
 
-The job is not trusted: lines that are too long, are not that, or come too fast are dropped; the newest one counts.
+The pipe takes one a line; the file holds one and is written anew each time. The job is not trusted: what is too long,
+is not that, or comes too fast is dropped; the newest one counts.
 """
 
 import asyncio
@@ -10,7 +11,9 @@ import contextlib
 import json
 import math
 import os
+import stat
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 from client.copilot.report import Progress
@@ -45,10 +48,16 @@ def _count(value: Any) -> float | None:
 
 
 class ProgressPipe:
-    """The pipe: hand `write_end` to the child, then `start`, at last `close`."""
+    """The pipe and the file: hand `write_end` to the child, then `start`, at last `close`.
 
-    def __init__(self, on_progress: Callable[[Progress], None]) -> None:
+    Args:
+        file: where the job may write its progress instead.
+    """
+
+    def __init__(self, on_progress: Callable[[Progress], None], file: Path | None = None) -> None:
         self._on_progress = on_progress
+        self._file = file
+        self._file_seen: tuple[int, int] | None = None
         self._read_end, self.write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(self.write_end, True)
         self._rest = b""
@@ -80,6 +89,36 @@ class ProgressPipe:
             await asyncio.sleep(PAUSE_S)
 
     def _look(self) -> None:
+        self._look_into_pipe()
+        if self._file is not None:
+            self._look_into_file(self._file)
+
+    def _look_into_file(self, path: Path) -> None:
+        """Reads it when it has changed; half of what is just being written is no progress, and is read again."""
+        try:
+            number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            about = os.fstat(number)
+            seen = (about.st_ino, about.st_mtime_ns)
+            if not stat.S_ISREG(about.st_mode) or seen == self._file_seen:
+                return
+            found = parse_progress(os.read(number, MAX_LINE_BYTES + 1))
+        except OSError:
+            return
+        finally:
+            os.close(number)
+        if found is not None:
+            self._file_seen = seen
+            self._tell(found)
+
+    def _tell(self, found: Progress) -> None:
+        if found != self._told:
+            self._told = found
+            self._on_progress(found)
+
+    def _look_into_pipe(self) -> None:
         """One bounded read: a job that floods the pipe waits for us, not we for it."""
         try:
             data = os.read(self._read_end, _CHUNK_BYTES)
@@ -88,6 +127,5 @@ class ProgressPipe:
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()[: MAX_LINE_BYTES + 1]
         newest = next((found for found in map(parse_progress, reversed(lines)) if found), None)
-        if newest is not None and newest != self._told:
-            self._told = newest
-            self._on_progress(newest)
+        if newest is not None:
+            self._tell(newest)

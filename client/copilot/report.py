@@ -42,6 +42,9 @@ class Report(Protocol):
     def log(self, source: str, level: str, text: str) -> None:
         """A line of the log; source is `agent` or `job`, level as in `logging`, lower case."""
 
+    def output(self, job_id: str, lines: list[str], left_out: int) -> None:
+        """The job has printed lines; so many bytes before them are not told."""
+
     def xmpp(self, connected: bool) -> None:
         """The XMPP session began or ended."""
 
@@ -67,6 +70,11 @@ class LogReport:
         """See Report."""
         number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
         logging.getLogger(source).log(number, "%s", text)
+
+    def output(self, job_id: str, lines: list[str], left_out: int) -> None:
+        """See Report."""
+        for line in lines:
+            log.info("job %s says: %s", job_id, line)
 
     def xmpp(self, connected: bool) -> None:
         """See Report."""

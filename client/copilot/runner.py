@@ -7,6 +7,7 @@ from typing import Protocol
 
 from client.copilot.checkpoint import JobRecord
 from client.copilot.report import Progress
+from client.copilot.tail import LineListener
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,13 @@ class JobRunner(Protocol):
     async def prepare(self, job_id: str) -> Path:
         """Makes a fresh, empty work directory, and removes those of other jobs."""
 
-    async def execute(self, record: JobRecord, on_progress: Callable[[Progress], None]) -> Outcome:
+    async def execute(
+        self, record: JobRecord, on_progress: Callable[[Progress], None], on_output: LineListener | None = None
+    ) -> Outcome:
         """Runs the command to its end; when cancelled, kills all of the job's processes first.
+
+        Args:
+            on_output: gets what the job prints, as far as it is told while it runs.
 
         Raises:
             JobFailed: it could not be started, or was stopped at a limit.

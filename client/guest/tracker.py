@@ -24,6 +24,9 @@ UNJUDGED: Final = 50
 #: ends, and verdicts, that are recorded in ENDS_WINDOW_S: each costs the host a write to its disk
 MOST_ENDS: Final = 20
 ENDS_WINDOW_S: Final = 60.0
+#: lines of a job's output that are kept, and the mark for lines that the guest left out
+OUTPUT_LINES: Final = 20
+LEFT_OUT: Final = "\N{HORIZONTAL ELLIPSIS}"
 _ENDED: Final = frozenset({JobState.DONE, JobState.FAILED})
 
 
@@ -90,6 +93,8 @@ class GuestTracker:
                 self._take_boot(str(said.get("step", "")))
             case "job":
                 self._take_job(said, now, monotonic)
+            case "output":
+                self._take_output(said)
             case "verdict":
                 self._take_verdict(said, monotonic)
             case "bye":
@@ -151,6 +156,13 @@ class GuestTracker:
         )
         if state in _ENDED:
             self._ends("job", Ended(self.job, self._cpu_s), monotonic)
+
+    def _take_output(self, said: Any) -> None:
+        job = self.job
+        if job is None or not job.job_id or job.job_id != said.get("job_id"):
+            return
+        more = ([LEFT_OUT] if said.get("left_out") else []) + list(said.get("lines", ()))
+        self.job = replace(job, output_tail=(*job.output_tail, *more)[-OUTPUT_LINES:])
 
     def _take_verdict(self, said: Any, monotonic: float) -> None:
         job_id, accepted = str(said.get("job_id", "")), bool(said.get("accepted", False))

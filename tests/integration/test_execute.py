@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from client.copilot import execute
 from client.copilot.checkpoint import JobRecord
 from client.copilot.errors import JobFailed
 from client.copilot.execute import LocalRunner, RunnerSettings
+from client.copilot.memory import kernel_kills
 from client.copilot.messages import JobDescription
 from client.copilot.report import Progress
 
@@ -33,7 +35,7 @@ def root() -> Iterator[Path]:
 
 
 #: of what a test says, what belongs to the runner; the rest describes the job
-_SETTINGS = ("time_limit_s", "output_limit_bytes", "network", "cvmfs_proxy")
+_SETTINGS = ("time_limit_s", "output_limit_bytes", "network", "cvmfs_proxy", "memory_limit_mib")
 
 
 class Bench:
@@ -43,6 +45,7 @@ class Bench:
         self.record = JobRecord(JobDescription("job-1", command="run.sh", **more), "jm@x/1")
         self.script = script
         self.progress: list[Progress] = []
+        self.printed: list[str] = []
         self.folder = self.runner.work_dir("job-1")
 
     async def execute(self) -> int:
@@ -51,7 +54,9 @@ class Bench:
         return await self.again()
 
     async def again(self) -> int:
-        outcome = await self.runner.execute(self.record, self.progress.append)
+        outcome = await self.runner.execute(
+            self.record, self.progress.append, lambda lines, _left_out: self.printed.extend(lines)
+        )
         self.outcome = outcome
         return outcome.status
 
@@ -85,7 +90,8 @@ async def test_little_of_the_agents_environment_is_passed_on(root: Path, monkeyp
     bench = Bench(root, "#!/bin/sh\nenv\n")
     await bench.execute()
     names = {line.partition("=")[0] for line in bench.out().splitlines()}
-    assert names - {"_", "SHLVL", "OLDPWD"} == {"PATH", "HOME", "LANG", "SOFTWARE_DIR", "VC_PROGRESS_FD", "PWD"}
+    ours = {"SOFTWARE_DIR", "VC_PROGRESS_FD", "VC_PROGRESS_FILE"}
+    assert names - {"_", "SHLVL", "OLDPWD"} == {"PATH", "HOME", "LANG", "PWD"} | ours
 
 
 @pytest.mark.parametrize("network", [True, False])
@@ -266,3 +272,102 @@ def assert_nothing_runs(folder: Path) -> None:
             except OSError:
                 continue
             assert where != folder, json.dumps((entry / "cmdline").read_text())
+
+
+async def test_progress_may_stand_in_a_file(root: Path) -> None:
+    script = """#!/bin/sh
+        echo '{"done": 1, "to' > progress.json
+        sleep 0.6
+        echo '{"done": 1, "total": 2, "unit": "events"}' > progress.new
+        mv progress.new $VC_PROGRESS_FILE
+        sleep 0.6
+        echo '{"done": 2, "total": 2, "unit": "events"}' > $VC_PROGRESS_FILE
+    """
+    bench = Bench(root, script)
+    assert await bench.execute() == 0
+    assert bench.progress == [Progress(1, 2, "events"), Progress(2, 2, "events")]
+
+
+async def test_a_progress_file_that_leads_elsewhere_is_not_read(root: Path) -> None:
+    (root / "secret").write_text('{"done": 7}')
+    bench = Bench(root, f"#!/bin/sh\nln -s {root}/secret progress.json\nsleep 0.6\n")
+    await bench.execute()
+    assert bench.progress == []
+
+
+async def test_what_a_job_prints_is_told_while_it_runs(root: Path) -> None:
+    bench = Bench(root, "#!/bin/sh\necho begun\nuntil [ -e go ]; do sleep 0.1; done\nprintf ended\n")
+    run = asyncio.create_task(bench.execute())
+    async with asyncio.timeout(60):
+        while not bench.printed:
+            await asyncio.sleep(0.05)
+    assert not run.done()
+    (bench.folder / "go").touch()
+    await run
+    assert bench.printed == ["begun", "ended"]
+
+
+async def test_a_job_gives_way_to_the_agent(root: Path) -> None:
+    bench = Bench(root, "#!/bin/sh\ncut -d ' ' -f 19 /proc/self/stat\ncat /proc/self/oom_score_adj\n")
+    await bench.execute()
+    assert bench.out() == f"{min(19, os.nice(0) + 10)}\n1000\n"
+
+
+_TWO_THAT_GROW = """#!/bin/sh
+for one in 1 2; do
+    python3 -c 'import time; block = bytearray(60 << 20); time.sleep(60)' &
+done
+wait
+"""
+
+
+async def test_the_memory_of_all_processes_together_is_limited(root: Path) -> None:
+    with pytest.raises(JobFailed) as failed:
+        await Bench(root, _TWO_THAT_GROW, memory_limit_mib=100).execute()
+    assert (failed.value.cause, failed.value.said) == (
+        "memory-limit",
+        "its processes have more than 100 MiB together",
+    )
+
+
+async def test_what_processes_share_counts_once(root: Path) -> None:
+    script = """#!/bin/sh
+exec python3 -c '
+import os, time
+block = bytearray(60 << 20)
+if os.fork():
+    time.sleep(2.5)
+else:
+    time.sleep(2.5)
+'
+"""
+    # An address space holds the interpreter and its libraries too.
+    assert await Bench(root, script, memory_limit_mib=110).execute() == 0
+
+
+@pytest.mark.parametrize(
+    ("script", "kills", "is_memory"),
+    [
+        ("kill -9 $$", (3, 4), True),
+        ("sh -c 'kill -9 $$'", (3, 4), True),
+        ("kill -9 $$", (3, 3), False),
+        ("exit 1", (3, 4), False),
+    ],
+)
+async def test_a_kill_by_the_kernel_for_want_of_memory_is_named(
+    root: Path, monkeypatch: pytest.MonkeyPatch, script: str, kills: tuple[int, int], is_memory: bool
+) -> None:
+    told = iter(kills)
+    monkeypatch.setattr(execute, "kernel_kills", lambda: next(told))
+    bench = Bench(root, f"#!/bin/sh\n{script}\n")
+    if is_memory:
+        with pytest.raises(JobFailed) as failed:
+            await bench.execute()
+        assert failed.value.cause == "memory-limit"
+    else:
+        assert await bench.execute() != 0
+
+
+def test_the_kernel_tells_how_many_it_killed() -> None:
+    assert kernel_kills() >= 0
+    assert "oom_kill " in Path("/proc/vmstat").read_text()

@@ -250,3 +250,18 @@ def test_nothing_reliable_is_lost_over_cuts(events: list[str]) -> None:
             deliver(guest.replies())
     deliver(guest.hello())
     assert heard == [str(number) for number in range(sent)]
+
+
+def test_what_a_job_prints_arrives_harmless_and_is_never_kept() -> None:
+    guest, host = LinkEnd("guest"), LinkEnd("host")
+    line = guest.send("output", job_id="j", lines=["\x1b[2Jhid\x9bden", "plain"], left_out=7)
+    (message,) = host.receive(line)
+    assert message.fields == {"job_id": "j", "lines": ["\ufffd[2Jhid\ufffdden", "plain"], "left_out": 7}
+    assert guest.unacknowledged == 0
+
+
+@pytest.mark.parametrize("lines", ["text", [1], ["x" * 201], ["x"] * 21, [["x"]]])
+def test_output_out_of_bounds_is_left_out(lines: object) -> None:
+    guest, host = LinkEnd("guest"), LinkEnd("host")
+    (message,) = host.receive(guest.send("output", job_id="j", lines=lines))
+    assert message.fields == {"job_id": "j"}

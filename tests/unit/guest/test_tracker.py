@@ -116,3 +116,18 @@ def test_an_end_that_is_said_again_is_recorded_once() -> None:
     assert len(tracker.drain_ended()) == 1
     tell(tracker, "job", job_id="j1", state="failed", cause="disk full")
     assert [e.job.cause for e in tracker.drain_ended()] == ["disk full"]
+
+
+def test_the_last_lines_of_a_job_are_kept_and_those_left_out_are_marked() -> None:
+    tracker = GuestTracker()
+    tell(tracker, "output", job_id="j1", lines=["too early"])
+    tell(tracker, "job", job_id="j1", state="executing")
+    tell(tracker, "output", job_id="j1", lines=["one", "two"])
+    tell(tracker, "output", job_id="another", lines=["not ours"])
+    tell(tracker, "output", job_id="j1", lines=["three"], left_out=100)
+    assert tracker.job is not None
+    assert tracker.job.output_tail == ("one", "two", "\N{HORIZONTAL ELLIPSIS}", "three")
+    tell(tracker, "output", job_id="j1", lines=[str(number) for number in range(20)])
+    assert tracker.job.output_tail == tuple(str(number) for number in range(20))
+    tell(tracker, "job", job_id="j2", state="getting input")
+    assert tracker.job.output_tail == ()
