@@ -81,7 +81,7 @@ class Handover:
     async def hand_in(
         self, record: JobRecord, enter: Callable[[str], None], still_ours: Callable[[], Awaitable[object]]
     ) -> None:
-        """Packs and uploads the output and says so to the storage manager.
+        """Packs and uploads the output, if the job is to have any, and says so to the storage manager.
 
         Args:
             enter: told which state begins.
@@ -90,6 +90,12 @@ class Handover:
         Raises:
             JobFailed: `upload`, or what packing raises.
         """
+        if record.job.no_output:
+            enter(states.WANTING_OUTPUT_PLACE)
+            have = await self._find_manager(record)
+            await still_ours()
+            await self._say_done(record, have)
+            return
         archive = await self._runner.pack(record)
         size = _size(record.job.id, archive)
         waits = doubling(self._timers.transfer_first_s, self._timers.place_last_s)
@@ -139,10 +145,7 @@ class Handover:
         """Asks until a storage manager names a place. size: of the archive, if it may go by HTTPS."""
         job_id = record.job.id
         for wait_s in self._talk.waits(self._timers.place_first_s, self._timers.place_last_s):
-            want = WantGetJobOutputDir(job_id, self._agent_host, record.job_data)
-            have = await self._talk.ask(
-                "place", self._manager, want, HaveGetJobOutputDir, timeout_s=wait_s, one_session=True
-            )
+            have = await self._ask_for_manager(record, wait_s)
             if have is None:
                 continue
             get = GetJobOutputDir(job_id, self._agent_host, record.job_data, size)
@@ -151,6 +154,20 @@ class Handover:
             if place is not None and (place.command.chirp_url or place.command.put_url):
                 return place
         raise AssertionError("the waits have no end")
+
+    async def _find_manager(self, record: JobRecord) -> Answer:
+        """Asks until a storage manager answers."""
+        for wait_s in self._talk.waits(self._timers.place_first_s, self._timers.place_last_s):
+            have = await self._ask_for_manager(record, wait_s)
+            if have is not None:
+                return have
+        raise AssertionError("the waits have no end")
+
+    async def _ask_for_manager(self, record: JobRecord, wait_s: float) -> Answer | None:
+        want = WantGetJobOutputDir(record.job.id, self._agent_host, record.job_data)
+        return await self._talk.ask(
+            "place", self._manager, want, HaveGetJobOutputDir, timeout_s=wait_s, one_session=True
+        )
 
     async def _put(self, record: JobRecord, place: Answer, archive: Path, size: int) -> None:
         job_id, said = record.job.id, place.command

@@ -37,6 +37,7 @@ class JobDescription:
         time_limit_s: extension; None when the submitter set none.
         title: extension; what volunteers read, empty when the submitter gave none.
         input_url: extension; where the input files are, too, behind a slash; for agents that announced `https`.
+        no_output: extension; the exit code is the result, jobDone goes without an upload to whoever takes outputs.
     """
 
     id: str = field(metadata=wire.required("id", wire.ID))
@@ -51,6 +52,7 @@ class JobDescription:
     time_limit_s: int | None = optional("timeLimit", wire.SECONDS)
     title: str = optional("title", wire.text(200), "")
     input_url: str = optional("inputUrl", wire.URL, "")
+    no_output: bool = optional("noOutput", wire.FLAG, False)
 
 
 @dataclass(frozen=True)

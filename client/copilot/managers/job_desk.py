@@ -175,6 +175,7 @@ class JobDesk:
         job = dataclasses.replace(job, chirp_url=job.chirp_url or self.settings.chirp)
         data = {"startedAt": str(int(now))}
         if extends:
+            job = dataclasses.replace(job, no_output=not lease.job.new.output)
             return RunJob(job, data, lease.lease_s, lease.lease_id)
         return RunJob(dataclasses.replace(job, time_limit_s=None, title=""), data)
 

@@ -79,6 +79,17 @@ async def test_a_job_from_want_to_done(tmp_path: Path) -> None:
 
 
 @in_fast_time
+async def test_a_job_without_output_is_done_without_a_place_for_it(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, FakeManagers(describe(no_output=True)), max_jobs=1)
+    bench.runner.status = 256
+    await bench.agent.run()
+    assert [type(command) for _, command in bench.managers.heard] == [WantGetJob, GetJob, WantGetJobOutputDir, JobDone]
+    [(to, done)] = [(to, said) for to, said in bench.managers.heard if isinstance(said, JobDone)]
+    assert (to, done.exit_code, bench.files.stored) == (STORAGE, 256, {})
+    assert bench.states() == ["getting input", "executing", "wanting output place", "done"]
+
+
+@in_fast_time
 async def test_job_done_tells_raw_status_and_returns_job_data(tmp_path: Path) -> None:
     bench = Bench(tmp_path, FakeManagers(describe(validation_script="check.sh")), max_jobs=1)
     bench.runner.status = 768

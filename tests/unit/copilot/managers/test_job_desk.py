@@ -70,6 +70,12 @@ def test_our_agent_gets_a_lease_and_the_time_limit(queue: SqliteQueue, desk: Job
     ]
 
 
+def test_only_our_agent_is_told_that_no_output_is_wanted(queue: SqliteQueue, desk: JobDesk) -> None:
+    queue.submit([new_job("one", output=False), new_job("two", output=False)], 0)
+    assert run_job(desk, OURS, GET).job.no_output
+    assert not run_job(desk, PERL, GetJob("jdl")).job.no_output
+
+
 def test_there_is_no_answer_while_nothing_waits_and_a_late_one_when_work_turns_up(
     queue: SqliteQueue, desk: JobDesk
 ) -> None:
