@@ -183,6 +183,13 @@ SENTENCES: Final[dict[str, Sentence]] = {
     "bad-stanza": Sentence(
         "A message ({command}) carried an unusable value: {field} {said}.", "It was dropped, nothing else happened."
     ),
+    "not-decoded": Sentence("An encrypted message could not be read: {said}.", "It was dropped."),
+    "ticket-refused": Sentence("A ticket was refused: {said}.", "Its agent was told, and may ask for a new one."),
+    "no-key-of": Sentence(
+        "Nothing can be encrypted for {jid}: its public key is not known.",
+        "Add it to the file of public keys, or leave the secure mode of the original Co-Pilot.",
+        Severity.ERROR,
+    ),
     "transport-down": Sentence("There is no connection to the project's message server as {jid}.", _RETRY),
     "ask-failed": Sentence("{to} did not answer a question: {said}.", _RETRY),
     "transfer-failed": Sentence(

@@ -104,3 +104,27 @@ class BadRequirements(CopilotError):
     text: str
     position: int
     said: str
+
+
+@dataclass(eq=False)
+class NotDecoded(CopilotError):
+    """A message of the original's secure mode cannot be read. said: why, in the original's words."""
+
+    code: ClassVar[str] = "not-decoded"
+    said: str
+
+
+@dataclass(eq=False)
+class TicketRefused(CopilotError):
+    """A ticket of the original's secure mode is not good. said: why, in the original's words."""
+
+    code: ClassVar[str] = "ticket-refused"
+    said: str
+
+
+@dataclass(eq=False)
+class NoKeyOf(CopilotError):
+    """Nothing can be encrypted for a JID. jid: whose key is not known."""
+
+    code: ClassVar[str] = "no-key-of"
+    jid: str

@@ -189,6 +189,30 @@ class Redirect:
 
 
 @dataclass(frozen=True)
+class SecurityError:
+    """Secure mode: a message could not be decrypted. Never answered."""
+
+    command: ClassVar[str] = "security_error"
+    text: str = usual("errorString", wire.LINE)
+
+
+@dataclass(frozen=True)
+class GetTicket:
+    """Secure mode, agent to key manager: a ticket, please."""
+
+    command: ClassVar[str] = "getTicket"
+    credential: str = usual("credential", wire.exact(1000))
+
+
+@dataclass(frozen=True)
+class StoreTicket:
+    """Secure mode, key manager: your ticket."""
+
+    command: ClassVar[str] = "storeTicket"
+    ticket: str = usual("ticket", wire.exact(16_000))
+
+
+@dataclass(frozen=True)
 class ExtendLease:
     """Extension. Agent to the manager that gave the job: I still work on it."""
 
@@ -267,6 +291,9 @@ Command: TypeAlias = (
     | Sleep
     | Error
     | Redirect
+    | SecurityError
+    | GetTicket
+    | StoreTicket
     | ExtendLease
     | LeaseExtended
     | LeaseLost

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:  # what only types need is not loaded: a guest's start is counted in tenths of a second
     from xml.etree import ElementTree
@@ -54,6 +54,7 @@ class Received:
         sender: full JID as set by the server.
         noack: the sender wants no acknowledgement.
         condition: why it bounced, as the server named it.
+        answer: a stanza to be written in return, of a codec that has something to say itself; empty for none.
     """
 
     kind: Kind
@@ -63,6 +64,17 @@ class Received:
     info: "Info" = field(default_factory=dict)
     noack: bool = False
     condition: str = ""
+    answer: str = ""
+
+
+class StanzaCodec(Protocol):
+    """How maps become stanzas and back; the functions of this module are the usual one."""
+
+    def build(self, message_id: str, sender: str, recipient: str, info: "Info", *, noack: bool = False) -> str:
+        """See build_message."""
+
+    def parse(self, element: "ElementTree.Element") -> Received:
+        """See parse_message."""
 
 
 def encode_value(text: str) -> str:
@@ -81,14 +93,38 @@ def decode_value(text: str) -> str:
     return base64.b64decode(padded).decode("utf-8", "surrogateescape")
 
 
-def build_message(message_id: str, sender: str, recipient: str, info: "Info", *, noack: bool = False) -> str:
+def build_message(
+    message_id: str,
+    sender: str,
+    recipient: str,
+    info: "Info",
+    *,
+    noack: bool = False,
+    body: Mapping[str, str] | None = None,
+) -> str:
     """The stanza that carries a map.
+
+    Args:
+        body: attributes of the body, of values that are coded already, instead of the map.
 
     Raises:
         ValueError: a name in the map cannot be an attribute or element.
     """
     head = _attributes({"from": sender, "to": recipient, "id": message_id, **({"noack": "1"} if noack else {})})
+    if body is not None:
+        # Their line feeds stay raw, as those in maps do.
+        inner = "".join(f" {name}='{value}'" for name, value in body.items())
+        return f"<message{head}><body{inner}/></message>"
     return f"<message{head}><body>{_element('info', info)}</body></message>"
+
+
+def element_of(info: "Info") -> str:
+    """The element that carries a map, alone.
+
+    Raises:
+        ValueError: a name in the map cannot be an attribute or element.
+    """
+    return _element("info", info)
 
 
 def build_ack(message_id: str, sender: str, recipient: str) -> str:

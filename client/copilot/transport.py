@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # not loaded: a guest's start is counted in tenths of a secon
     from xml.etree.ElementTree import Element
 
     from client.copilot.messages import Info
+    from client.copilot.stanza import StanzaCodec
 
 log = logging.getLogger("copilot.transport")
 
@@ -113,6 +114,7 @@ class XmppTransport:
         resend: bool,
         on_state: Callable[[bool], None] | None = None,
         on_bounce: Callable[[str], None] | None = None,
+        codec: "StanzaCodec | None" = None,
     ) -> None:
         self.on_state = on_state
         self.on_bounce = on_bounce
@@ -120,6 +122,8 @@ class XmppTransport:
         self._account = account
         self._on_info = on_info
         self._resend = resend
+        self._build = codec.build if codec else build_message
+        self._parse = codec.parse if codec else parse_message
         self._stream: Stream | None = None
         self._resumption = Resumption()
         self._told_state = False
@@ -174,7 +178,7 @@ class XmppTransport:
             TransportDown: no session, and the message will not be sent later.
         """
         message_id = str(uuid.uuid4())
-        text = build_message(message_id, self._account.jid, to, info, noack=noack)
+        text = self._build(message_id, self._account.jid, to, info, noack=noack)
         if self._resend and not noack:
             self._remember(message_id, to, text)
         if not self._write(text) and message_id not in self._unconfirmed:
@@ -360,7 +364,9 @@ class XmppTransport:
     # -- messages
 
     def _take(self, element: Any) -> None:
-        received = parse_message(element)
+        received = self._parse(element)
+        if received.answer:
+            self._write(received.answer)
         if received.kind is Kind.ACK:
             self.forget(received.message_id)
         elif received.kind is Kind.BOUNCE:

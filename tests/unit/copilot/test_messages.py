@@ -57,6 +57,9 @@ COMMANDS = st.one_of(
     st.just(m.Sleep()),
     st.builds(m.Error, TEXTS),
     st.builds(m.Redirect, st.just("a@b/c"), st.just({"command": "x", "y": {"z": "1"}})),
+    st.builds(m.SecurityError, TEXTS),
+    st.builds(m.GetTicket, TEXTS),
+    st.builds(m.StoreTicket, TEXTS),
     st.builds(m.ExtendLease, IDS, IDS),
     st.builds(m.LeaseExtended, IDS, LEASE),
     st.builds(m.LeaseLost, IDS, TEXTS),
@@ -74,7 +77,7 @@ def test_commands_come_back(command: m.Command) -> None:
 
 def test_each_command_has_a_word_of_its_own() -> None:
     words = [kind.command for kind in get_args(m.Command)]
-    assert len(words) == len(set(words)) == 19
+    assert len(words) == len(set(words)) == 22
 
 
 @pytest.mark.parametrize("info", [{}, {"command": "storeJob"}, {"command": "Heartbeat:ping"}, {"command": {"a": "b"}}])
