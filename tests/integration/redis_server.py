@@ -62,12 +62,12 @@ class RedisServer:
         assert self._child is not None
         os.kill(self._child.pid, signal.SIGCONT)
 
+    def client(self, place: RedisPlace | None = None) -> redis.Redis:
+        return connect(place or self.place)
+
     def command(self, *words: str) -> object:
-        client = connect(self.place)
-        try:
+        with contextlib.closing(self.client()) as client:
             return client.execute_command(*words)
-        finally:
-            client.close()
 
 
 @contextlib.contextmanager

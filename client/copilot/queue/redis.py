@@ -48,9 +48,9 @@ class RedisQueue(RedisViews, RedisBook):
         for new in jobs:
             check_order(new)
         values = [value for new in jobs for value in order_values(new)]
-        taken = self._link.ask("submit", now, uuid.uuid4().hex, *values)
+        taken = self._link.ask_list("submit", now, uuid.uuid4().hex, *values)
         if taken:
-            raise JobExists(taken[0])
+            raise JobExists(str(taken[0]))
 
     def hand_out(self, agent: str, now: float, *, extends: bool, host: Host = NO_HOST) -> Lease | None:
         """Lease the next job, or again the one that the agent has not confirmed."""
@@ -73,7 +73,7 @@ class RedisQueue(RedisViews, RedisBook):
     def fail(self, job_id: str, lease_id: str, agent: str, cause: str, now: float) -> bool:
         """The holder gives the job back."""
         said = (job_id, lease_id, agent, owner_of(agent), cause[:_MAX_CAUSE_CHARS])
-        return bool(self._link.ask("fail", now, *said))
+        return self._link.ask_flag("fail", now, *said)
 
     def accept(self, job_id: str, agent: str, detail: str, now: float, *, agreement: str = "", seen: int = 0) -> Taken:
         """A valid result has been stored; the same agent may say so again with the same detail."""
@@ -88,22 +88,27 @@ class RedisQueue(RedisViews, RedisBook):
 
     def expire(self, now: float) -> list[str]:
         """Take back jobs whose lease has ended; at most 1000 at once, the next call goes on."""
-        return list(self._link.ask("expire", now))
+        return list(map(str, self._link.ask_list("expire", now)))
 
     def cancel(self, job_id: str, now: float) -> bool:
         """Have nobody do the job."""
-        return bool(self._link.ask("cancel", now, job_id, uuid.uuid4().hex))
+        return self._link.ask_flag("cancel", now, job_id, uuid.uuid4().hex)
 
     def retry(self, job_id: str, now: float) -> bool:
         """Let a dead job wait again."""
-        return bool(self._link.ask("retry", now, job_id, uuid.uuid4().hex))
+        return self._link.ask_flag("retry", now, job_id, uuid.uuid4().hex)
 
     def _read_lease(self, answer: Any) -> Lease | Lost:
         """`lease`, its id, seconds and job; or `lost` and why; or `none`."""
         with self._reading():
-            if answer[0] == "lease":
-                return Lease(read_job(answer[3]), answer[1], int(answer[2]))
-            return Lost(answer[1] if answer[0] == "lost" else "")
+            match self._link.expect(list, answer):
+                case ["lease", lease_id, seconds, flat]:
+                    return Lease(read_job(flat), str(lease_id), int(seconds))
+                case ["lost", reason]:
+                    return Lost(str(reason))
+                case ["none"]:
+                    return Lost("")
+            raise ValueError(f"no lease: {answer!r:.100}")
 
 
 def order_values(new: NewJob) -> tuple[str | int, ...]:

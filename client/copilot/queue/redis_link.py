@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
@@ -37,6 +37,7 @@ _PARTS: Final = (
     "run",
 )
 _MOST_SAID: Final = 200
+_Answer = TypeVar("_Answer", list[Any], int, str)
 
 
 @cache
@@ -70,6 +71,24 @@ class RedisLink:
         self._clock = clock
         self._down_until = 0.0
         self._said = ""
+
+    def ask_list(self, verb: str, now: float, *arguments: str | float) -> list[Any]:
+        """Run a verb that answers a list, of texts, numbers and lists; raises as `ask`."""
+        return self.expect(list, self.ask(verb, now, *arguments))
+
+    def ask_flag(self, verb: str, now: float, *arguments: str | float) -> bool:
+        """Run a verb that answers 1 or 0; raises as `ask`."""
+        return bool(self.expect(int, self.ask(verb, now, *arguments)))
+
+    def expect(self, kind: type[_Answer], answer: Any) -> _Answer:
+        """An answer of that kind.
+
+        Raises:
+            RedisUnusable: it is of another one; this is not the server that it should be.
+        """
+        if not isinstance(answer, kind):
+            raise RedisUnusable(self.place.name, "it gives answers that make no sense")
+        return answer
 
     def ask(self, verb: str, now: float, *arguments: str | float) -> Any:
         """Run a verb; its answer with texts as str.

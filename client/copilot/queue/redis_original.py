@@ -1,9 +1,9 @@
 """A Redis queue that the original's copilot-job-submit feeds, and feeding the original's own.
 
 Jobs are taken from the original's list, oldest first, once a second and when none of ours waits; they are ours from
-then on, with leases and attempts. (The original hands out the newest first, since it pushes and pops at the same end.) Each
-leaves the list in the same step in which it is in the queue. What cannot be read goes to the dead jobs and tells why;
-pushed again with a better description, it is taken again.
+then on, with leases and attempts. (The original hands out the newest first: it pushes and pops at the same end.) Each
+leaves the list in the same step in which it comes into the queue. What cannot be read goes to the dead jobs and tells
+why; pushed again with a better description, it is taken again.
 """
 
 import time
@@ -69,9 +69,9 @@ class FedRedisQueue(RedisQueue):
 
     def _take(self, now: float) -> bool:
         """Move jobs from the original's list to ours; whether there were any."""
-        kind, *found = self._link.ask("look_at_original", now, self._waiting, _MOST_TAKEN)
+        kind, *found = self._link.ask_list("look_at_original", now, self._waiting, _MOST_TAKEN) or ["wrong"]
         if kind != "jobs":
-            self._warn(str(found[0]))
+            self._warn(str(found))
             return False
         values: list[str | int] = []
         for word, said in zip(found[::2], found[1::2], strict=True):

@@ -44,7 +44,7 @@ class RedisBase:
         """For what is made of answers: others may have written to this Redis."""
         try:
             yield
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             raise RedisUnusable(self._link.place.name, f"its data are damaged ({error!r})") from error
 
     def _ask_for(self, host: Host, verb: str, now: float, *arguments: str) -> Any:
@@ -53,13 +53,12 @@ class RedisBase:
             met = [number for number, text in enumerate(self._requirements, 1) if parse_requirements(text).met_by(host)]
             known = (str(len(self._requirements)), ",".join(map(str, met)))
             answer = self._link.ask(verb, now, *arguments, *known)
-            if not isinstance(answer, list) or not answer or answer[0] != "judge":
+            if not isinstance(answer, list) or answer[:1] != ["judge"]:
                 return answer
-            fresh = answer[1:]
             with self._reading():
-                if not fresh:
+                if not answer[1:]:
                     raise ValueError("a requirement is missing")
-                self._requirements += fresh
+                self._requirements += answer[1:]
 
 
 class RedisViews(RedisBase):
@@ -68,23 +67,23 @@ class RedisViews(RedisBase):
     def has_work(self, host: Host | None = None) -> bool:
         """Whether a job waits that the host may do; None: any job."""
         if host is None:
-            return bool(self._link.ask("has_work", 0, "1"))
-        return bool(self._ask_for(host, "has_work", 0, "0"))
+            return self._link.ask_flag("has_work", 0, "1")
+        return bool(self._link.expect(int, self._ask_for(host, "has_work", 0, "0")))
 
     def candidates(self, job_id: str) -> list[Candidate]:
         """Valid results kept so far, oldest first."""
         with self._reading():
-            return [read_candidate(line) for line in self._link.ask("candidates", 0, job_id)]
+            return [read_candidate(line) for line in self._link.ask_list("candidates", 0, job_id)]
 
     def get(self, job_id: str) -> Job | None:
         """A job or a unit; None if there is none."""
-        flat = self._link.ask("get", 0, job_id)
+        flat = self._link.ask_list("get", 0, job_id)
         with self._reading():
             return read_job(flat) if flat else None
 
     def has_lease(self, job_id: str, agent: str) -> bool | None:
         """Whether the agent extends leases; None if it never had this job."""
-        had = [line.partition(" ") for line in self._link.ask("leases", 0, job_id)]
+        had = [str(line).partition(" ") for line in self._link.ask_list("leases", 0, job_id)]
         said = [extends == "1" for extends, _, other in had if bare(other) == bare(agent)]
         return any(said) if said else None
 
@@ -93,22 +92,26 @@ class RedisViews(RedisBase):
     ) -> list[Job]:
         """Jobs in the order of submission."""
         found: list[Job] = []
-        place = self._link.ask("place", 0, after) if after else "0"
+        place = self._link.expect(str, self._link.ask("place", 0, after)) if after else "0"
         while place and len(found) < limit:
             page = min(limit - len(found), _PAGE)
-            place, *flats = self._link.ask("jobs", 0, state or "", place, page, submitter)
+            answer = self._link.ask_list("jobs", 0, state or "", place, page, submitter)
             with self._reading():
-                found += [read_job(flat) for flat in flats]
+                looked, place = float(place), str(answer[0])
+                if place and float(place) <= looked:
+                    raise ValueError("a page ends before it begins")
+                found += [read_job(flat) for flat in answer[1:]]
         return found
 
     def counts(self) -> dict[JobState, int]:
         """How many jobs are in each state."""
-        return dict(zip(JobState, self._link.ask("counts", 0), strict=True))
+        with self._reading():
+            return {state: int(n) for state, n in zip(JobState, self._link.ask_list("counts", 0), strict=True)}
 
     def history(self, job_id: str) -> list[Event]:
         """What happened to a job and its units, oldest first."""
         with self._reading():
-            return [read_event(line) for line in self._link.ask("history", 0, job_id)]
+            return [read_event(line) for line in self._link.ask_list("history", 0, job_id)]
 
 
 class RedisBook(RedisBase):
@@ -116,7 +119,7 @@ class RedisBook(RedisBase):
 
     def may_work(self, agent: str, now: float) -> bool:
         """Whether the agent is not drained and need not pause for its failures."""
-        return bool(self._link.ask("may_work", now, owner_of(agent)))
+        return self._link.ask_flag("may_work", now, owner_of(agent))
 
     def note_agents(self, seen: Sequence[SeenAgent], now: float) -> None:
         """Remember agents that asked."""
@@ -129,7 +132,7 @@ class RedisBook(RedisBase):
 
     def agents(self, limit: int = 1000) -> list[AgentRecord]:
         """Owners of agents, the last seen first."""
-        flats = self._link.ask("agents", 0, limit)
+        flats = self._link.ask_list("agents", 0, limit)
         with self._reading():
             return [read_agent(flat) for flat in flats]
 
@@ -139,4 +142,4 @@ class RedisBook(RedisBase):
 
     def drained(self) -> set[str]:
         """Owners that are drained."""
-        return set(self._link.ask("drained", 0))
+        return set(map(str, self._link.ask_list("drained", 0)))

@@ -24,6 +24,7 @@ end
 local function agree(group, found, mine, equal)
   drop_units(group, 'others did it')
   set_job_state(group, 'done')
+  write(group, 'winner', mine.unit)
   finish(group, mine.agent, equal .. ' of ' .. #found .. ' results agree')
   for _, candidate in ipairs(found) do
     if candidate.agreement == mine.agreement then
@@ -54,6 +55,9 @@ end
 
 local function accept_unit(row, agent, owner, detail, agreement, seen)
   local group, found = read(row.group), candidates(row.group)
+  if is_repeated(row, agent, detail) then
+    return group.winner == row.id and 'accepted' or 'kept'
+  end
   if group.cancelled == '1' or row.cancelled == '1' or group.state == 'done' then
     local beaten = group.state == 'done' and group.cancelled ~= '1'
     return refuse_second(row, agent, beaten and 'second' or 'cancelled')
