@@ -25,7 +25,7 @@ from client.copilot.intake import Intake, record_of
 from client.copilot.lease import LeaseKeeper
 from client.copilot.messages import EXTENSIONS, HTTPS, Error, JobFailedReport, JobVerdict, RunJob, Sleep
 from client.copilot.report import Progress, Report
-from client.copilot.runner import JobRunner
+from client.copilot.runner import JobRunner, Outcome
 from client.copilot.storage.files import FileTransfer, WebTransfer
 from client.copilot.timers import Timers
 
@@ -113,6 +113,11 @@ class Agent:
     def job_id(self) -> str:
         """The job in hand; empty for none."""
         return self._work.record.job.id if self._work else ""
+
+    @property
+    def is_finishing(self) -> bool:
+        """Whether it was told to end after the job in hand."""
+        return self._finishing.is_set()
 
     # -- what happens to the agent
 
@@ -278,11 +283,14 @@ class Agent:
             # Before the record says that the input is there, it is.
             await asyncio.to_thread(os.sync)
         self._enter(record, states.EXECUTING)
-        outcome = await self._runner.execute(
-            record,
-            lambda progress: self._progress(record, progress),
-            lambda lines, left_out: self._report.output(record.job.id, lines, left_out),
-        )
+        if record.job.pilot_service:
+            # Loaded when a job asks for it: a guest's start is counted in tenths of a second.
+            from client.copilot.pilot import pilot_token
+
+            async with pilot_token(self._talk, self._settings.job_manager, record, self._runner):
+                outcome = await self._run_job(record)
+        else:
+            outcome = await self._run_job(record)
         record.cpu_s += outcome.cpu_s
         record.elapsed_s += outcome.elapsed_s
         if not self._suspending.is_set():
@@ -290,6 +298,13 @@ class Agent:
         if self._settings.durable:
             await asyncio.to_thread(os.sync)
         self._save(record)
+
+    async def _run_job(self, record: JobRecord) -> Outcome:
+        return await self._runner.execute(
+            record,
+            lambda progress: self._progress(record, progress),
+            lambda lines, left_out: self._report.output(record.job.id, lines, left_out),
+        )
 
     async def _hand_in(self, record: JobRecord, lease: LeaseKeeper) -> None:
         def enter(state: str) -> None:

@@ -119,6 +119,31 @@ def kill_user(uid: int) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
+def kill_left(folder: Path) -> None:
+    """Kills the processes of jobs that an agent before us left behind below a folder, when it was killed itself.
+
+    They are known by their HOME or by where they are. Repeats until none is left.
+    """
+    for _round in range(100):
+        pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _is_at(entry, folder)]
+        if not pids:
+            return
+        for pid in pids:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _is_at(process: Path, folder: Path) -> bool:
+    home = b"HOME=" + os.fsencode(folder) + b"/"
+    try:
+        if process.name == str(os.getpid()) or (process / "stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z":
+            return False
+        is_at_home = any(word.startswith(home) for word in (process / "environ").read_bytes().split(b"\0"))
+        return is_at_home or (process / "cwd").readlink().is_relative_to(folder)
+    except OSError:
+        return False
+
+
 def _processes_of(uid: int) -> list[int]:
     found = []
     for entry in Path("/proc").iterdir():

@@ -4,8 +4,8 @@
     <root>/<job id>.tgz       its output, packed
 
 The whole of the job is killed at its end. A job gets SOFTWARE_DIR (where the project's software is mounted),
-VC_PROGRESS_FD, VC_PROGRESS_FILE, CVMFS_HTTP_PROXY (if there is one and it may use the network), and hardly anything else, in its
-environment.
+VC_PROGRESS_FD, VC_PROGRESS_FILE, CVMFS_HTTP_PROXY (if there is one and it may use the network), and hardly anything
+else, in its environment.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from client.copilot.checkpoint import JobRecord
-from client.copilot.child import PROGRESS_FD, Child, kill_user
+from client.copilot.child import PROGRESS_FD, Child, kill_left, kill_user
 from client.copilot.errors import JobFailed
 from client.copilot.memory import exceeds, is_kill, kernel_kills, processes_of
 from client.copilot.pack import folder_size, pack_folder
@@ -30,6 +30,7 @@ from client.copilot.progress import ProgressPipe
 from client.copilot.report import Progress
 from client.copilot.runner import Outcome
 from client.copilot.sandbox import Confinement, confine
+from client.copilot.token_file import VARIABLE, put_token, token_file
 from client.copilot.tail import LineListener, OutputTail
 
 WRAPPER: Final = "_wrapper_.sh"
@@ -75,6 +76,7 @@ class LocalRunner:
         self._work_root = settings.root / "work"
         self._child: Child | None = None
         self._cleaned = False
+        self._alone = False
         self._confine = confine(
             Confinement(
                 uid=settings.job_uid,
@@ -96,6 +98,7 @@ class LocalRunner:
 
     async def prepare(self, job_id: str) -> Path:
         """See JobRunner."""
+        await self._be_alone()
         if not self._cleaned:
             await self.clean()
         self._cleaned = False
@@ -107,6 +110,7 @@ class LocalRunner:
         self, record: JobRecord, on_progress: Callable[[Progress], None], on_output: LineListener | None = None
     ) -> Outcome:
         """See JobRunner."""
+        await self._be_alone()
         folder = self.work_dir(record.job.id)
         try:
             self._furnish(folder, record)
@@ -127,6 +131,8 @@ class LocalRunner:
 
     async def validate(self, record: JobRecord) -> int:
         """See JobRunner."""
+        await self._be_alone()
+        self._take_over(self.work_dir(record.job.id))
         folder = shlex.quote(str(self.work_dir(record.job.id)))
         script = record.job.validation_script
         command = f"cd {folder} && chmod a+x {script} && ./{script}"
@@ -143,6 +149,7 @@ class LocalRunner:
 
     async def pack(self, record: JobRecord) -> Path:
         """See JobRunner."""
+        await self._be_alone()
         job_id = record.job.id
         archive = self._settings.root / f"{job_id}.tgz"
         try:
@@ -157,8 +164,19 @@ class LocalRunner:
         """See JobRunner."""
         if self._settings.job_uid is not None:
             kill_user(self._settings.job_uid)
+        put_token(self._settings.root, "", None)
         await asyncio.to_thread(self._remove_all)
         self._cleaned = True
+
+    async def _be_alone(self) -> None:
+        """An agent that was killed may have left its job running, in the folder that is taken up now."""
+        if not self._alone and self._work_root.exists():
+            await asyncio.to_thread(kill_left, self._work_root)
+        self._alone = True
+
+    def keep_pilot_token(self, token: str) -> None:
+        """See JobRunner."""
+        put_token(self._settings.root, token, self._settings.job_uid)
 
     def _remove_all(self) -> None:
         shutil.rmtree(self._work_root, ignore_errors=True)
@@ -178,6 +196,12 @@ class LocalRunner:
         if self._settings.job_uid is not None:
             _give(folder, self._settings.job_uid)
 
+    def _take_over(self, folder: Path) -> None:
+        """A native agent that was started anew has another user for its jobs."""
+        uid = self._settings.job_uid
+        if uid is not None and folder.exists() and folder.stat().st_uid != uid:
+            _give(folder, uid)
+
     def _environment(self, folder: Path) -> dict[str, str]:
         software = str(self._settings.software_dir)
         proxy = self._settings.cvmfs_proxy
@@ -194,6 +218,8 @@ class LocalRunner:
     ) -> Outcome:
         folder = self.work_dir(record.job.id)
         environment = self._environment(folder)
+        if record.job.pilot_service:
+            environment[VARIABLE] = str(token_file(self._settings.root))
         if pipe is not None:
             environment["VC_PROGRESS_FD"] = str(PROGRESS_FD)
             environment["VC_PROGRESS_FILE"] = str(folder / PROGRESS_FILE)

@@ -10,6 +10,9 @@ SETTINGS is a JSON file with the parts `agent` and `job` of docs/context-medium.
                  all of its processes are killed after each job; the default is a number of no account
 
 As root it confines jobs as a guest does; as anybody else they run as that user, in its network.
+
+SIGTERM or SIGINT (Ctrl-C) once: the job in hand is finished and handed in, then the agent ends. Twice: the job gets
+10 s to save itself and stays in `root`, where the next start takes it up; so it does after SIGKILL, without the 10 s.
 """
 
 import argparse
@@ -28,6 +31,8 @@ from client.copilot.report import LogReport, Report
 from client.copilot.start import build_agent, run_over, runner_settings
 from client.copilot.transport import Incoming, XmppTransport, account_of
 from client.errors import BadInput
+
+log = logging.getLogger("agent")
 
 #: Beyond all accounts; the agent's process id is added, so that two agents do not kill each other's jobs.
 FIRST_UID: Final = 0x70000000
@@ -74,7 +79,7 @@ def load_settings(path: Path) -> Mapping[str, Any]:
 
 
 async def run(settings: Mapping[str, Any], report: Report, *, max_jobs: int = 0) -> None:
-    """Runs an agent with a report of the caller's; SIGTERM and SIGINT suspend it."""
+    """Runs an agent with a report of the caller's; SIGTERM and SIGINT end it, see the module."""
     job_uid = int(settings.get("job_uid", FIRST_UID + os.getpid())) if os.geteuid() == 0 else None
     software = Path(settings.get("software", "/software"))
     runner = runner_settings(settings.get("job", {}), Path(settings["root"]), software, job_uid)
@@ -89,13 +94,18 @@ async def run(settings: Mapping[str, Any], report: Report, *, max_jobs: int = 0)
     loop = asyncio.get_running_loop()
     endings: set[asyncio.Task[None]] = set()
 
-    def suspend() -> None:
-        endings.add(asyncio.create_task(agent.suspend(GRACE_S)))
+    def end() -> None:
+        if agent.is_finishing:
+            endings.add(asyncio.create_task(agent.suspend(GRACE_S)))
+        else:
+            agent.finish()
+            if agent.job_id:
+                log.warning("ends after job %s; a second signal keeps the job for the next start", agent.job_id)
 
     with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
         # Only in the main thread; elsewhere the caller ends the agent.
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, suspend)
+            loop.add_signal_handler(number, end)
     await transport.connect(timeout_s=0)
     try:
         await run_over(transport, agent)
