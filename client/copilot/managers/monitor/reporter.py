@@ -25,7 +25,7 @@ from client.copilot.events import (
 from client.copilot.managers.monitor.witness import Witness, refusal_class
 
 #: between two tellings, in seconds
-REPORT_S: Final = 10.0
+REPORT_S: Final = 2.0
 #: between two values of what changes slowly
 VALUES_S: Final = 60.0
 #: how long a monitor that is away is left alone
