@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
 from client.copilot.fields import check_path
+from client.copilot.managers.compare import COMPARERS
 from client.copilot.managers.validate import VALIDATORS
 from client.copilot.messages import JobDescription
 from client.copilot.queue.queue import Terms
@@ -92,6 +93,9 @@ def _figures(order: "JobOrder") -> Iterator[str]:
 def _result(order: "JobOrder") -> Iterator[str]:
     if order.validator and order.validator not in VALIDATORS:
         yield f"there is no validator {order.validator}; there are: {', '.join(VALIDATORS)}"
+    if order.replication.compare not in COMPARERS:
+        names = ", ".join(filter(None, COMPARERS))
+        yield f"there is no comparison {order.replication.compare}; there are: {names}"
     if not order.output and order.validator:
         yield "a job without output has nothing to be validated"
     try:

@@ -90,7 +90,13 @@ def write_children(folder: SiteFolder, plan: SitePlan, terms: SiteTerms, applian
         for number, child in enumerate(child_names(role, plan), 1):
             xmpp = _xmpp(plan, certificates, f"{'jobs' if role == 'job-manager' else 'storage'}-{number}")
             process = {"log": folder.log(child), "ready_file": folder.ready(child)}
-            sections = {"xmpp": xmpp, "queue": queue, **section, "monitor": site_monitor.report_section()}
+            sections = {
+                "xmpp": xmpp,
+                "queue": queue,
+                "shares": dict(plan.shares),
+                **section,
+                "monitor": site_monitor.report_section(),
+            }
             _write(folder.config(child), {**sections, "process": process})
     managers = _xmpp(plan, certificates, site_monitor.MONITOR)
     _write(folder.config(site_monitor.MONITOR), site_monitor.sections(folder, plan, managers, queue, terms.name))

@@ -1,9 +1,11 @@
 """What a site keeps for good: its ports, secrets and shape, in site.toml."""
 
 import json
+import re
 import secrets
 import socket
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +20,7 @@ MANAGER: Final = "jm"
 _SECRETS: Final = ("site_secret", "enrolment_secret", "manager_password")
 QUEUES: Final = ("sqlite", "redis")
 MAX_MANAGERS: Final = 16
+_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,18 @@ class SiteShape:
 
 @dataclass(frozen=True)
 class SitePlan:
-    """Ports, secrets and shape of a site."""
+    """Ports, secrets and shape of a site.
+
+    Attributes:
+        shares: weight of a submitter, above 0; 1 where it is not named. Operators write them into the file.
+    """
 
     ports: Ports
     site_secret: str = field(repr=False)
     enrolment_secret: str = field(repr=False)
     manager_password: str = field(repr=False)
     shape: SiteShape = SiteShape()
+    shares: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def job_manager(self) -> str:
@@ -97,7 +105,8 @@ def save_plan(path: Path, plan: SitePlan) -> None:
         OSError: nothing half-written stays.
     """
     secret = {name: getattr(plan, name) for name in _SECRETS}
-    content = build_toml({"ports": vars(plan.ports), "secrets": secret, "site": vars(plan.shape)})
+    sections = {"ports": vars(plan.ports), "secrets": secret, "site": vars(plan.shape)}
+    content = build_toml(sections | ({"shares": dict(plan.shares)} if plan.shares else {}))
     write_atomic(path, content.encode())
 
 
@@ -106,7 +115,11 @@ def build_toml(sections: dict[str, dict[str, Any]]) -> str:
     lines = []
     for name, values in sections.items():
         lines.append(f"[{name}]")
-        lines += [f"{key} = {_toml(value)}" for key, value in values.items() if value is not None]
+        lines += [
+            f"{key if _BARE_KEY.fullmatch(key) else _toml(key)} = {_toml(value)}"
+            for key, value in values.items()
+            if value is not None
+        ]
         lines.append("")
     return "\n".join(lines)
 
@@ -167,7 +180,10 @@ def _read(said: dict[str, Any]) -> SitePlan:
     usual, chosen = SiteShape(old_clients="keys" not in said["ports"]), said.get("site", {})
     shape = SiteShape(**{name: type(value)(chosen.get(name, value)) for name, value in vars(usual).items()})
     site, enrolment, manager = (str(secret[name]) for name in _SECRETS)
-    return SitePlan(ports, site, enrolment, manager, shape)
+    shares = {name: float(weight) for name, weight in said.get("shares", {}).items()}
+    if not all(0 < weight < 2**53 for weight in shares.values()):
+        raise ValueError("a share must be above 0")
+    return SitePlan(ports, site, enrolment, manager, shape, shares)
 
 
 def _toml(value: Any) -> str:

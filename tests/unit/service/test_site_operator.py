@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from client.copilot.queue.queue import Replication
 from client.errors import BadInput
 from client.service.operator import (
     JobOrder,
@@ -63,6 +64,7 @@ def test_collisions_have_a_seed_each_and_are_validated(site: SiteFolder) -> None
         (JobOrder("run.sh", number=0), "number of jobs"),
         (JobOrder("run.sh", validator="guess"), "no validator guess"),
         (JobOrder("run.sh", time_limit_s=0), "time limit"),
+        (JobOrder("run.sh", replication=Replication(2, 2, "guess")), "no comparison guess"),
         (JobOrder("a###b"), "separates"),
     ],
 )

@@ -30,6 +30,27 @@ def test_a_damaged_plan_is_said_to_be_so(tmp_path: Path, content: str) -> None:
         load_plan(path)
 
 
+def test_shares_that_an_operator_wrote_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "site.toml"
+    save_plan(path, load_plan(path))
+    with path.open("a") as file:
+        file.write('[shares]\natlas = 2\n"cms, Geneva" = 0.5\n')
+    plan = load_plan(path)
+    assert plan.shares == {"atlas": 2.0, "cms, Geneva": 0.5}
+    save_plan(path, plan)
+    assert load_plan(path) == plan
+
+
+@pytest.mark.parametrize("weight", ["0", "-1", "nan", '"much"'])
+def test_a_share_that_is_none_is_said_to_be_so(tmp_path: Path, weight: str) -> None:
+    path = tmp_path / "site.toml"
+    save_plan(path, load_plan(path))
+    with path.open("a") as file:
+        file.write(f"[shares]\natlas = {weight}\n")
+    with pytest.raises(BadInput, match=r"site\.toml"):
+        load_plan(path)
+
+
 def test_free_ports_are_kept_and_taken_ones_replaced_with_a_sentence() -> None:
     first, said = choose_ports(Ports())
     assert len(set(vars(first).values())) == len(vars(first))
