@@ -8,10 +8,13 @@
   redis/               the data of the site's own Redis, if it keeps the jobs there
   keys.sqlite          whom the key managers know
   monitor.sqlite       what managers told the monitor
+  monitor.toml         the operator's wishes for it, if there are any
   revoked.txt          who is shut out; read by the key managers and prosody
   legacy.toml          accounts of original agents; read by prosody
+  pilots.toml          the operator's: where tokens of outside services come from; may be missing
   chirp/               root of the file server: one folder per job's output and per input
-  storage/             results/, refused/, intake/
+  input/               the same input, as HTTPS serves it
+  storage/             results/, refused/, intake/, grants/
   catalogue/           the appliance as a signed catalogue, with its keys
   tls/                 the site's own certificate authority, and the servers' certificate
   run/                 configurations of the children, prosody's data, "ready" files
@@ -84,9 +87,19 @@ class SiteFolder:
         return self.run / "redis.conf"
 
     @property
+    def pilots(self) -> Path:
+        """Where tokens of outside services come from; the operator's own file."""
+        return self.base / "pilots.toml"
+
+    @property
     def chirp_root(self) -> Path:
         """Root of the file server."""
         return self.base / "chirp"
+
+    @property
+    def inputs(self) -> Path:
+        """Input as the HTTPS server shows it."""
+        return self.base / "input"
 
     @property
     def storage(self) -> Path:
@@ -133,6 +146,6 @@ class SiteFolder:
     def make(self) -> None:
         """Make the folders; private to the user but for the file server's root, which another user may serve."""
         self.base.mkdir(parents=True, exist_ok=True)
-        for folder in (self.storage, self.tls, self.run, self.logs):
+        for folder in (self.inputs, self.storage, self.tls, self.run, self.logs):
             folder.mkdir(exist_ok=True, mode=0o700)
         self.chirp_root.mkdir(exist_ok=True, mode=0o755)

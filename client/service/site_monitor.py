@@ -3,9 +3,11 @@
 import hashlib
 import hmac
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any, Final
 
+from client.errors import BadInput
 from client.service.site_child import ChildSpec
 from client.service.site_folder import SiteFolder
 from client.service.site_plan import DOMAIN, LOOPBACK, SitePlan
@@ -13,6 +15,9 @@ from client.service.site_plan import DOMAIN, LOOPBACK, SitePlan
 #: the child's name, and its account's; guests cannot reach it
 MONITOR: Final = "monitor"
 _STORE: Final = "monitor.sqlite"
+#: what the operator may write beside the site's own files
+WISHES: Final = "monitor.toml"
+_MAY_SAY: Final = ("monitor", "graphite")
 _ADDRESS: Final = f"{MONITOR}@{DOMAIN}"
 
 
@@ -30,7 +35,7 @@ def report_section() -> dict[str, Any]:
 def sections(
     folder: SiteFolder, plan: SitePlan, managers: dict[str, Any], queue: dict[str, Any], title: str
 ) -> dict[str, dict[str, Any]]:
-    """Its configuration. managers: their section [xmpp]; queue: their section [queue]."""
+    """Its configuration. managers: their section [xmpp]; queue: their section [queue]. Raises BadInput."""
     xmpp = {**managers, "jid": _ADDRESS, "password": accounts(plan)[MONITOR], "resource": MONITOR}
     own = {
         "store": folder.base / _STORE,
@@ -40,7 +45,28 @@ def sections(
         "title": title,
     }
     process = {"log": folder.log(MONITOR), "ready_file": folder.ready(MONITOR)}
-    return {"xmpp": xmpp, "queue": queue, "monitor": own, "process": process}
+    written = {"xmpp": xmpp, "queue": queue, "monitor": own, "process": process}
+    wishes = read_wishes(folder.base / WISHES)
+    return written | {name: {**written.get(name, {}), **table} for name, table in wishes.items()}
+
+
+def read_wishes(path: Path) -> dict[str, dict[str, Any]]:
+    """What the operator wants otherwise: sections [monitor] and [graphite]; empty without the file.
+
+    Raises:
+        BadInput: the file cannot be read, or has other sections.
+    """
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInput(str(path), f"it cannot be read ({error})", "correct it, or remove it") from error
+    wrong = [name for name, table in said.items() if name not in _MAY_SAY or not isinstance(table, dict)]
+    if wrong:
+        what = f"it has {wrong[0]!r}, and may have only the sections [{'] and ['.join(_MAY_SAY)}]"
+        raise BadInput(str(path), what, "correct it, or remove it")
+    return said
 
 
 def spec(folder: SiteFolder, main: Path) -> ChildSpec:
