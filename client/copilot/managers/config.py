@@ -7,6 +7,7 @@
 [storage]  chirp, chirp_root, folder, packed_mib, unpacked_mib, files      storage manager
 [monitor]  address, batched, system                                        those that tell a monitor
 [process]  log, ready_file
+[secure]   see client.copilot.managers.secure
 """
 
 import tomllib
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from client.copilot.managers.monitor.reporter import SILENT, ReportSettings
+from client.copilot.managers.secure import SecureSettings, read_secure
 from client.copilot.queue.queue import Terms
 from client.copilot.transport import Account
 from client.errors import BadInput
@@ -58,6 +60,18 @@ class Config:
         if not isinstance(found, bool):
             raise self._wrong(section, key, "must be true or false")
         return found
+
+    def words(self, section: str, key: str) -> tuple[str, ...]:
+        """A list of texts; empty when it is not given."""
+        table = self._said.get(section, {})
+        found = table.get(key, []) if isinstance(table, dict) else []
+        if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
+            raise self._wrong(section, key, "must be a list of texts")
+        return tuple(found)
+
+    def sections(self) -> list[str]:
+        """The names of all sections."""
+        return list(self._said)
 
     def file(self, section: str, key: str) -> Path:
         """A path; absolute afterwards."""
@@ -119,19 +133,21 @@ class Config:
 
 @dataclass(frozen=True)
 class ProcessSettings:
-    """The sections [process] and [monitor]. ready_file exists while the manager has its XMPP session."""
+    """Sections [process], [monitor] and [secure]. ready_file exists while the manager has its XMPP session."""
 
     log: Path | None
     ready_file: Path | None
     report: ReportSettings = SILENT
+    secure: SecureSettings | None = None
 
 
 def read_process_settings(config: Config) -> ProcessSettings:
-    """The sections [process] and [monitor]."""
+    """The sections [process], [monitor] and [secure]."""
     report = ReportSettings(
         address=config.text("monitor", "address", ""),
         component=f"jobmanager.generic.{config.text('xmpp', 'resource', 'manager')}",
         batched=config.flag("monitor", "batched", False),
         system=config.flag("monitor", "system", False),
     )
-    return ProcessSettings(config.maybe_file("process", "log"), config.maybe_file("process", "ready_file"), report)
+    log, ready_file = config.maybe_file("process", "log"), config.maybe_file("process", "ready_file")
+    return ProcessSettings(log, ready_file, report, read_secure(config))

@@ -10,9 +10,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any, Final, Protocol
+from xml.etree.ElementTree import Element
 
 from client.copilot.account import bare
-from client.copilot.errors import BadStanza, TransportDown
+from client.copilot.errors import BadStanza, NoKeyOf, TransportDown
 from client.copilot.managers.config import Config, ProcessSettings
 from client.copilot.managers.monitor.reporter import Reporter
 from client.copilot.managers.reply import Reply
@@ -51,7 +52,11 @@ class ManagerProcess:
         self._more: list[Coroutine[Any, Any, None]] = []
         self.reporter = Reporter(settings.report)
         # Managers do not send again, as the original's: agents ask again themselves.
-        self._transport = XmppTransport(account, self._on_info, resend=False, on_state=self._on_state)
+        secure = settings.secure
+        codec = secure.provider() if secure else None
+        self._transport = XmppTransport(account, self._on_info, resend=False, on_state=self._on_state, codec=codec)
+        if secure and secure.gives_tickets:
+            self.add(secure.ticket_desk())
         self._transport.on_bounce = self._on_bounce
         self._reported: deque[str] = deque(maxlen=_REPORTS_KEPT)
         self._refused = Once()
@@ -86,6 +91,12 @@ class ManagerProcess:
                 await self._transport.send(reply.to, build_info(reply.command))
             except TransportDown:
                 log.info("no session, %s not sent to %s", reply.command.command, reply.to)
+            except NoKeyOf:
+                log.info("nothing encrypted came of %s, %s not sent", reply.to, reply.command.command)
+
+    async def ask(self, to: str, request: Element, timeout_s: float) -> Element:
+        """See XmppTransport.ask."""
+        return await self._transport.ask(to, request, timeout_s)
 
     async def _on_info(self, incoming: Incoming) -> None:
         try:
@@ -110,7 +121,7 @@ class ManagerProcess:
         for report in self.reporter.due(time.time()):
             try:
                 sent = await self._transport.send(self._settings.report.address, build_info(report), noack=True)
-            except TransportDown:
+            except (TransportDown, NoKeyOf):
                 return
             self._reported.append(sent)
 

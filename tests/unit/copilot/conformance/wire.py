@@ -178,13 +178,20 @@ async def manager_on_wire(monkeypatch: pytest.MonkeyPatch, full_jid: str, *desks
     process = ManagerProcess(account_of(wire), ProcessSettings(None, None))
     for desk in desks:
         process.add(desk)
+    async with running(process, wire):
+        yield wire
+
+
+@asynccontextmanager
+async def running(process: ManagerProcess, wire: Wire) -> AsyncIterator[None]:
+    """The process with its session, until the context ends."""
     stop = asyncio.Event()
     work = asyncio.create_task(process.run(stop))
     while wire.stream is None or not wire.stream.is_connected():
         await asyncio.sleep(0)
     await wire.settle()
     try:
-        yield wire
+        yield
     finally:
         stop.set()
         await work
