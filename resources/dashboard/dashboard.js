@@ -9,6 +9,7 @@ const STALE_S = 15;
 const KEPT = "monitor-window";
 /** Words for what managers count; what is not here is shown as it was told. */
 const FAILURES = {
+  "job.late": "Came too late: the job was done",
   "job.refused.archive": "Refused: the archive is damaged",
   "job.refused.content": "Refused: the content is not right",
   "job.refused.differs": "Refused: others have another result",
@@ -16,7 +17,6 @@ const FAILURES = {
   "job.refused.no-output": "Refused: no output came",
   "job.refused.no-quorum": "Refused: too few agree",
   "job.refused.no-validator": "Refused: there is no such check here",
-  "job.refused.not-needed": "Came too late: the job was done",
   "job.refused.own-validation": "Refused by the job's own check",
   "job.refused.too-large": "Refused: the output is too large",
   "job.returned.disk-full": "Given back: the disk is full",

@@ -17,7 +17,7 @@ WAITING: Final = "jobs.waiting"
 LEASED: Final = "jobs.leased"
 AGENTS: Final = "agents.active"
 _DAY_S: Final = 86400
-_FAILURES: Final = ("job.refused.*", "job.returned.*", "lease.ended", "error.invalidJobId")
+_FAILURES: Final = ("job.refused.*", "job.returned.*", "job.late", "lease.ended", "error.invalidJobId")
 
 
 class Window(StrEnum):

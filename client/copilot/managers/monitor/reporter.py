@@ -22,7 +22,7 @@ from client.copilot.events import (
     Tally,
     one,
 )
-from client.copilot.managers.monitor.witness import Witness, refusal_class
+from client.copilot.managers.monitor.witness import Witness, verdict_event
 
 #: between two tellings, in seconds
 REPORT_S: Final = 2.0
@@ -107,7 +107,7 @@ class Reporter(Witness):
         if took_s is not None:
             before = self._durations.get(ended)
             self._durations[ended] = before.joined(one(took_s)) if before else one(took_s)
-        self.happened("job.accepted" if accepted else f"job.refused.{refusal_class(reason)}")
+        self.happened(verdict_event(reason, accepted=accepted))
 
     def measured(self, name: str, value: float) -> None:
         """Keep a value until it is told."""

@@ -19,7 +19,6 @@ _REFUSED: Final = (
     ("killed", "exit-code"),
     ("signal", "exit-code"),
     ("the job ended", "exit-code"),
-    ("not needed", "not-needed"),
 )
 #: causes that our agents give; they are hostile text until they are one of these
 _RETURNED: Final = frozenset({"input", "upload", "start", "output-limit", "time-limit", "disk-full", "requirement"})
@@ -43,6 +42,13 @@ class Witness:
 
 #: for desks that nobody watches
 NOBODY: Final = Witness()
+
+
+def verdict_event(reason: str, *, accepted: bool) -> str:
+    """What became of an output, as an event. One that waits for others to agree is kept, not accepted."""
+    if accepted:
+        return "job.kept" if reason else "job.accepted"
+    return "job.late" if "not needed" in reason else f"job.refused.{refusal_class(reason)}"
 
 
 def refusal_class(reason: str) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from client.copilot.events import ReportEvent, ReportEventDuration, ReportEvents, ReportEventValue, Spread, Tally, one
+from client.copilot.managers.judge import NOT_NEEDED, WAITS
 from client.copilot.managers.monitor.reporter import (
     AWAY_S,
     MAX_STANZAS,
@@ -17,7 +18,7 @@ from client.copilot.managers.monitor.reporter import (
     single,
 )
 from client.copilot.managers.monitor.values import read_traffic, system_values, traffic_values
-from client.copilot.managers.monitor.witness import refusal_class, return_class
+from client.copilot.managers.monitor.witness import refusal_class, return_class, verdict_event
 
 TOLD = ReportSettings("monitor@localhost", "jobmanager.generic.jobs-1", batched=True)
 
@@ -127,6 +128,19 @@ def test_the_originals_monitor_gets_a_stanza_for_each() -> None:
 )
 def test_reasons_have_few_classes(reason: str, name: str) -> None:
     assert refusal_class(reason) == name
+
+
+@pytest.mark.parametrize(
+    ("accepted", "reason", "event"),
+    [
+        (True, "", "job.accepted"),
+        (True, WAITS, "job.kept"),
+        (False, NOT_NEEDED, "job.late"),
+        (False, "the archive is cut off", "job.refused.archive"),
+    ],
+)
+def test_a_result_is_accepted_once_enough_agree(accepted: bool, reason: str, event: str) -> None:
+    assert verdict_event(reason, accepted=accepted) == event
 
 
 def test_causes_of_agents_are_ours_or_other() -> None:
