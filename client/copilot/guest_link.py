@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from client.copilot.report import DONE, FAILED
-from client.copilot.tail import MAX_LINES
-from client.link import LinkEnd, Message
+from client.link import MAX_OUTPUT_LINES, LinkEnd, Message
 
 PORT_NAME: Final = "org.volunteercloud.link"
 SERIAL_LINE: Final = Path("/dev/ttyS1")
@@ -132,7 +131,7 @@ class GuestLink:
     def output(self, job_id: str, lines: list[str], left_out: int) -> None:
         """See Report."""
         self._printed = (self._printed if job_id == self._printed_by else []) + lines
-        self._printed, self._printed_by = self._printed[-MAX_LINES:], job_id
+        self._printed, self._printed_by = self._printed[-MAX_OUTPUT_LINES:], job_id
         self.send("output", job_id=job_id, lines=lines, left_out=left_out)
 
     def xmpp(self, connected: bool) -> None:
