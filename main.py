@@ -45,7 +45,7 @@ ROLES: Final = {
     "agent": ("client.copilot.native", "main", "run a Co-Pilot agent on this computer, without a guest"),
     "job-manager": ("client.copilot.managers.job", "main", "run a job manager"),
     "storage-manager": ("client.copilot.managers.storage", "main", "run a storage manager"),
-    "key-manager": ("client.copilot.managers.key", "main", "run a key manager"),
+    "key-manager": ("client.service.key_command", "main", "run a key manager"),
     "monitor": ("client.copilot.managers.monitor.service", "main", "collect and show what managers report"),
     "context": ("client.service.context_command", "main", "make a contextualization medium from a template"),
     "publish": ("client.appliance.publish.command", "main", "make and keep a signed catalogue of appliances"),

@@ -19,7 +19,7 @@ Info: TypeAlias = Mapping[str, Union[str, "Info"]]
 JobData: TypeAlias = Mapping[str, str]
 
 #: What our agents announce in `extensions`.
-EXTENSIONS: Final = frozenset({"lease", "claim", "verdict"})
+EXTENSIONS: Final = frozenset({"lease", "claim", "verdict", "pilot"})
 #: And this, when they have a way to the project's HTTPS server.
 HTTPS: Final = "https"
 
@@ -36,6 +36,7 @@ class JobDescription:
         validation_script: run after the job; empty for none.
         time_limit_s: extension; None when the submitter set none.
         title: extension; what volunteers read, empty when the submitter gave none.
+        pilot_service: extension; the outside service that the job needs a token of, empty for none.
         input_url: extension; where the input files are, too, behind a slash; for agents that announced `https`.
         no_output: extension; the exit code is the result, jobDone goes without an upload to whoever takes outputs.
     """
@@ -52,6 +53,7 @@ class JobDescription:
     time_limit_s: int | None = optional("timeLimit", wire.SECONDS)
     title: str = optional("title", wire.text(200), "")
     input_url: str = optional("inputUrl", wire.URL, "")
+    pilot_service: str = optional("pilotService", wire.MAYBE_ID, "")
     no_output: bool = optional("noOutput", wire.FLAG, False)
 
 
@@ -213,6 +215,37 @@ class StoreTicket:
 
 
 @dataclass(frozen=True)
+class GetPilotToken:
+    """Extension. Agent to all managers: the job that I hold needs a token of an outside service."""
+
+    command: ClassVar[str] = "getPilotToken"
+    service: str = field(metadata=wire.required("service", wire.ID))
+    job_id: str = field(metadata=wire.required("jobID", wire.ID))
+    lease_id: str = field(metadata=wire.required("leaseID", wire.ID))
+
+
+@dataclass(frozen=True)
+class PilotToken:
+    """Extension. Key manager: here it is, good until expires_at (epoch seconds)."""
+
+    command: ClassVar[str] = "pilotToken"
+    service: str = field(metadata=wire.required("service", wire.ID))
+    job_id: str = field(metadata=wire.required("jobID", wire.ID))
+    token: str = field(repr=False, metadata=wire.required("token", wire.TOKEN))
+    expires_at: int = usual("expiresAt", wire.EPOCH, 0)
+
+
+@dataclass(frozen=True)
+class NoPilotToken:
+    """Extension. Key manager: there is none for you."""
+
+    command: ClassVar[str] = "noPilotToken"
+    service: str = field(metadata=wire.required("service", wire.ID))
+    job_id: str = field(metadata=wire.required("jobID", wire.ID))
+    reason: str = usual("reason", wire.LINE)
+
+
+@dataclass(frozen=True)
 class ExtendLease:
     """Extension. Agent to the manager that gave the job: I still work on it."""
 
@@ -301,6 +334,9 @@ Command: TypeAlias = (
     | JobClaimed
     | JobVerdict
     | JobFailedReport
+    | GetPilotToken
+    | PilotToken
+    | NoPilotToken
 )
 _KINDS: Final[Mapping[str, type[Any]]] = {kind.command: kind for kind in Command.__args__}
 

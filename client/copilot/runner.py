@@ -44,6 +44,9 @@ class JobRunner(Protocol):
             JobFailed: it could not be started, or was stopped at a limit.
         """
 
+    def keep_pilot_token(self, token: str) -> None:
+        """Puts the token of an outside service where the job finds it; empty: removes it. Raises OSError."""
+
     async def validate(self, record: JobRecord) -> int:
         """Runs the validation script; returns its raw wait status. Raises JobFailed as `execute` does."""
 

@@ -100,7 +100,7 @@ def write_children(folder: SiteFolder, plan: SitePlan, terms: SiteTerms, applian
             _write(folder.config(child), {**sections, "process": process})
     managers = _xmpp(plan, certificates, site_monitor.MONITOR)
     _write(folder.config(site_monitor.MONITOR), site_monitor.sections(folder, plan, managers, queue, terms.name))
-    _write_key_manager(folder, plan, terms, appliance, certificates)
+    _write_key_manager(folder, plan, terms, appliance, certificates, queue)
 
 
 def write_project(
@@ -203,7 +203,12 @@ def _xmpp(plan: SitePlan, certificates: Certificates, resource: str) -> dict[str
 
 
 def _write_key_manager(
-    folder: SiteFolder, plan: SitePlan, terms: SiteTerms, appliance: Path | None, certificates: Certificates
+    folder: SiteFolder,
+    plan: SitePlan,
+    terms: SiteTerms,
+    appliance: Path | None,
+    certificates: Certificates,
+    queue: dict[str, Any],
 ) -> None:
     key = {
         "host": LOOPBACK,
@@ -220,7 +225,11 @@ def _write_key_manager(
     }
     tls = {"port": plan.ports.keys, "certificate": certificates.server, "private_key": certificates.server_key}
     process = {"log": folder.log("key-manager")}
-    _write(folder.config("key-manager"), {"key": key, "tls": tls, "process": process})
+    talk: dict[str, dict[str, Any]] = {}
+    if folder.pilots.exists():
+        key["pilots"] = folder.pilots
+        talk = {"xmpp": _xmpp(plan, certificates, "keys-1"), "queue": queue}
+    _write(folder.config("key-manager"), {"key": key, "tls": tls, **talk, "process": process})
 
 
 def _write(path: Path, sections: dict[str, dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""`main.py key-manager`: gives guests their short-lived accounts; serves the appliance and its catalogue.
+"""The key manager: gives guests their short-lived accounts; serves the appliance and its catalogue.
 
 No account is stored: the user name says until when it is good and whose it is, and the password is the name's HMAC
 under the site's secret, which only this process and the XMPP server know. Any number of key managers may share one
@@ -10,10 +10,13 @@ TOML of `--config`:
            appliance, catalogue (folders; may be missing)
 [tls]      port, certificate, private_key (files). With it, what is secret goes over this port; `[key] port` then
            serves the appliance and its catalogue only (and old clients, with `bearer`)
+[key]      pilots (file: tokens of outside services, `client.copilot.managers.pilot`); with [xmpp] and [queue], as for
+           other managers, since agents ask for them over XMPP
 [process]  log
 """
 
 import asyncio
+import contextlib
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +28,10 @@ from client.copilot.managers.config import Config, read_process_settings
 from client.copilot.managers.key_book import KeyBook
 from client.copilot.managers.key_door import LIFETIME_S, MAX_BODY_BYTES, Door, DoorSettings
 from client.copilot.managers.key_files import add_files
-from client.copilot.managers.process import read_arguments, run_until_signal
+from client.copilot.managers.pilot import PilotDesk, RunCommand, read_sources
+from client.copilot.managers.process import ManagerProcess
 from client.copilot.managers.revoked import RevokedList
+from client.copilot.queue.open import open_queue
 from client.errors import BadInput
 from client.log import logger
 
@@ -58,14 +63,11 @@ class KeySettings:
     catalogue: Path | None = None
 
 
-def main(argv: list[str]) -> int:
-    """Serve until a signal ends it."""
-    config = read_arguments("key-manager", "Gives guests short-lived accounts; serves the appliance.", argv)
-    return run_until_signal(lambda stop: serve(config, stop), read_process_settings(config))
-
-
-async def serve(config: Config, stop: asyncio.Event) -> None:
+async def serve(config: Config, stop: asyncio.Event, run: RunCommand) -> None:
     """Serve until `stop` is set.
+
+    Args:
+        run: how an operator's command is run.
 
     Raises:
         BadInput: the configuration cannot be used.
@@ -78,10 +80,26 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         for runner, port, context in zip(runners, _ports(settings), (None, _context(settings)), strict=False):
             await runner.setup()
             await web.TCPSite(runner, settings.host, port, ssl_context=context).start()
-        await stop.wait()
+        await _talk(config, stop, run)
     finally:
         for runner in runners:
             await runner.cleanup()
+
+
+async def _talk(config: Config, stop: asyncio.Event, run: RunCommand) -> None:
+    """Answer agents over XMPP, if there is anything to give, until `stop` is set."""
+    pilots = config.maybe_file("key", "pilots")
+    if pilots is None:
+        await stop.wait()
+        return
+    talk = ManagerProcess(config.account(), read_process_settings(config))
+    with contextlib.closing(open_queue(config)) as queue:
+        desk = PilotDesk(queue, RevokedList(_places(config)[1]), read_sources(Config(pilots)), run, talk.send)
+        talk.add(desk)
+        try:
+            await talk.run(stop)
+        finally:
+            await desk.close()
 
 
 def _applications(settings: KeySettings, door: Door) -> list[web.Application]:
@@ -137,6 +155,11 @@ def _door(config: Config, *, has_tls: bool) -> Door:
         lifetime_s=config.whole("key", "lifetime_s", LIFETIME_S),
         bearer=config.flag("key", "bearer", not has_tls),
     )
-    registry = config.maybe_file("key", "registry") or config.path.absolute().parent / _REGISTRY
-    revoked = config.maybe_file("key", "revoked") or registry.with_name(_REVOKED)
+    registry, revoked = _places(config)
     return Door(settings, KeyBook(registry), RevokedList(revoked))
+
+
+def _places(config: Config) -> tuple[Path, Path]:
+    """Of the registry and of the list of the revoked."""
+    registry = config.maybe_file("key", "registry") or config.path.absolute().parent / _REGISTRY
+    return registry, config.maybe_file("key", "revoked") or registry.with_name(_REVOKED)

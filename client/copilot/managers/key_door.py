@@ -11,7 +11,6 @@ import json
 import re
 import sqlite3
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from client.copilot.managers.key_account import guest_name, guest_password
 from client.copilot.managers.key_book import KeyBook
 from client.copilot.managers.revoked import RevokedList
+from client.copilot.once import Once
 from client.key_request import CLOCKS_APART_S, ENROL, GUEST_TOKEN, Request, owner_id, parse_header
 from client.log import logger
 
@@ -84,7 +84,7 @@ class Door:
         self._book = book
         self._revoked = revoked
         self._now = now
-        self._logged: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._logged = Once(_MOST_LOGGED)
 
     def add_to(self, application: web.Application) -> None:
         """Serve both requests."""
@@ -187,12 +187,8 @@ class Door:
         return web.json_response(answer, headers=headers)
 
     def _log_once(self, who: str, error: str) -> None:
-        if (who, error) in self._logged:
-            return
-        self._logged[who, error] = None
-        if len(self._logged) > _MOST_LOGGED:
-            self._logged.popitem(last=False)
-        log.warning("refused %s: %s", who, _SENTENCES[error])
+        if self._logged.is_new(who, error):
+            log.warning("refused %s: %s", who, _SENTENCES[error])
 
 
 def parse_vm_id(body: bytes) -> str:
