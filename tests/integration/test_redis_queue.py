@@ -1,19 +1,24 @@
 """The queue over a real redis-server: all that every queue keeps to."""
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.copilot.queue.queue import Terms
+from client.copilot.queue.errors import JobExists, RedisUnusable
+from client.copilot.queue.queue import JobState, Terms
 from client.copilot.queue.redis import RedisQueue
+from client.copilot.queue.redis_place import RedisPlace
 from tests.integration.redis_server import RedisServer, running_server
 from tests.unit.copilot.queue import machine, machine_copies
 from tests.unit.copilot.queue.contract import MakeQueue, QueueContract
 from tests.unit.copilot.queue.contract_copies import CopiesContract
 from tests.unit.copilot.queue.contract_shares import SharesContract
+from tests.unit.copilot.queue.jobs import new_job
 
 pytestmark = pytest.mark.integration
 
@@ -77,3 +82,50 @@ def test_shares_are_fair_at_every_hand_out(server: RedisServer, asked: dict[str,
     weights = {name: weight for name, (weight, _) in asked.items()}
     with closing(RedisQueue(server.place, Terms(shares=weights))) as queue:
         machine_copies.check_fair_shares(queue, weights, {name: number for name, (_, number) in asked.items()})
+
+
+def test_very_many_jobs_are_taken_all_or_none_and_in_order(make_queue: MakeQueue) -> None:
+    ids = [f"job-{number:04}" for number in range(1300)]
+    with closing(make_queue(Terms())) as queue:
+        queue.submit([new_job("job-1234")], 0)
+        with pytest.raises(JobExists):
+            queue.submit([new_job(job_id) for job_id in ids], 1)
+        assert [job.id for job in queue.jobs()] == ["job-1234"]
+        queue.submit([new_job(f"other-{job_id}") for job_id in ids], 2)
+        assert [job.id for job in queue.jobs(limit=2000)] == ["job-1234", *(f"other-{job_id}" for job_id in ids)]
+        assert {job.submitted_at for job in queue.jobs(limit=2000, after="job-1234")} == {2}
+        with pytest.raises(JobExists):
+            queue.submit([new_job(f"other-{job_id}") for job_id in ids], 3)
+
+
+class BreaksOff(RedisQueue):
+    """Loses Redis at a verb, as a process that is killed there."""
+
+    def __init__(self, place: RedisPlace, verb: str) -> None:
+        super().__init__(place)
+        ask = self._link.ask
+
+        def ask_until(asked: str, *more: Any) -> Any:
+            if asked == verb:
+                raise RedisUnusable(place.name, "broken off")
+            return ask(asked, *more)
+
+        self._link.ask = ask_until  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(("verb", "submitted"), [("commit", False), ("publish", True)])
+def test_a_submitter_that_breaks_off_has_submitted_all_or_nothing(
+    server: RedisServer, make_queue: MakeQueue, verb: str, submitted: bool
+) -> None:
+    jobs = [new_job(f"job-{number}") for number in range(700)]
+    with closing(make_queue(Terms())) as manager, closing(BreaksOff(server.place, verb)) as submitter:
+        with contextlib.nullcontext() if submitted else pytest.raises(RedisUnusable):
+            submitter.submit(jobs, 0)
+        with pytest.raises(JobExists):
+            manager.submit([new_job("job-600")], 1)
+        for now in (1, 2, 5000, 5001, 5002):
+            manager.expire(now)
+        assert manager.counts()[JobState.WAITING] == (700 if submitted else 0)
+        assert server.command("KEYS", "vc:stag*") == []
+        if not submitted:
+            manager.submit(jobs, 6000)

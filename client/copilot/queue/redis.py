@@ -19,6 +19,7 @@ All keys begin with one prefix (`vc:`):
     looked:<owner>          hash: lane -> up to where the owner has looked for replicated jobs
     virtual held ended waits   hashes by submitter: share used; seconds and number of ended hand-outs; jobs waiting
     requirements requirement_texts   their numbers, and their texts by number
+    staged:<token> staged_ids staging committed   jobs of a call that brings very many, until all wait
     agent:<owner> agents holds:<owner> drained   what is remembered of agents
 
 They have no common slot, so Redis Cluster is not supported. Redis 7 or newer.
@@ -29,28 +30,33 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from client.copilot.account import owner_of
-from client.copilot.queue.errors import JobExists
+from client.copilot.queue.errors import JobExists, RedisUnusable
 from client.copilot.queue.order import check_order
 from client.copilot.queue.queue import NO_HOST, Host, Lease, Lost, NewJob, Taken
 from client.copilot.queue.records import write_order
 from client.copilot.queue.redis_rows import read_job
 from client.copilot.queue.redis_views import RedisBook, RedisViews
 from client.copilot.requirements import parse_requirements
+from client.log import logger
+
+log = logger("site")
 
 _MAX_CAUSE_CHARS: Final = 500
+#: Jobs that are brought in one step; it takes Redis about 20 ms.
+_MOST_AT_ONCE: Final = 500
 
 
 class RedisQueue(RedisViews, RedisBook):
     """See `client.copilot.queue.queue.JobQueue` for the verbs."""
 
     def submit(self, jobs: Sequence[NewJob], now: float) -> None:
-        """Take all jobs or none."""
+        """Take all jobs or none; more than 500 begin to wait bit by bit."""
         for new in jobs:
             check_order(new)
-        values = [value for new in jobs for value in order_values(new)]
-        taken = self._link.ask_list("submit", now, uuid.uuid4().hex, *values)
-        if taken:
-            raise JobExists(str(taken[0]))
+        if len(jobs) > _MOST_AT_ONCE:
+            self._submit_in_parts(jobs, now)
+        else:
+            self._bring("submit", jobs, uuid.uuid4().hex, now)
 
     def hand_out(self, agent: str, now: float, *, extends: bool, host: Host = NO_HOST) -> Lease | None:
         """Lease the next job, or again the one that the agent has not confirmed."""
@@ -97,6 +103,28 @@ class RedisQueue(RedisViews, RedisBook):
     def retry(self, job_id: str, now: float) -> bool:
         """Let a dead job wait again."""
         return self._link.ask_flag("retry", now, job_id, uuid.uuid4().hex)
+
+    def _bring(self, verb: str, jobs: Sequence[NewJob], token: str, now: float) -> None:
+        taken = self._link.ask_list(verb, now, token, *(value for new in jobs for value in order_values(new)))
+        if taken:
+            raise JobExists(str(taken[0]))
+
+    def _submit_in_parts(self, jobs: Sequence[NewJob], now: float) -> None:
+        token = uuid.uuid4().hex
+        try:
+            for start in range(0, len(jobs), _MOST_AT_ONCE):
+                self._bring("stage", jobs[start : start + _MOST_AT_ONCE], token, now)
+        except JobExists:
+            while self._link.ask_flag("unstage", now, token):
+                pass
+            raise
+        self._link.ask_flag("commit", now, token)
+        try:
+            while self._link.ask_flag("publish", now, token):
+                pass
+        except RedisUnusable as error:
+            # They are the queue's by now, and the managers' `expire` goes on with them.
+            log.warning("the jobs are submitted, but do not all wait yet: %s", error)
 
     def _read_lease(self, answer: Any) -> Lease | Lost:
         """`lease`, its id, seconds and job; or `lost` and why; or `none`."""

@@ -31,6 +31,7 @@ _PARTS: Final = (
     "leases",
     "results",
     "orders",
+    "staging",
     "views",
     "agents",
     "original",

@@ -234,7 +234,3 @@ function verbs.fail()
   give_back(row, argument(3), 'failed: ' .. argument(5))
   return 1
 end
-
-function verbs.expire()
-  return expire()
-end

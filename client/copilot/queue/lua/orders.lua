@@ -11,11 +11,22 @@ local function order_at(at)
   }
 end
 
+local function read_orders(first)
+  local orders = {}
+  for at = first, #ARGV - 4, JOB_ARGUMENTS do
+    orders[#orders + 1] = order_at(at)
+  end
+  return orders
+end
+
 -- The id that is taken already; nil when there is none.
 local function taken_id(orders)
   local ids = {}
   for _, order in ipairs(orders) do
     if ids[order.id] or call('EXISTS', prefix .. 'job:' .. order.id) == 1 then
+      return order.id
+    end
+    if call('HEXISTS', prefix .. 'staged_ids', order.id) == 1 then
       return order.id
     end
     ids[order.id] = true
@@ -40,10 +51,7 @@ end
 
 -- 1 token, then JOB_ARGUMENTS of each job
 function verbs.submit()
-  local token, orders = argument(1), {}
-  for at = 2, #ARGV - 4, JOB_ARGUMENTS do
-    orders[#orders + 1] = order_at(at)
-  end
+  local token, orders = argument(1), read_orders(2)
   if #orders == 0 or call('HGET', prefix .. 'job:' .. orders[1].id, 'token') == token then
     return {}
   end

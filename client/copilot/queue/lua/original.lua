@@ -1,4 +1,4 @@
--- The queue in Redis, 10: jobs that the original's copilot-job-submit put into its own list.
+-- The queue in Redis, 11: jobs that the original's copilot-job-submit put into its own list.
 
 local LONGEST_DESCRIPTION = 256 * 1024
 

@@ -1,4 +1,4 @@
--- The queue in Redis, 8: what can be read of it.
+-- The queue in Redis, 9: what can be read of it.
 
 local STATES = {'waiting', 'leased', 'done', 'dead'}
 -- So many jobs are looked at by one verb.
