@@ -16,6 +16,8 @@ import socket
 from pathlib import Path
 from typing import Final
 
+import client
+
 _MEMORY_KEYS: Final = {"Memory": "MemTotal", "FreeMemory": "MemFree", "Swap": "SwapTotal", "FreeSwap": "SwapFree"}
 _ATTRIBUTE: Final = re.compile(r'([A-Za-z][A-Za-z0-9_]{0,63})\s*=\s*("[^"]*"|[^;]*)\s*;')
 MAX_ATTRIBUTES: Final = 100
@@ -41,12 +43,14 @@ def describe_host(host_name: str, disk: Path) -> str:
     values: dict[str, str | int] = {
         "Type": "machine",
         "WNHost": host_name,
-        "Version": "0",
+        "Version": client.__version__,
         "Uname": platform.release(),
         "Platform": f"{platform.system()}-{platform.machine()}",
         "LocalDiskSpace": shutil.disk_usage(disk).free // 1024,
     }
     values.update(_memory_mib())
+    # The original says nothing of processors; jobs may ask for them.
+    values["Cpus"] = os.cpu_count() or 1
     return build_jdl(values)
 
 

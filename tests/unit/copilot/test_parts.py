@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from client import __version__
 from client.copilot.checkpoint import Checkpoint, JobRecord
 from client.copilot.execute import build_wrapper
 from client.copilot.jdl import build_jdl, describe_host, parse_jdl
@@ -35,6 +36,8 @@ def test_this_computer_can_be_described(tmp_path: Path) -> None:
     assert about["WNHost"] == "host"
     assert int(about["LocalDiskSpace"]) > 0
     assert int(about["Memory"]) > 0
+    assert int(about["Cpus"]) == os.cpu_count()
+    assert about["Version"] == __version__
 
 
 @given(st.text())

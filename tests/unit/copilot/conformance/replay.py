@@ -68,7 +68,7 @@ def meaning(info: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in info.items():
         if name == "jdl":
-            found[name] = set(parse_jdl(value)) - {"Swap", "FreeSwap"}
+            found[name] = set(parse_jdl(value)) - {"Swap", "FreeSwap", "Cpus"}
         elif name == "jmJobData":
             found[name] = {key: said for key, said in parse_map(value).items() if key not in {"startedAt", "wallTime"}}
         elif name not in _FREE:
