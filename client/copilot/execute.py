@@ -30,8 +30,8 @@ from client.copilot.progress import ProgressPipe
 from client.copilot.report import Progress
 from client.copilot.runner import Outcome
 from client.copilot.sandbox import Confinement, confine
-from client.copilot.token_file import VARIABLE, put_token, token_file
 from client.copilot.tail import LineListener, OutputTail
+from client.copilot.token_file import VARIABLE, put_token, token_file
 
 WRAPPER: Final = "_wrapper_.sh"
 PROGRESS_FILE: Final = "progress.json"
