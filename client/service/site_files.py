@@ -15,6 +15,7 @@ from client.paths import write_atomic
 from client.service import site_monitor, site_redis
 from client.service.site_certificate import Certificates
 from client.service.site_folder import SiteFolder
+from client.service.site_https import file_service, https_address, job_keys, storage_keys
 from client.service.site_legacy import legacy_config
 from client.service.site_plan import DOMAIN, LOOPBACK, MANAGER, SitePlan, build_toml
 
@@ -69,7 +70,7 @@ def write_children(folder: SiteFolder, plan: SitePlan, terms: SiteTerms, applian
     """
     certificates = Certificates(folder.tls)
     certificates.make(DOMAIN, LOOPBACK)
-    _write_prosody(folder, plan, certificates)
+    _write_prosody(folder, plan, terms, certificates)
     site_redis.prepare(folder, plan)
     write_atomic(folder.chirp_root / ".__acl", _ROOT_ACL.encode(), 0o644)
     queue = {
@@ -78,12 +79,13 @@ def write_children(folder: SiteFolder, plan: SitePlan, terms: SiteTerms, applian
         "silent_lease_s": terms.silent_lease_s,
         "max_attempts": terms.max_attempts,
     }
-    job = {"chirp": chirp_address(plan)}
+    job = {"chirp": chirp_address(plan), **job_keys(folder, plan)}
     storage = {
         "chirp": chirp_address(plan),
         "chirp_root": folder.chirp_root,
         "folder": folder.storage,
         "packed_mib": terms.output_limit_mib,
+        **storage_keys(folder, plan),
     }
     own: list[dict[str, dict[str, Any]]] = [{"job": job}, {"storage": storage}]
     for role, section in zip(MANAGERS, own, strict=True):
@@ -129,7 +131,7 @@ def write_project(
             "job_manager": plan.job_manager,
             "ca_pem": ca_pem,
         },
-        "transfer": {"chirp": chirp_address(plan)},
+        "transfer": {"chirp": chirp_address(plan), "https": https_address(plan)},
         "enrolment": {
             "url": f"https://{LOOPBACK}:{plan.ports.keys}/guest-token",
             "secret": plan.enrolment_secret,
@@ -169,7 +171,7 @@ def chirp_command(folder: SiteFolder, plan: SitePlan) -> list[str]:
     return command
 
 
-def _write_prosody(folder: SiteFolder, plan: SitePlan, certificates: Certificates) -> None:
+def _write_prosody(folder: SiteFolder, plan: SitePlan, terms: SiteTerms, certificates: Certificates) -> None:
     own = folder.run / "prosody"
     (own / "data").mkdir(parents=True, exist_ok=True, mode=0o700)
     settings = ProsodySettings(
@@ -186,6 +188,7 @@ def _write_prosody(folder: SiteFolder, plan: SitePlan, certificates: Certificate
         hidden=tuple(site_monitor.accounts(plan)),
         as_root=os.geteuid() == 0,
         revoked=folder.revoked,
+        files=file_service(folder, plan, terms.output_limit_mib),
     )
     legacy = legacy_config(folder, plan, certificates.server, certificates.server_key)
     write_atomic(folder.run / PROSODY_CONFIG, (build_config(settings) + legacy).encode())

@@ -1,6 +1,7 @@
 """The configuration of the XMPP server, a real prosody 0.12: loopback, encrypted, our own accounts, nothing else.
 
-Source: prosody 0.12 documentation, "Configuring Prosody"; its modules saslauth, tls, c2s, limits, smacks and posix.
+Source: prosody 0.12 documentation, "Configuring Prosody"; its modules saslauth, tls, c2s, limits, smacks, posix, http,
+http_files and http_file_share.
 """
 
 import json
@@ -20,6 +21,37 @@ _GUEST_BYTES_PER_S: Final = "1mb/s"
 _UNCONFIRMED_STANZAS: Final = 200
 # What is kept for a session that is cut off: a busy manager misses hundreds a second until it is back.
 _KEPT_STANZAS: Final = 2000
+UPLOAD_PATH: Final = "/upload"
+INPUT_PATH: Final = "/input"
+_NO_QUOTA_BYTES: Final = 2**53
+# With its usual 4096, prosody waits a millisecond after each quarter of a TLS record: uploads went at 4 MB/s.
+_READ_BYTES: Final = 65536
+# A larger body is only read when its token was found good; a smaller one is held in memory.
+_UNASKED_BYTES: Final = 65536
+_BUFFER_BYTES: Final = 2**20
+
+
+@dataclass(frozen=True)
+class FileService:
+    """Files over HTTPS: uploads for those whom a manager gave a place (XEP-0363), and input.
+
+    Attributes:
+        address: JID of the upload service.
+        port: of HTTPS.
+        stated: `host:port` as agents are told.
+        uploaders: JIDs that may ask for places.
+        limit_bytes: of one upload.
+        secret: of the tokens; the same at each start.
+        inputs: folder with one folder of input per name that nobody can guess.
+    """
+
+    address: str
+    port: int
+    stated: str
+    uploaders: tuple[str, ...]
+    limit_bytes: int
+    secret: str = field(repr=False)
+    inputs: Path
 
 
 @dataclass(frozen=True)
@@ -32,6 +64,7 @@ class ProsodySettings:
         hidden: those of them that guests may not write to.
         revoked: file that lists who is shut out; None: there is none.
         as_root: whether it will be started by root, which it refuses unless told.
+        files: None: it serves none.
     """
 
     folder: Path
@@ -47,6 +80,12 @@ class ProsodySettings:
     as_root: bool = False
     revoked: Path | None = None
     hidden: tuple[str, ...] = ()
+    files: FileService | None = None
+
+
+def upload_store(folder: Path, address: str) -> Path:
+    """Where a prosody with that folder keeps what was uploaded to the service of that JID."""
+    return folder / "data" / address.replace(".", "%2e") / "http_file_share"
 
 
 def build_config(settings: ProsodySettings) -> str:
@@ -83,7 +122,42 @@ def build_config(settings: ProsodySettings) -> str:
         f"    ssl = {{ key = {_lua(settings.key)}; certificate = {_lua(settings.certificate)};"
         ' protocol = "tlsv1_2+" }',
     ]
+    if settings.files is not None:
+        lines[lines.index("") : lines.index("")] = _https(settings, settings.files)
+        lines += _file_service(settings.files)
     return "\n".join(lines) + "\n"
+
+
+def _https(settings: ProsodySettings, files: FileService) -> list[str]:
+    """What holds for the whole server."""
+    return [
+        "http_ports = { }",
+        f"https_ports = {{ {files.port} }}",
+        f"network_default_read_size = {_READ_BYTES}",
+        f"http_max_content_size = {_UNASKED_BYTES}",
+        f"http_max_buffer_size = {_BUFFER_BYTES}",
+        f"https_interfaces = {{ {_lua(settings.host)} }}",
+        f"https_ssl = {{ key = {_lua(settings.key)}; certificate = {_lua(settings.certificate)};"
+        ' protocol = "tlsv1_2+" }',
+        f"http_default_host = {_lua(files.address)}",
+    ]
+
+
+def _file_service(files: FileService) -> list[str]:
+    return [
+        "",
+        f'Component {_lua(files.address)} "http_file_share"',
+        '    modules_enabled = { "http_files" }',
+        '    storage = "volunteer_cloud_slots"',
+        f"    http_external_url = {_lua(f'https://{files.stated}/')}",
+        f"    http_paths = {{ file_share = {_lua(UPLOAD_PATH)}; files = {_lua(INPUT_PATH)} }}",
+        f"    http_files_dir = {_lua(files.inputs)}",
+        f"    http_file_share_access = {_list(files.uploaders)}",
+        f"    http_file_share_size_limit = {files.limit_bytes}",
+        # Whoever may ask does so for all agents.
+        f"    http_file_share_daily_quota = {_NO_QUOTA_BYTES}",
+        f"    http_file_share_secret = {_lua(files.secret)}",
+    ]
 
 
 def _lua(value: object) -> str:

@@ -1,6 +1,7 @@
 """The storage manager's folders, where the file server's and its own meet.
 
     <chirp root>/<job id>/<job id>.tgz     written by agents: nothing in there is trusted, least of all to be a file
+    <folder>/grants/                       ours: who may hand in what (`client.copilot.managers.upload`)
     <folder>/intake/<instance>/<word>/     ours: packed.tgz and claim.json, output/ while it is unpacked
     <folder>/intake/<instance>/kept-<job id>   ours: its result is kept, and maybe the queue does not know yet
     <folder>/results/<job id>/             ours: output/ and result.json of the accepted result
@@ -23,6 +24,7 @@ from typing import Any, BinaryIO, Final
 
 from client.copilot.managers.candidates import CandidateShelf
 from client.copilot.managers.errors import OutputRefused
+from client.copilot.managers.upload import Grants, UploadStore
 
 #: What agents may do in the folder of their job: read, write, list, and delete, without which they cannot rename there.
 ACL_OUTPUT: Final = "address:* rwld\n"
@@ -80,10 +82,16 @@ class Shelf:
 
     Args:
         instance: name of this storage manager, of which no other runs.
+        uploads: the upload service's files; None: there is none.
+
+    Attributes:
+        grants: who may hand in what, and how.
     """
 
-    def __init__(self, chirp_root: Path, folder: Path, instance: str) -> None:
+    def __init__(self, chirp_root: Path, folder: Path, instance: str, uploads: UploadStore | None = None) -> None:
         self._chirp_root = chirp_root
+        self._uploads = uploads
+        self.grants = Grants(folder / "grants")
         self._intake = folder / "intake" / instance
         self._results = folder / "results"
         self._refused = folder / "refused"
@@ -96,13 +104,25 @@ class Shelf:
         """The folder of a job's accepted result."""
         return self._results / job_id
 
-    def open_folder(self, job_id: str) -> None:
-        """Let agents upload the output of a job. Idempotent.
+    def open_folder(self, job_id: str, sender: str) -> None:
+        """Let an agent upload the output of a job over Chirp. Idempotent.
 
         Raises:
             OSError: the disk fails.
         """
+        self.grants.note(job_id, sender)
         make_chirp_folder(self._chirp_root, job_id, ACL_OUTPUT)
+
+    def open_place(self, job_id: str, sender: str, slot_id: str) -> None:
+        """Let an agent upload the output of a job to a place of the upload service; an earlier place counts no more.
+
+        Raises:
+            OSError: the disk fails.
+        """
+        before = self.grants.slot_id(job_id, sender)
+        self.grants.note(job_id, sender, slot_id)
+        if before and self._uploads is not None:
+            self._uploads.discard(before)
 
     def close_folder(self, job_id: str) -> None:
         """Remove what agents uploaded for a job. Idempotent."""
@@ -122,18 +142,35 @@ class Shelf:
         folder = self._intake / uuid.uuid4().hex
         folder.mkdir(mode=0o700)
         (folder / _CLAIM).write_text(json.dumps(asdict(claim)), encoding="utf-8")
+        slot_id = self.grants.slot_id(claim.job_id, claim.sender)
         try:
-            source = os.open(self._chirp_root / claim.job_id, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            try:
-                os.rename(f"{claim.job_id}.tgz", folder / _PACKED, src_dir_fd=source)
-            finally:
-                os.close(source)
+            if not (slot_id and self._uploads is not None and self._uploads.take(slot_id, folder / _PACKED)):
+                self._take_chirp(claim.job_id, folder / _PACKED)
         except (FileNotFoundError, NotADirectoryError) as error:
             shutil.rmtree(folder, ignore_errors=True)
+            self._close(claim)
             raise OutputRefused("no output was uploaded") from error
+        self._close(claim)
         parcel = Parcel(folder, claim)
         parcel.output.mkdir(mode=0o700)
         return parcel
+
+    def _take_chirp(self, job_id: str, target: Path) -> None:
+        source = os.open(self._chirp_root / job_id, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            os.rename(f"{job_id}.tgz", target, src_dir_fd=source)
+        finally:
+            os.close(source)
+
+    def _close(self, claim: Claim) -> None:
+        """The agent has handed in: it may do no more, unless others still upload to the same folder."""
+        job_id = claim.job_id
+        self.grants.end(job_id, claim.sender)
+        if not self.grants.over_chirp(job_id):
+            self.close_folder(job_id)
+            if self.grants.over_chirp(job_id):
+                # One that came in between believes that it has a folder.
+                make_chirp_folder(self._chirp_root, job_id, ACL_OUTPUT)
 
     def left(self) -> Iterator[Parcel]:
         """Parcels that an earlier run of this instance had taken and not dealt with; unusable ones are removed."""

@@ -8,9 +8,11 @@ from client.copilot.managers.config import Config, read_process_settings
 from client.copilot.managers.judge import Judge, Verdict
 from client.copilot.managers.process import ManagerProcess, read_arguments, run_until_signal
 from client.copilot.managers.shelf import Claim, Shelf
-from client.copilot.managers.storage_desk import StorageDesk
+from client.copilot.managers.slot import UploadService
+from client.copilot.managers.storage_desk import StorageDesk, Wish
 from client.copilot.managers.sweep import sweep
 from client.copilot.managers.unpack import Limits
+from client.copilot.managers.upload import UploadStore
 from client.copilot.queue.errors import QueueError
 from client.copilot.queue.open import open_queue
 from client.log import logger
@@ -19,6 +21,8 @@ log = logger("site")
 
 #: Outputs that wait to be judged; what is beyond is forgotten, and its job returns to the queue with its lease.
 MAX_CLAIMS: Final = 10_000
+#: Questions to the upload service at a time; who comes on top of them is sent to Chirp.
+MAX_WISHES: Final = 1000
 SWEEP_INTERVAL_S: Final = 3600.0
 _MIB: Final = 1024 * 1024
 
@@ -51,13 +55,27 @@ class StorageService:
         self._claims: asyncio.Queue[Claim] = asyncio.Queue(MAX_CLAIMS)
         self._process = ManagerProcess(config.account(), read_process_settings(config))
         instance = config.text("xmpp", "resource")
-        self._shelf = Shelf(config.file("storage", "chirp_root"), config.file("storage", "folder"), instance)
+        limits = _limits(config)
+        store = config.maybe_file("storage", "upload_store")
+        self._uploads = UploadStore(store) if store else None
+        self._shelf = Shelf(
+            config.file("storage", "chirp_root"), config.file("storage", "folder"), instance, self._uploads
+        )
         self._queue = open_queue(config)
         # The judge works in a thread and must not wait for, or disturb, a transaction of the desk.
         self._judge_queue = open_queue(config)
-        self._judge = Judge(self._judge_queue, self._shelf, _limits(config))
-        witness = self._process.reporter
-        self._desk = StorageDesk(self._queue, self._shelf, config.text("storage", "chirp"), self._note, witness)
+        self._judge = Judge(self._judge_queue, self._shelf, limits)
+        self._service = _upload_service(config, self._process)
+        self._wishes: set[asyncio.Task[None]] = set()
+        self._desk = StorageDesk(
+            self._queue,
+            self._shelf,
+            config.text("storage", "chirp"),
+            self._note,
+            self._process.reporter,
+            limits.packed_bytes,
+            self._wish if self._service else None,
+        )
         self._process.add(self._desk)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -76,6 +94,18 @@ class StorageService:
         """Close the queues."""
         self._queue.close()
         self._judge_queue.close()
+
+    def _wish(self, wish: Wish) -> None:
+        task = asyncio.create_task(self._find_place(wish))
+        self._wishes.add(task)
+        task.add_done_callback(self._wishes.discard)
+
+    async def _find_place(self, wish: Wish) -> None:
+        """Answer an agent that waits for a place; without the upload service it gets one over Chirp."""
+        slot = None
+        if self._service is not None and len(self._wishes) <= MAX_WISHES:
+            slot = await self._service.slot(wish.size_bytes)
+        await self._process.send(self._desk.place(wish, slot))
 
     def _note(self, claim: Claim) -> None:
         if self._claims.full():
@@ -119,16 +149,22 @@ class StorageService:
             try:
                 removed = await asyncio.to_thread(self._sweep_once)
             except (OSError, QueueError) as error:
-                log.error("upload folders of finished jobs not removed: %s", error)
+                log.error("old uploads not removed: %s", error)
             else:
                 if removed:
-                    log.info("%d upload folders of finished jobs removed", removed)
+                    log.info("%d old uploads removed", removed)
             await asyncio.sleep(SWEEP_INTERVAL_S)
 
     def _sweep_once(self) -> int:
         # In a thread too, so with a queue of its own.
         with contextlib.closing(open_queue(self._config)) as queue:
-            return sweep(queue, self._shelf)
+            removed = sweep(queue, self._shelf)
+        return removed + (self._uploads.sweep() if self._uploads else 0)
+
+
+def _upload_service(config: Config, process: ManagerProcess) -> UploadService | None:
+    address = config.text("storage", "upload", "")
+    return UploadService(process.ask, address) if address and config.maybe_file("storage", "upload_store") else None
 
 
 def _limits(config: Config) -> Limits:

@@ -5,14 +5,17 @@ jobDone is only put on the list of claims. Only an agent that had a job, however
 agent may learn a job's id.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from client.copilot.account import bare
 from client.copilot.managers.judge import Verdict
 from client.copilot.managers.monitor.witness import NOBODY, Witness
 from client.copilot.managers.reply import Reply
 from client.copilot.managers.shelf import Claim, Shelf
+from client.copilot.managers.slot import Slot
 from client.copilot.messages import (
     Command,
     GetJobOutputDir,
@@ -29,14 +32,30 @@ from client.log import logger
 
 log = logger("site")
 
+#: Places of the upload service that one account gets for one job; what it needs more goes over Chirp.
+MAX_PLACES: Final = 10
+#: Accounts with a job that are remembered for that.
+MAX_REMEMBERED: Final = 20_000
+
+
+@dataclass(frozen=True)
+class Wish:
+    """An agent that can upload by HTTPS asks where to put its output."""
+
+    job_id: str
+    sender: str
+    size_bytes: int
+
 
 @dataclass
 class StorageDesk:
     """Answers agents that have output.
 
     Attributes:
-        chirp: `host:port` where agents are to upload.
+        chirp: `host:port` where agents are to upload; empty: there is no such server.
         on_done: takes a claim; it is judged later.
+        limit_bytes: of an output, as those are told who tell the size of theirs.
+        on_wish: takes the wish for a place of the upload service, and has `place` answered later; None: there is none.
     """
 
     queue: JobQueue
@@ -44,6 +63,9 @@ class StorageDesk:
     chirp: str
     on_done: Callable[[Claim], None]
     witness: Witness = NOBODY
+    limit_bytes: int | None = None
+    on_wish: Callable[[Wish], None] | None = None
+    _places: OrderedDict[tuple[str, str], int] = field(default_factory=OrderedDict)
     _strangers: Once = field(default_factory=Once)
 
     def handle(self, sender: str, command: Command, now: float) -> list[Reply]:
@@ -52,7 +74,7 @@ class StorageDesk:
             case WantGetJobOutputDir():
                 return self._on_want(sender, command.job_id)
             case GetJobOutputDir():
-                return self._on_get(sender, command.job_id, now)
+                return self._on_get(sender, command.job_id, command.output_size, now)
             case JobDone() if self._had(sender, command.job_id):
                 # The lease must not end while the output waits to be judged.
                 self.queue.confirm(command.job_id, sender, now)
@@ -78,7 +100,7 @@ class StorageDesk:
         # The original's agent knows no other way to get rid of a job: it may upload what nobody needs.
         return [Reply(sender, HaveGetJobOutputDir())]
 
-    def _on_get(self, sender: str, job_id: str, now: float) -> list[Reply]:
+    def _on_get(self, sender: str, job_id: str, size: int | None, now: float) -> list[Reply]:
         job = self.queue.get(job_id)
         if job is None:
             if self._strangers.is_new(bare(sender), "unknown"):
@@ -88,12 +110,53 @@ class StorageDesk:
         if not self._had(sender, job_id):
             return []
         self.queue.confirm(job_id, sender, now)
+        if size is None:
+            return self._chirp_place(sender, job_id, None)
+        wish = Wish(job_id, sender, size)
+        if self.on_wish is None or self._is_beyond(size) or not self._may_wish(wish):
+            return self.place(wish, None)
+        self.on_wish(wish)
+        return []
+
+    def place(self, wish: Wish, slot: Slot | None) -> list[Reply]:
+        """The answer to a wish. slot: None: the upload service has no place, and Chirp is what there is."""
+        if slot is None:
+            return self._chirp_place(wish.sender, wish.job_id, self.limit_bytes)
         try:
-            self.shelf.open_folder(job_id)
+            self.shelf.open_place(wish.job_id, wish.sender, slot.id)
+        except OSError as error:
+            log.error("no place for the output of %s: %s", wish.job_id, error)
+            return []
+        told = StoreJobOutputDir(
+            wish.job_id,
+            wish.job_id,
+            self.chirp,
+            put_url=slot.put_url,
+            put_headers=slot.headers,
+            put_limit=self.limit_bytes,
+        )
+        return [Reply(wish.sender, told)]
+
+    def _chirp_place(self, sender: str, job_id: str, limit_bytes: int | None) -> list[Reply]:
+        if not self.chirp:
+            return []
+        try:
+            self.shelf.open_folder(job_id, sender)
         except OSError as error:
             log.error("no folder for the output of %s: %s", job_id, error)
             return []
-        return [Reply(sender, StoreJobOutputDir(job_id, job_id, self.chirp))]
+        return [Reply(sender, StoreJobOutputDir(job_id, job_id, self.chirp, put_limit=limit_bytes))]
+
+    def _is_beyond(self, size: int) -> bool:
+        return self.limit_bytes is not None and size > self.limit_bytes
+
+    def _may_wish(self, wish: Wish) -> bool:
+        """Each place may be filled, so an account gets a few for a job and no more."""
+        key = (bare(wish.sender), wish.job_id)
+        self._places[key] = self._places.pop(key, 0) + 1
+        if len(self._places) > MAX_REMEMBERED:
+            self._places.popitem(last=False)
+        return self._places[key] <= MAX_PLACES
 
     def _had(self, sender: str, job_id: str) -> bool:
         """Whether the job was ever handed to the sender's account, or claimed by it."""

@@ -43,7 +43,7 @@ class Storage:
         return Claim(lease.job.id, f"{agent}@x/1", 0, None)
 
     def upload(self, claim: Claim, files: dict[str, bytes]) -> None:
-        self.shelf.open_folder(claim.job_id)
+        self.shelf.open_folder(claim.job_id, claim.sender)
         (self.base / "chirp" / claim.job_id / f"{claim.job_id}.tgz").write_bytes(pack(files))
 
     def hand_in(self, agent: str, files: dict[str, bytes]) -> Verdict:

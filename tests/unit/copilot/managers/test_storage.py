@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from client.copilot.managers.errors import OutputRefused
 from client.copilot.managers.judge import Judge, Verdict
 from client.copilot.managers.shelf import Claim, Parcel, Shelf
-from client.copilot.managers.storage_desk import StorageDesk
+from client.copilot.managers.slot import Slot
+from client.copilot.managers.storage_desk import MAX_PLACES, StorageDesk, Wish
 from client.copilot.managers.sweep import sweep
 from client.copilot.managers.unpack import Limits
+from client.copilot.managers.upload import UploadStore
 from client.copilot.messages import (
     GetJobOutputDir,
     HaveGetJobOutputDir,
@@ -38,7 +41,8 @@ class Storage:
         self.chirp = base / "chirp"
         self.chirp.mkdir(exist_ok=True)
         self.queue = SqliteQueue(base / "queue.sqlite", Terms(lease_s=100, max_attempts=2))
-        self.shelf = Shelf(self.chirp, base / "storage", "storage-1")
+        self.uploads = base / "uploads"
+        self.shelf = Shelf(self.chirp, base / "storage", "storage-1", UploadStore(self.uploads))
         self.judge = Judge(self.queue, self.shelf, Limits(packed_bytes=10_000, unpacked_bytes=100_000))
         self.claims: list[Claim] = []
         self.desk = StorageDesk(self.queue, self.shelf, "127.0.0.1:9094", self.claims.append)
@@ -48,7 +52,7 @@ class Storage:
         assert self.queue.hand_out(AGENT, 0, extends=extends)
 
     def upload(self, content: bytes) -> Path:
-        self.shelf.open_folder("one")
+        self.shelf.open_folder("one", AGENT)
         path = self.chirp / "one" / "one.tgz"
         path.write_bytes(content)
         return path
@@ -82,6 +86,92 @@ def test_an_agent_gets_a_folder_of_its_own_and_its_place(storage: Storage) -> No
     assert (storage.chirp / "one" / ".__acl").read_text() == "address:* rwld\n"
     storage.desk.handle(AGENT, JobDone("one", exit_code=256, validate_exit_code=1), 1)
     assert storage.claims == [Claim("one", AGENT, 256, 1)]
+
+
+SLOT = Slot("0123abcd", "https://h:1/upload/0123abcd/output.tgz", (("Authorization", "Bearer t"),))
+
+
+def with_service(storage: Storage) -> list[Wish]:
+    wishes: list[Wish] = []
+    storage.desk.on_wish, storage.desk.limit_bytes = wishes.append, 10_000
+    return wishes
+
+
+def test_an_agent_with_https_is_answered_when_the_upload_service_was(storage: Storage) -> None:
+    storage.lease()
+    wishes = with_service(storage)
+    assert storage.desk.handle(AGENT, GetJobOutputDir("one", output_size=500), 1) == []
+    assert wishes == [Wish("one", AGENT, 500)]
+    [(to, place)] = storage.desk.place(wishes[0], SLOT)
+    assert (to, place) == (
+        AGENT,
+        StoreJobOutputDir(
+            "one", "one", "127.0.0.1:9094", put_url=SLOT.put_url, put_headers=SLOT.headers, put_limit=10_000
+        ),
+    )
+    assert list(storage.chirp.iterdir()) == [], "nobody may write there"
+
+
+def test_without_upload_service_the_same_answer_names_chirp(storage: Storage) -> None:
+    storage.lease()
+    wishes = with_service(storage)
+    storage.desk.handle(AGENT, GetJobOutputDir("one", output_size=500), 1)
+    [(_, place)] = storage.desk.place(wishes[0], None)
+    assert place == StoreJobOutputDir("one", "one", "127.0.0.1:9094", put_limit=10_000)
+    assert (storage.chirp / "one" / ".__acl").exists()
+    storage.desk.on_wish = None
+    assert storage.desk.handle(AGENT, GetJobOutputDir("one", output_size=500), 1) == [(AGENT, place)]
+
+
+def test_an_agent_without_https_is_told_nothing_of_it(storage: Storage) -> None:
+    storage.lease()
+    assert with_service(storage) == []
+    [(_, place)] = storage.desk.handle(AGENT, GetJobOutputDir("one"), 1)
+    assert place == StoreJobOutputDir("one", "one", "127.0.0.1:9094")
+    storage.desk.chirp = ""
+    assert storage.desk.handle(AGENT, GetJobOutputDir("one"), 1) == []
+
+
+def test_what_is_too_big_gets_no_place_and_nobody_gets_any_number(storage: Storage) -> None:
+    storage.lease()
+    wishes = with_service(storage)
+    [(_, place)] = storage.desk.handle(AGENT, GetJobOutputDir("one", output_size=10_001), 1)
+    assert (place.put_url, place.put_limit) == ("", 10_000)
+    for _ in range(MAX_PLACES + 5):
+        storage.desk.handle(AGENT, GetJobOutputDir("one", output_size=1), 1)
+    assert len(wishes) == MAX_PLACES
+
+
+def test_an_upload_by_https_is_judged_as_one_over_chirp(storage: Storage) -> None:
+    storage.lease(validator="pythia8", expected={"events": 10})
+    storage.desk.place(Wish("one", AGENT, 5), SLOT)
+    storage.uploads.mkdir()
+    (storage.uploads / f"{SLOT.id}.bin").write_bytes(pack({"./summary.json": json.dumps(summary(10)).encode()}))
+    assert storage.judge.judge(CLAIM) == Verdict("one", True, "")
+    assert storage.state is JobState.DONE
+    assert (storage.uploads / f"{SLOT.id}.bin").stat().st_size == 0
+
+
+def test_another_accounts_place_and_an_earlier_one_do_not_count(storage: Storage) -> None:
+    storage.lease()
+    storage.uploads.mkdir()
+    other = Slot("9999ffff", SLOT.put_url, SLOT.headers)
+    for sender, slot in (("b@x/1", other), (AGENT, SLOT), (AGENT, Slot("7777aaaa", SLOT.put_url, SLOT.headers))):
+        storage.desk.place(Wish("one", sender, 5), slot)
+        (storage.uploads / f"{SLOT.id}.bin").write_bytes(b"early")
+        (storage.uploads / f"{other.id}.bin").write_bytes(b"of another")
+    assert storage.judge.judge(CLAIM).reason == "no output was uploaded"
+
+
+def test_the_folder_on_the_file_server_is_closed_when_the_last_has_handed_in(storage: Storage) -> None:
+    storage.lease()
+    storage.upload(b"damaged")
+    storage.shelf.open_folder("one", "b@x/1")
+    storage.shelf.drop(storage.shelf.fetch(CLAIM))
+    assert (storage.chirp / "one" / ".__acl").exists(), "another is at it"
+    with pytest.raises(OutputRefused):
+        storage.shelf.fetch(Claim("one", "b@x/9", 0, None))
+    assert list(storage.chirp.iterdir()) == []
 
 
 def test_an_agent_that_never_had_the_job_can_neither_finish_nor_spoil_it(
@@ -243,7 +333,7 @@ def test_an_output_of_an_earlier_run_that_cannot_be_judged_does_not_hold_up_the_
     parcels = []
     for job_id in ("one", "two"):
         storage.queue.submit([new_job(job_id)], 0)
-        storage.shelf.open_folder(job_id)
+        storage.shelf.open_folder(job_id, AGENT)
         (storage.chirp / job_id / f"{job_id}.tgz").write_bytes(pack({"stdout": b"x"}))
         parcels.append(storage.shelf.fetch(Claim(job_id, AGENT, 0, None)))
     if broken == "keep":
@@ -292,7 +382,7 @@ def test_a_late_bad_output_does_not_disturb_the_agent_that_has_the_job(storage: 
 
 def test_upload_folders_are_removed_long_after_the_end_and_input_stays(storage: Storage) -> None:
     storage.lease()
-    storage.shelf.open_folder("one")
+    storage.shelf.open_folder("one", AGENT)
     (storage.chirp / "in-1").mkdir()
     assert sweep(storage.queue, storage.shelf) == 0
     storage.queue.accept("one", AGENT, "", 10)

@@ -94,7 +94,7 @@ async def test_outputs_are_judged_though_those_of_an_earlier_run_cannot_be_read(
     async with running(service._judge_all()) as task:
         await lasts_until(task, lambda: "cannot be read" in caplog.text)
         intake.mkdir()
-        Shelf(tmp_path / "chirp", tmp_path / "storage", "storage-1").open_folder("one")
+        Shelf(tmp_path / "chirp", tmp_path / "storage", "storage-1").open_folder("one", "a@x/1")
         (tmp_path / "chirp" / "one" / "one.tgz").write_bytes(pack({"stdout": b"x"}))
         service._note(Claim("one", "a@x/1", 0, None))
         await lasts_until(task, lambda: queue.counts()[JobState.DONE])
