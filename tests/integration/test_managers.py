@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ import pytest
 from client.copilot.managers.errors import OutputRefused
 from client.copilot.managers.validate import check_pythia8
 from client.copilot.messages import EXTENSIONS, GetJob, HaveGetJob, RunJob, WantGetJob, build_info, parse_info
-from client.copilot.queue.queue import JobState
+from client.copilot.queue.queue import JobState, Replication
 from client.copilot.queue.sqlite import SqliteQueue
 from client.copilot.transport import Account, Incoming, XmppTransport
 from client.project.definition import load_project
@@ -128,6 +128,30 @@ async def test_a_native_agent_does_twenty_jobs_and_each_result_is_its_own(site: 
     for number, job_id in enumerate(ids):
         assert (site.folder.results / job_id / "output" / "out.txt").read_text() == f"this is {number}\n"
         assert whats(site, job_id) == ["submitted", "handed out", "done"]
+
+
+async def test_a_job_of_which_two_must_agree_is_done_by_two_computers_and_one_that_nobody_can_do_waits(
+    site: Site, base: Path
+) -> None:
+    # The agents' own files differ, and so do their work directories: only what the job wrote is compared.
+    text = "echo $((6 * 7)) > out.txt; pwd >&2"
+    files = [script(base, text)]
+    [large] = submit(site.folder.base, JobOrder("job.sh", files, requirements="other.Memory > 999999999", priority=5))
+    [twice] = submit(site.folder.base, JobOrder("job.sh", files, replication=Replication(2, 2)))
+    [silent] = submit(site.folder.base, JobOrder("job.sh", files, output=False, priority=-1))
+    async with native_agent(site, base, "first"):
+        await until(lambda: get_job(site.folder.base, silent).state is JobState.DONE)
+        assert get_job(site.folder.base, twice).state is JobState.WAITING
+        async with native_agent(site, base, "second"):
+            await until(lambda: get_job(site.folder.base, twice).state is JobState.DONE)
+            # The last candidate becomes the result once the queue has counted it.
+            await until(lambda: not list((site.folder.storage / "candidates").iterdir()))
+    assert whats(site, twice) == ["submitted", "handed out", "result kept", "handed out", "result kept", "done"]
+    assert get_job(site.folder.base, large).state is JobState.WAITING
+    assert (site.folder.results / twice / "output" / "out.txt").read_text() == "42\n"
+    assert [path.name for path in site.folder.results.iterdir()] == [twice]
+    with closing(SqliteQueue(site.folder.queue)) as queue:
+        assert [record.accepted for record in queue.agents()] in ([2, 1], [1, 2])
 
 
 async def test_a_job_that_exits_3_is_tried_again_and_then_dead_with_its_reason(site: Site, base: Path) -> None:
