@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
@@ -25,7 +25,7 @@ from unittest.mock import patch
 from client.copilot.managers.config import Config
 from client.copilot.queue.errors import QueueError
 from client.copilot.queue.open import open_queue
-from client.copilot.queue.queue import Job, JobQueue, JobState
+from client.copilot.queue.queue import Job, JobQueue, JobState, Replication
 from client.project.definition import load_project
 from client.project.enrolment import fetch_guest_token
 from client.service import site_child
@@ -175,7 +175,10 @@ async def _running(plan: Plan, folder: Path) -> AsyncIterator[Site]:
 def _submit(plan: Plan, site: Path) -> list[str]:
     script = site.parent / "run.sh"
     script.write_text(_SCRIPT)
-    return submit(site, JobOrder("run.sh", [script], "{n}", number=plan.jobs, time_limit_s=60))
+    order = JobOrder("run.sh", [script], "{n}", number=plan.jobs - plan.jobs // 10, time_limit_s=60)
+    # Of every tenth two results have to agree. Their numbers begin anew, and a result is checked against its own.
+    agreed = replace(order, number=plan.jobs // 10, replication=Replication(2, 2))
+    return submit(site, order, agreed)
 
 
 async def _kill(plan: Plan, chance: random.Random, site: Site, agents: list[_Agent], outcome: Outcome) -> None:
@@ -236,7 +239,7 @@ def _counts(site: Site) -> dict[JobState, int]:
 def _compare(site: Site, ids: list[str], outcome: Outcome) -> None:
     """Exactly one accepted result for each job, or a reason why there is none."""
     with _queue(site) as queue:
-        for number, job_id in enumerate(ids):
+        for job_id in ids:
             job = queue.get(job_id)
             if job is None:
                 outcome.faults.append(f"{job_id}: lost")
@@ -244,10 +247,11 @@ def _compare(site: Site, ids: list[str], outcome: Outcome) -> None:
             times = sum(event.what == "done" for event in queue.history(job_id))
             outcome.done += job.state is JobState.DONE
             outcome.dead += job.state is JobState.DEAD
-            outcome.faults += [f"{job_id}: {fault}" for fault in _faults(site, job, times, str(number))]
+            outcome.faults += [f"{job_id}: {fault}" for fault in _faults(site, job, times)]
 
 
-def _faults(site: Site, job: Job, times: int, expected: str) -> Iterator[str]:
+def _faults(site: Site, job: Job, times: int) -> Iterator[str]:
+    expected = job.new.description.arguments
     result = site.folder.results / job.id / "output" / "out.txt"
     match job.state:
         case JobState.DONE if times != 1:

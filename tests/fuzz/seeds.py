@@ -55,5 +55,7 @@ SEEDS: Final[Mapping[str, Sequence[bytes]]] = {
     "archive": [_tar()],
     "requirements": [b'other.Memory >= 2000 && (Platform == "x" || !(Uname < 5))\xff[\nMemory=3000;\nPlatform="x";\n]'],
     "original": [b"job-1\nhost:9094::::in-1::::###run.sh::::run.sh::::1 2::::export A=1::::VO@A::1::::"],
+    "secure": [b"\xff<info command='getJob'><job id='1'/></info>", b"\x00abc\nabc"],
+    "ticket": [b"abcd\n###abcd\n"],
     "link": [b"\x40" + LinkEnd("guest").send(kind) for kind in KINDS],
 }

@@ -7,6 +7,7 @@ the stated bounds, and what was accepted says the same when it is written and re
 import contextlib
 import gzip
 import io
+import logging
 import os
 import shutil
 import tempfile
@@ -15,8 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree
 
+from cryptography.hazmat.primitives.asymmetric import rsa
+
 from client.copilot import fields
-from client.copilot.errors import BadRequirements, BadStanza
+from client.copilot.errors import BadRequirements, BadStanza, TicketRefused
 from client.copilot.jdl import MAX_ATTRIBUTES, parse_jdl
 from client.copilot.managers.errors import OutputRefused
 from client.copilot.managers.gunzip import gunzip
@@ -24,10 +27,14 @@ from client.copilot.managers.unpack import Limits, unpack
 from client.copilot.messages import build_info, parse_info
 from client.copilot.queue.original import build_original, parse_original
 from client.copilot.requirements import parse_requirements
+from client.copilot.security import check_ticket, new_session_key, seal, wrap_key
+from client.copilot.security_codec import Provider
 from client.copilot.stanza import MAX_DEPTH, Kind, build_message, decode_value, encode_value, parse_message
 from client.errors import BadInput
 from client.link import KINDS, LinkEnd
 
+_KEYS: Final[list[rsa.RSAPrivateKey]] = []
+_SESSION: Final[list[Any]] = []
 Target = Callable[[bytes], None]
 
 _BLOCK: Final = 512
@@ -156,9 +163,46 @@ def original(data: bytes) -> None:
         assert parse_original(job_id, build_original(job.description))[0] == job
 
 
+def secure(data: bytes) -> None:
+    """A stanza of the original's secure mode: what was encrypted with the right key, and what only looks like it."""
+    provider, session_key, key = _provider()
+    message = ElementTree.Element("message", {"from": "a@b/c", "to": "d@e", "id": "1"})
+    texts = data[1:].decode("utf-8", "surrogateescape").partition("\n")
+    honest = {"session_key": session_key, "info": seal(data[1:], key)}
+    forged = {"session_key": f"_BASE64:{texts[0]}", "info": f"_BASE64:{texts[2]}"}
+    ElementTree.SubElement(message, "body", forged if data[:1] < b"@" else honest)
+    received = provider.parse(message)
+    assert received.kind in {Kind.INFO, Kind.NOTHING}
+    assert _depth(received.info) <= MAX_DEPTH
+
+
+def ticket(data: bytes) -> None:
+    """A ticket that nobody signed."""
+    _provider()
+    try:
+        check_ticket(data.decode("utf-8", "surrogateescape"), _KEYS[0].public_key(), 0.0)
+    except TicketRefused:
+        return
+    raise AssertionError(data)
+
+
 TARGETS: Final[Mapping[str, Target]] = {
     target.__name__: target
-    for target in (stanza, command, value, codecs, path, jdl, packed, archive, link, requirements, original)
+    for target in (
+        stanza,
+        command,
+        value,
+        codecs,
+        path,
+        jdl,
+        packed,
+        archive,
+        link,
+        requirements,
+        original,
+        secure,
+        ticket,
+    )
 }
 
 
@@ -179,6 +223,16 @@ def _check_message(element: ElementTree.Element) -> None:
     except BadStanza as bad:
         # These two may be missing, and are never written empty by anybody who has one.
         assert bad.field in {"command", "outputChirpUrl"}, bad
+
+
+def _provider() -> tuple[Provider, str, bytes]:
+    """A manager of the secure mode that remembers nothing, and a key that it knows."""
+    if not _KEYS:
+        logging.getLogger("copilot.security").setLevel(logging.CRITICAL)
+        private, key = rsa.generate_private_key(65537, 1024), new_session_key()
+        _KEYS.append(private)
+        _SESSION.extend((wrap_key(key, private.public_key()), key))
+    return Provider(_KEYS[0]), *_SESSION
 
 
 def _is_ambiguous(data: object) -> bool:
