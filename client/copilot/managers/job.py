@@ -1,12 +1,17 @@
 """`main.py job-manager`: hands out jobs. Any number of instances may share one queue and one bare JID."""
 
 import asyncio
+import dataclasses
 
 from client.copilot.managers.config import Config, read_process_settings
+from client.copilot.managers.input_door import InputDoor
 from client.copilot.managers.job_desk import JobDesk, JobSettings
 from client.copilot.managers.monitor.values import report_values
 from client.copilot.managers.process import ManagerProcess, read_arguments, run_until_signal
 from client.copilot.queue.open import open_queue
+from client.log import logger
+
+log = logger("site")
 
 
 def main(argv: list[str]) -> int:
@@ -23,11 +28,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         QueueUnusable: the queue cannot be opened.
     """
     queue = open_queue(config)
-    settings = JobSettings(
-        chirp=config.text("job", "chirp"),
-        require_file=config.text("job", "require_file", ""),
-        cooldown_s=config.number("job", "cooldown_s", 0),
-    )
+    settings = read_job_settings(config)
     process = ManagerProcess(config.account(), read_process_settings(config))
     process.add(JobDesk(queue, settings, process.reporter))
     process.duty(report_values(config, process.reporter))
@@ -35,3 +36,25 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         await process.run(stop)
     finally:
         queue.close()
+
+
+def read_job_settings(config: Config) -> JobSettings:
+    """The section [job].
+
+    Raises:
+        BadInput: it cannot be used.
+    """
+    usual = JobSettings(
+        chirp=config.text("job", "chirp"),
+        require_file=config.text("job", "require_file", ""),
+        cooldown_s=config.number("job", "cooldown_s", 0),
+    )
+    base_url = config.text("job", "https", "")
+    if not base_url:
+        return usual
+    door = InputDoor(config.file("job", "chirp_root"), config.file("job", "inputs"), base_url)
+    try:
+        door.prune()
+    except OSError as failed:
+        log.warning("old input is still shown by HTTPS: %s", failed)
+    return dataclasses.replace(usual, input_url=door.url)

@@ -7,6 +7,7 @@ the latest ANSWER_LATE_S after it asked: for the original's agent that is merely
 
 import dataclasses
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,6 +15,7 @@ from client.copilot.managers.host import read_host
 from client.copilot.managers.monitor.witness import NOBODY, Witness, return_class
 from client.copilot.managers.reply import Reply
 from client.copilot.messages import (
+    HTTPS,
     ClaimJob,
     Command,
     ExtendLease,
@@ -54,11 +56,13 @@ class JobSettings:
         require_file: path that must exist at an agent, for all jobs; empty for none.
         cooldown_s: an agent account that asks more often is told to sleep (which reboots the original's machine);
             0, the default: never.
+        input_url: where the files of a directory of the file server are by HTTPS, too; empty where they are not.
     """
 
     chirp: str
     require_file: str = ""
     cooldown_s: float = 0.0
+    input_url: Callable[[str], str] = lambda _: ""
 
 
 @dataclass(slots=True, frozen=True)
@@ -167,14 +171,16 @@ class JobDesk:
         self._askers.pop(sender, None)
         self.witness.happened("job.start")
         log.info("job %s handed to %s", lease.job.id, sender)
-        return [Reply(sender, self._run_job(lease, now, extends=extends))]
+        return [Reply(sender, self._run_job(lease, now, command.extensions))]
 
-    def _run_job(self, lease: Lease, now: float, *, extends: bool) -> RunJob:
+    def _run_job(self, lease: Lease, now: float, extensions: frozenset[str]) -> RunJob:
         job = lease.job.new.description
         # The input of a job that came over the original's queue is where its submitter put it.
+        if HTTPS in extensions and not job.chirp_url:
+            job = dataclasses.replace(job, input_url=self.settings.input_url(job.input_dir))
         job = dataclasses.replace(job, chirp_url=job.chirp_url or self.settings.chirp)
         data = {"startedAt": str(int(now))}
-        if extends:
+        if "lease" in extensions:
             job = dataclasses.replace(job, no_output=not lease.job.new.output)
             return RunJob(job, data, lease.lease_s, lease.lease_id)
         return RunJob(dataclasses.replace(job, time_limit_s=None, title=""), data)

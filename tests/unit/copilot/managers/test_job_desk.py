@@ -9,6 +9,7 @@ from client.copilot.managers.job_desk import MAX_TOLD, VAIN_PAUSE_S, JobDesk, Jo
 from client.copilot.managers.reply import Reply
 from client.copilot.messages import (
     EXTENSIONS,
+    HTTPS,
     ClaimJob,
     Command,
     ExtendLease,
@@ -68,6 +69,14 @@ def test_our_agent_gets_a_lease_and_the_time_limit(queue: SqliteQueue, desk: Job
     assert desk.handle("ours@x/2", ClaimJob("one", run.lease_id), 60) == [
         Reply("ours@x/2", JobClaimed("one", 100, run.lease_id))
     ]
+
+
+def test_only_an_agent_with_https_is_told_where_the_input_is_by_it(queue: SqliteQueue) -> None:
+    desk = JobDesk(queue, JobSettings("127.0.0.1:9094", input_url=lambda name: f"https://h/input/{name}"))
+    queue.submit([new_job("one"), new_job("two")], 0)
+    job = run_job(desk, OURS, GetJob("jdl", "host", EXTENSIONS | {HTTPS})).job
+    assert (job.input_url, job.chirp_url) == ("https://h/input/in-1", "127.0.0.1:9094")
+    assert run_job(desk, OURS, GET).job.input_url == ""
 
 
 def test_only_our_agent_is_told_that_no_output_is_wanted(queue: SqliteQueue, desk: JobDesk) -> None:
