@@ -281,7 +281,8 @@ class SqliteQueue(QueueCopies):
         if row is None:
             return "there is no such job"
         if row["cancelled"]:
-            return "the job was cancelled"
+            # A unit that is not needed any more tells why.
+            return "the job was cancelled" if row["reason"] == "cancelled" else row["reason"]
         if row["state"] == JobState.DONE:
             return "the job is done"
         known = self._db.execute("SELECT 1 FROM leases WHERE lease_id = ? AND job_id = ?", (lease_id, job_id))
