@@ -6,6 +6,8 @@ import { Chart, roundTimeUp } from "./chart.js";
 const ASK_MS = 2000;
 const LATE_MS = 8000;
 const STALE_S = 15;
+/** Where this page is, without the password that may stand in its address: `fetch` refuses such. */
+const HERE = location.origin + location.pathname.replace(/[^/]*$/, "");
 const KEPT = "monitor-window";
 /** Words for what managers count; what is not here is shown as it was told. */
 const FAILURES = {
@@ -224,7 +226,7 @@ async function ask() {
   const late = setTimeout(() => mine.abort(), LATE_MS);
   const wanted = chosen;
   try {
-    const answer = await fetch(`figures.json?window=${wanted}`, { signal: mine.signal, cache: "no-store" });
+    const answer = await fetch(`${HERE}figures.json?window=${wanted}`, { signal: mine.signal, cache: "no-store" });
     if (!answer.ok) throw new Error(await answer.text());
     const figures = await answer.json();
     if (mine !== asking || wanted !== chosen) return;

@@ -34,6 +34,7 @@ from tests.helpers.servers import Xmpp, free_port, xmpp_server
 
 pytestmark = pytest.mark.integration
 WITHIN_S = 60.0
+TOKEN = "0123456789abcdef"
 HOSTILE = "<img src=x onerror=alert(1)>"
 USER = 0x71000000 + os.getpid()
 
@@ -266,10 +267,13 @@ def port_of(site: Site) -> int:
     return load_plan(site.folder.plan).ports.monitor
 
 
-async def test_the_page_says_what_it_does_not_know(base: Path) -> None:
+async def test_the_page_asks_for_the_token_and_says_what_it_does_not_know(base: Path) -> None:
     (base / "queue.sqlite").mkdir()
-    async with running(write_config(base, free_port(), "")) as monitor:
-        context = opened(f"http://127.0.0.1:{monitor.port}/")
+    own = {"store": base / "store.sqlite", "senders": "jm@localhost", "token": TOKEN}
+    async with running(write_config(base, free_port(), "", monitor=own)) as monitor:
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{monitor.port}/") as answer:
+            assert answer.status == 401
+        context = opened(f"http://operator:{TOKEN}@127.0.0.1:{monitor.port}/")
         page = Page(await asyncio.to_thread(context.__enter__))
         try:
             await page.shows("#notices", "The queue cannot be read.")

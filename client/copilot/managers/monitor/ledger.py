@@ -9,6 +9,9 @@ from client.copilot.events import MAX_NUMBER, Spread, Tally, one
 
 #: different things that are told apart; what is beyond is counted as refused
 MAX_SERIES: Final = 500
+#: of those, names that agents choose: they must not take the room of the others
+CHOSEN: Final = "agent.seen."
+MAX_CHOSEN: Final = 50
 _MAX_PARTS: Final = 8
 _MAX_PART: Final = 40
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]+")
@@ -59,6 +62,7 @@ class Ledger:
         self.totals: dict[Series, Spread] = {}
         self.last: dict[Series, float] = {}
         self._fresh = Slots()
+        self._chosen = 0
 
     def add(self, component: str, tally: Tally) -> None:
         """Take what a component told."""
@@ -78,6 +82,11 @@ class Ledger:
         return self._fresh.take()
 
     def _add(self, series: Series, spread: Spread) -> None:
+        if series not in self.totals and series.event.startswith(CHOSEN):
+            if self._chosen >= MAX_CHOSEN:
+                self.refused += 1
+                return
+            self._chosen += 1
         total = self.totals.get(series)
         if total is None and len(self.totals) >= MAX_SERIES:
             self.refused += 1

@@ -30,7 +30,7 @@ REPORT_S: Final = 2.0
 VALUES_S: Final = 60.0
 #: how long a monitor that is away is left alone
 AWAY_S: Final = 60.0
-#: versions of agents told apart, and agents counted in a minute
+#: versions of agents told apart by one process, and agents counted in a minute
 MAX_VERSIONS: Final = 20
 MAX_AGENTS: Final = 20_000
 #: stanzas in one telling in the original's manner; what is beyond is not told
@@ -70,6 +70,7 @@ class Reporter(Witness):
         self._values: dict[str, float] = {}
         self._took_s: OrderedDict[str, float] = OrderedDict()
         self._agents: dict[str, set[str]] = {}
+        self._versions: set[str] = set()
         self._due_at = 0.0
         self._agents_due_at = 0.0
         self._away_until = 0.0
@@ -85,7 +86,10 @@ class Reporter(Witness):
             return
         found = _VERSION.search(jdl)
         version = plain(found[1]) if found else "unknown"
-        if version not in self._agents and len(self._agents) >= MAX_VERSIONS:
+        # Agents may name a new one each time: those that came first are told apart for as long as this process runs.
+        if len(self._versions) < MAX_VERSIONS:
+            self._versions.add(version)
+        if version not in self._versions:
             version = "other"
         seen = self._agents.setdefault(version, set())
         if len(seen) < MAX_AGENTS:

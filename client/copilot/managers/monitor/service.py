@@ -32,7 +32,7 @@ FLUSH_S: Final = 10.0
 PRUNE_S: Final = 3600.0
 #: between two looks into the queue; at least so many times as long as a look takes
 READ_S: Final = 2.0
-READ_SHARE: Final = 20.0
+READ_SHARE: Final = 50.0
 _BEFORE_S: Final = 0.5
 #: figures are worked out once in this time, however many look on
 FRESH_S: Final = 1.0

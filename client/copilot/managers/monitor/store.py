@@ -12,7 +12,7 @@ from typing import Final
 
 from client.copilot.events import MAX_DETAILS_BYTES, Spread
 from client.copilot.managers.monitor.errors import StoreUnusable
-from client.copilot.managers.monitor.ledger import MAX_SERIES, Kind, Series
+from client.copilot.managers.monitor.ledger import CHOSEN, MAX_CHOSEN, MAX_SERIES, Kind, Series
 
 #: width of a slot -> how long it is kept, in seconds; None: for ever
 KEPT_S: Final[Mapping[int, float | None]] = {10: 86400.0, 60: 31 * 86400.0, 3600: None}
@@ -165,9 +165,14 @@ class EventStore:
         except sqlite3.Error as error:
             raise StoreUnusable(str(self._path), str(error)) from error
 
+    def _has_room(self, series: Series) -> bool:
+        if series.event.startswith(CHOSEN) and sum(known.event.startswith(CHOSEN) for known in self._ids) >= MAX_CHOSEN:
+            return False
+        return len(self._ids) < MAX_SERIES
+
     def _id(self, series: Series) -> int | None:
         found = self._ids.get(series)
-        if found is None and len(self._ids) < MAX_SERIES:
+        if found is None and self._has_room(series):
             done = self._db.execute("INSERT INTO series (component, event, kind) VALUES (?, ?, ?)", series)
             found = self._ids[series] = int(done.lastrowid or 0)
         return found

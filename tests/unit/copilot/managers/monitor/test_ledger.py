@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client.copilot.events import Spread, Tally, one
-from client.copilot.managers.monitor.ledger import MAX_SERIES, Kind, Ledger, Series, Slots, clean_name
+from client.copilot.managers.monitor.ledger import MAX_CHOSEN, MAX_SERIES, Kind, Ledger, Series, Slots, clean_name
 
 
 def test_numbers_add_up_and_are_taken_once() -> None:
@@ -46,6 +46,15 @@ def test_names_beyond_the_limit_are_counted_only() -> None:
     assert len(ledger.totals) == len(ledger.take()) == MAX_SERIES
     assert ledger.refused == 7
     assert ledger.totals[Series("c", "e0", Kind.COUNT)].number == 2
+
+
+def test_names_that_agents_choose_leave_room_for_the_others() -> None:
+    ledger = Ledger()
+    for number in range(MAX_SERIES):
+        ledger.add("c", Tally(values={f"agent.seen.{number}": 1}))
+    ledger.add("c", Tally({"job.start": 1}, values={"agent.seen.0": 2}))
+    assert len(ledger.totals) == MAX_CHOSEN + 1
+    assert ledger.last[Series("c", "agent.seen.0", Kind.VALUE)] == 2
 
 
 def test_values_beyond_the_limit_are_not_remembered_either() -> None:

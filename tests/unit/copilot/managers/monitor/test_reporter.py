@@ -88,6 +88,9 @@ def test_versions_that_hostile_agents_make_up_are_bounded() -> None:
     found = tally_of(reporter, VALUES_S).values
     assert len(found) == MAX_VERSIONS + 1
     assert found["agent.seen.other"] == 1000 - MAX_VERSIONS
+    reporter.asked("x@localhost", 'Version="new";')
+    reporter.asked("y@localhost", 'Version="0";')
+    assert tally_of(reporter, 2 * VALUES_S).values == {"agent.seen.other": 1, "agent.seen.0": 1}
 
 
 def test_a_monitor_that_is_away_is_left_alone_for_a_minute_and_nothing_is_kept() -> None:

@@ -9,7 +9,7 @@ import pytest
 from client.copilot.events import Spread, one
 from client.copilot.managers.monitor import store as store_module
 from client.copilot.managers.monitor.errors import StoreUnusable
-from client.copilot.managers.monitor.ledger import MAX_SERIES, Kind, Series
+from client.copilot.managers.monitor.ledger import MAX_CHOSEN, MAX_SERIES, Kind, Series
 from client.copilot.managers.monitor.store import EventStore
 
 NOW = 1_800_000_000 // 3600 * 3600
@@ -72,6 +72,16 @@ def test_it_survives_being_opened_again(tmp_path: Path) -> None:
 def test_series_beyond_the_greatest_number_are_left_out(store: EventStore) -> None:
     store.write(NOW, {Series("c", f"e{number}", Kind.COUNT): times(1) for number in range(MAX_SERIES + 5)})
     assert len(store.count("*", NOW, 10)) == MAX_SERIES
+
+
+def test_names_that_agents_choose_leave_room_for_the_others(tmp_path: Path) -> None:
+    for start in range(3):
+        store = EventStore(tmp_path / "s")
+        names = range(start * 40, start * 40 + 40)
+        store.write(NOW, {Series("c", f"agent.seen.{name}", Kind.COUNT): times(1) for name in names})
+        assert len(store.count("agent.seen.*", NOW, 10)) == min(MAX_CHOSEN, 40 * (start + 1))
+        store.write(NOW, {STARTS: times(1)})
+        store.close()
 
 
 def test_details_are_kept_changed_and_bounded(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
