@@ -5,17 +5,20 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, overload
 
 from client.copilot.managers.shelf import ACL_INPUT, make_chirp_folder
 from client.copilot.messages import JobDescription
+from client.copilot.queue.errors import RedisUnusable
 from client.copilot.queue.queue import Job, JobState, NewJob, Replication
 from client.service.order_check import MAX_JOBS, check_orders
 from client.service.site_errors import NoSite, NoSuchJob
+from client.service.site_files import chirp_address
 from client.service.site_folder import SiteFolder
+from client.service.site_plan import load_plan
 from client.service.site_queue import open_site_queue
 
 __all__ = [
@@ -28,6 +31,7 @@ __all__ = [
     "job_counts",
     "pythia8_orders",
     "submit",
+    "submit_original",
 ]
 
 #: The demonstration: collisions with Pythia 8.
@@ -56,6 +60,7 @@ class JobOrder:
         output: False: the exit code is the result, nothing is uploaded.
         max_attempts: None: as the site's queue has it.
         validation_script: name of an input file that is run after the job; it fails when that does.
+        pilot_service: the outside service that the job needs a token of; empty for none.
     """
 
     command: str
@@ -76,6 +81,7 @@ class JobOrder:
     output: bool = True
     max_attempts: int | None = None
     validation_script: str = ""
+    pilot_service: str = ""
 
 
 def pythia8_orders(
@@ -134,6 +140,9 @@ def submit(site_folder: Path, *orders: JobOrder, on_taken: Callable[[int], None]
         jobs = _new_jobs(folder, orders, inputs)
         with closing(open_site_queue(folder)) as queue:
             queue.submit(_Counted(jobs, on_taken), time.time())
+    except RedisUnusable:
+        # It may have taken them, so their input stays.
+        raise
     except BaseException:
         for name in filter(None, inputs.values()):
             shutil.rmtree(folder.chirp_root / name, ignore_errors=True)
@@ -240,6 +249,7 @@ def _new_job(order: JobOrder, input_dir: str, number: int) -> NewJob:
         validation_script=order.validation_script,
         time_limit_s=order.time_limit_s,
         title=numbered(order.title),
+        pilot_service=order.pilot_service,
     )
     return NewJob(
         description,
