@@ -77,7 +77,8 @@ local function why_lost(row, lease_id, owner)
     return 'there is no such job'
   end
   if row.cancelled == '1' then
-    return 'the job was cancelled'
+    -- A unit that is not needed any more tells why.
+    return row.reason == 'cancelled' and 'the job was cancelled' or row.reason
   end
   if row.state == 'done' then
     return 'the job is done'
