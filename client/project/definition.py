@@ -2,7 +2,7 @@
 
 [project]   name, text, publisher
 [xmpp]      host, port, domain, job_manager, ca_pem
-[transfer]  chirp = "host:port"
+[transfer]  chirp = "host:port"; optional: https = "host:port" (agents that can use it move their files over it)
 [enrolment] url, secret; optional: ca_pem (certificates that vouch for the key manager; else the computer's own)
 [appliance] url (of manifest.json), sha256 (of manifest.json); or, out of a catalogue:
 [catalogue] url (folder of the catalogue), root_sha256 (of its first root); without it, the one that the program brings
@@ -58,6 +58,7 @@ class Project:
 
     Attributes:
         chirp: `host:port` of the file server as the job manager names it.
+        https_host: of the HTTPS server for input and output as the managers name it; empty: there is none.
         enrolment_secret: the invitation of the key manager; never put into a guest or a log.
         enrolment_ca_pem: certificates that vouch for the key manager; empty: the computer's own collection.
         manifest_url: of the appliance's manifest; empty if it is out of a catalogue.
@@ -93,6 +94,13 @@ class Project:
     appliance_project: str = ""
     root_file: Path | None = None
     enrolment_ca_pem: str = ""
+    https_host: str = ""
+    https_port: int = 0
+
+    @property
+    def https(self) -> str:
+        """`host:port` of the HTTPS server; empty: there is none."""
+        return f"{self.https_host}:{self.https_port}" if self.https_host else ""
 
     def __repr__(self) -> str:
         return f"Project({self.name!r}, {self.domain!r})"
@@ -126,6 +134,8 @@ def parse_project(said: dict[str, Any], where: str, shipped: ShippedCatalogue | 
         raise BadInput(where, what, _REMEDY)
     reader = _Reader(said)
     chirp_host, chirp_port = reader.host_port("transfer", "chirp")
+    has_https = reader.has("transfer", "https")
+    https_host, https_port = reader.host_port("transfer", "https") if has_https else ("", 0)
     project = Project(
         name=reader.text("project", "name", limit=80),
         text=reader.text("project", "text", limit=400, default=""),
@@ -137,6 +147,8 @@ def parse_project(said: dict[str, Any], where: str, shipped: ShippedCatalogue | 
         ca_pem=reader.text("xmpp", "ca_pem", limit=65536, default=""),
         chirp_host=chirp_host,
         chirp_port=chirp_port,
+        https_host=https_host,
+        https_port=https_port,
         enrolment_url=reader.url("enrolment", "url"),
         enrolment_secret=reader.text("enrolment", "secret", limit=512),
         enrolment_ca_pem=reader.text("enrolment", "ca_pem", limit=65536, default=""),

@@ -36,9 +36,16 @@ def test_a_good_file_is_read_with_usual_needs() -> None:
     assert "s3cret" not in repr(project)
 
 
+def test_an_https_server_for_files_may_be_named() -> None:
+    assert parse_project(GOOD, "p.toml").https == ""
+    assert parse_project(changed("transfer", "https", "files.example:443"), "p.toml").https == "files.example:443"
+
+
 @pytest.mark.parametrize(
     ("table", "key", "value"),
     [
+        ("transfer", "https", "files.example"),
+        ("transfer", "https", 443),
         ("project", "name", ""),
         ("xmpp", "port", 70000),
         ("xmpp", "port", True),

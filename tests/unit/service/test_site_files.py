@@ -14,7 +14,7 @@ from client.service.site_files import SiteTerms, chirp_command, write_children, 
 from client.service.site_folder import SiteFolder
 from client.service.site_plan import Ports, SitePlan
 
-PLAN = SitePlan(Ports(5201, 5202, 5203, keys=5204), "s" * 64, "e" * 64, "m" * 64)
+PLAN = SitePlan(Ports(5201, 5202, 5203, https=5205, keys=5204), "s" * 64, "e" * 64, "m" * 64)
 
 
 @pytest.fixture
@@ -34,6 +34,7 @@ def test_clients_understand_the_project_file(folder: SiteFolder) -> None:
     assert (project.xmpp_port, project.chirp_port, project.job_manager) == (5201, 5202, "jm@localhost")
     assert project.enrolment_url == "https://127.0.0.1:5204/guest-token"
     assert project.enrolment_ca_pem == project.ca_pem
+    assert project.https == "127.0.0.1:5205"
     assert project.manifest_url == "http://127.0.0.1:5203/appliance/manifest.json"
     assert project.needs.memory_mib == 300
     assert "BEGIN CERTIFICATE" in project.ca_pem
