@@ -9,6 +9,8 @@ SETTINGS is a JSON file with the parts `agent` and `job` of docs/context-medium.
     "job_uid":   number of the user that jobs run as, for an agent that is root. It must be used for nothing else, since
                  all of its processes are killed after each job; the default is a number of no account
 
+    "secure", "heartbeat":  manners of the original that some managers want, see client.copilot.manners
+
 As root it confines jobs as a guest does; as anybody else they run as that user, in its network.
 
 SIGTERM or SIGINT (Ctrl-C) once: the job in hand is finished and handed in, then the agent ends. Twice: the job gets
@@ -22,11 +24,13 @@ import json
 import logging
 import os
 import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from client.copilot.agent import Agent
+from client.copilot.manners import Manners
 from client.copilot.report import LogReport, Report
 from client.copilot.start import build_agent, run_over, runner_settings
 from client.copilot.transport import Incoming, XmppTransport, account_of
@@ -46,16 +50,33 @@ def main(argv: list[str]) -> int:
         BadInput: the settings cannot be used.
     """
     parser = argparse.ArgumentParser(prog="main.py agent", description="A Co-Pilot agent on this computer.")
-    parser.add_argument("settings", type=Path, help="JSON file")
+    parser.add_argument("settings", type=Path, nargs="?", help="JSON file")
+    original = "instead: configuration of the original Co-Pilot's agent, its file or the folder that it is in"
+    parser.add_argument("--original-config", type=Path, metavar="FILE", help=original)
     parser.add_argument("--jobs", type=int, default=0, metavar="N", help="end after N jobs")
     parser.add_argument("--verbose", action="store_true", help="say what happens")
     given = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO if given.verbose else logging.WARNING, format="%(name)s: %(message)s")
-    settings = load_settings(given.settings)
+    settings = _settings(given)
     report = LogReport()
     asyncio.run(run(settings, report, max_jobs=given.jobs))
     print(f"{report.done_jobs} jobs done, {report.failed_jobs} failed, {report.accepted_jobs} accepted")
     return 0
+
+
+def _settings(given: argparse.Namespace) -> Mapping[str, Any]:
+    if (given.settings is None) == (given.original_config is None):
+        raise BadInput("main.py agent", "it takes one configuration", "name a JSON file, or --original-config FILE")
+    if given.settings is not None:
+        return load_settings(given.settings)
+    from client.copilot.original_config import AGENT, agent_settings, read_original
+
+    settings, ignored = agent_settings(read_original(given.original_config, AGENT))
+    for name in ignored:
+        print(f"main.py agent: ignored: {name}", file=sys.stderr)
+    # The original makes its folder itself.
+    Path(settings["root"]).mkdir(parents=True, exist_ok=True)
+    return settings
 
 
 def load_settings(path: Path) -> Mapping[str, Any]:
@@ -85,10 +106,14 @@ async def run(settings: Mapping[str, Any], report: Report, *, max_jobs: int = 0)
     runner = runner_settings(settings.get("job", {}), Path(settings["root"]), software, job_uid)
     agent: Agent
 
-    async def on_info(incoming: Incoming) -> None:
-        await agent.on_info(incoming)
+    manners = Manners.of(settings)
 
-    transport = XmppTransport(account_of(settings["agent"]), on_info, resend=True)
+    async def on_info(incoming: Incoming) -> None:
+        if not await manners.take(incoming, transport):
+            await agent.on_info(incoming)
+
+    transport = XmppTransport(account_of(settings["agent"]), on_info, resend=True, codec=manners.codec)
+    manners.prepare(transport)
     agent = build_agent(settings["agent"], runner, transport, report, durable=False, max_jobs=max_jobs)
     transport.on_state = agent.on_state
     loop = asyncio.get_running_loop()
@@ -108,6 +133,7 @@ async def run(settings: Mapping[str, Any], report: Report, *, max_jobs: int = 0)
             loop.add_signal_handler(number, end)
     await transport.connect(timeout_s=0)
     try:
-        await run_over(transport, agent)
+        async with manners.kept(transport, lambda: agent.is_finishing):
+            await run_over(transport, agent)
     finally:
         await transport.close()

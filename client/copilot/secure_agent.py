@@ -81,8 +81,9 @@ class SecureAgent:
             await asyncio.sleep(max(ASK_AGAIN_S, (good_to - now) / 2))
 
     async def obtained(self) -> None:
-        """Returns when there is a ticket."""
-        await self._had.wait()
+        """Returns when there is a ticket, or none is needed."""
+        if not self.codec.ticket:
+            await self._had.wait()
 
     async def _ask(self, transport: "Messenger") -> None:
         try:

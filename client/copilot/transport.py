@@ -118,6 +118,8 @@ class XmppTransport:
     ) -> None:
         self.on_state = on_state
         self.on_bounce = on_bounce
+        #: stanzas that are written at the start of each new session, as for entering a room
+        self.greeting = ""
         self.full_jid = account.jid
         self._account = account
         self._on_info = on_info
@@ -136,6 +138,11 @@ class XmppTransport:
         self._drained = asyncio.Event()
         self._drained.set()
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def resource(self) -> str:
+        """The resource that it asks for."""
+        return self._account.resource
 
     @property
     def connected(self) -> bool:
@@ -334,6 +341,8 @@ class XmppTransport:
         # A session that could not be taken up has ended, and whoever was not told yet must ask again.
         self._tell_state(False)
         stream.begin()
+        if self.greeting:
+            stream.send_raw(self.greeting)
         self.full_jid = str(stream.boundjid)
         self._connected.set()
         log.info("session as %s", self.full_jid)

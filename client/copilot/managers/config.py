@@ -8,6 +8,7 @@
 [monitor]  address, batched, system                                        those that tell a monitor
 [process]  log, ready_file
 [secure]   see client.copilot.managers.secure
+[heartbeat] room: JID of a chat room in which it answers heartbeats
 """
 
 import tomllib
@@ -34,9 +35,17 @@ class Config:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._said = tomllib.loads(path.read_text(encoding="utf-8"))
+            self._said: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise BadInput(str(path), f"it cannot be read ({error})", _REMEDY) from error
+
+    @classmethod
+    def of(cls, path: Path, sections: dict[str, dict[str, Any]]) -> "Config":
+        """One that was read from another kind of file; relative paths count from the folder of `path`."""
+        config = cls.__new__(cls)
+        config.path = path
+        config._said = sections
+        return config
 
     def text(self, section: str, key: str, default: str | None = None) -> str:
         """A text."""
@@ -133,16 +142,22 @@ class Config:
 
 @dataclass(frozen=True)
 class ProcessSettings:
-    """Sections [process], [monitor] and [secure]. ready_file exists while the manager has its XMPP session."""
+    """Sections [process], [monitor], [secure], [heartbeat].
+
+    Attributes:
+        ready_file: exists while the manager has its XMPP session.
+        room: JID of the room for heartbeats; empty for none.
+    """
 
     log: Path | None
     ready_file: Path | None
     report: ReportSettings = SILENT
     secure: SecureSettings | None = None
+    room: str = ""
 
 
 def read_process_settings(config: Config) -> ProcessSettings:
-    """The sections [process], [monitor] and [secure]."""
+    """The sections [process], [monitor], [secure] and [heartbeat]."""
     report = ReportSettings(
         address=config.text("monitor", "address", ""),
         component=f"jobmanager.generic.{config.text('xmpp', 'resource', 'manager')}",
@@ -150,4 +165,4 @@ def read_process_settings(config: Config) -> ProcessSettings:
         system=config.flag("monitor", "system", False),
     )
     log, ready_file = config.maybe_file("process", "log"), config.maybe_file("process", "ready_file")
-    return ProcessSettings(log, ready_file, report, read_secure(config))
+    return ProcessSettings(log, ready_file, report, read_secure(config), config.text("heartbeat", "room", ""))

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -14,6 +15,7 @@ from xml.etree.ElementTree import Element
 
 from client.copilot.account import bare
 from client.copilot.errors import BadStanza, NoKeyOf, TransportDown
+from client.copilot.heartbeat import Heartbeat
 from client.copilot.managers.config import Config, ProcessSettings
 from client.copilot.managers.monitor.reporter import Reporter
 from client.copilot.managers.reply import Reply
@@ -21,11 +23,14 @@ from client.copilot.messages import Command, build_info, parse_info
 from client.copilot.once import Once
 from client.copilot.queue.errors import QueueError
 from client.copilot.transport import Account, Incoming, XmppTransport
+from client.errors import BadInput
 from client.log import logger, to_file
 
 log = logger("site")
 
 TICK_S: Final = 1.0
+#: Managers that can be configured as the original's.
+ORIGINAL_ROLES: Final = ("job-manager", "storage-manager")
 #: so many of the last stanzas for the monitor are known when they come back
 _REPORTS_KEPT: Final = 1000
 
@@ -57,6 +62,8 @@ class ManagerProcess:
         self._transport = XmppTransport(account, self._on_info, resend=False, on_state=self._on_state, codec=codec)
         if secure and secure.gives_tickets:
             self.add(secure.ticket_desk())
+        self._heartbeat = Heartbeat(settings.room, (account.jid,)) if settings.room else None
+        self._transport.greeting = self._heartbeat.greeting(account.resource) if self._heartbeat else ""
         self._transport.on_bounce = self._on_bounce
         self._reported: deque[str] = deque(maxlen=_REPORTS_KEPT)
         self._refused = Once()
@@ -99,6 +106,9 @@ class ManagerProcess:
         return await self._transport.ask(to, request, timeout_s)
 
     async def _on_info(self, incoming: Incoming) -> None:
+        if self._heartbeat and self._heartbeat.asks(incoming.info):
+            await self._heartbeat.serve(incoming, self._transport)
+            return
         try:
             command = parse_info(incoming.info)
         except BadStanza as bad:
@@ -152,8 +162,26 @@ class ManagerProcess:
 def read_arguments(role: str, about: str, argv: list[str]) -> Config:
     """The configuration that a manager's command line names."""
     parser = argparse.ArgumentParser(prog=f"main.py {role}", description=about)
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="TOML; docs/operator-guide.md")
-    return Config(parser.parse_args(argv).config)
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML; docs/operator-guide.md")
+    original = "configuration of the original Co-Pilot's generic job manager: its file, or the folder that it is in"
+    if role in ORIGINAL_ROLES:
+        parser.add_argument("--original-config", type=Path, metavar="FILE", help=original)
+    given = parser.parse_args(argv)
+    if role in ORIGINAL_ROLES and given.original_config and not given.config:
+        return read_original_config(role, given.original_config)
+    if not given.config:
+        raise BadInput(f"main.py {role}", "no configuration was named", "write --config FILE")
+    return Config(given.config)
+
+
+def read_original_config(role: str, path: Path) -> Config:
+    """What a configuration of the original says; what is ignored of it is told on standard error."""
+    from client.copilot.original_config import JOB_MANAGER, manager_sections, read_original
+
+    sections, ignored = manager_sections(read_original(path, JOB_MANAGER), storage=role == "storage-manager")
+    for name in ignored:
+        print(f"main.py {role}: ignored: {name}", file=sys.stderr)
+    return Config.of(path, sections)
 
 
 def run_until_signal(serve: Callable[[asyncio.Event], Awaitable[None]], settings: ProcessSettings) -> int:

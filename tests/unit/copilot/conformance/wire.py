@@ -30,6 +30,7 @@ class Wire:
         self.stream: WireStream | None = None
         self.sent: list[Received] = []
         self.texts: list[str] = []
+        self.greetings: list[str] = []
         self._news = asyncio.Event()
 
     def take(self, text: str) -> None:
@@ -38,6 +39,8 @@ class Wire:
             self.texts.append(text)
             self.sent.append(parse_message(ElementTree.fromstring(text)))
             self._news.set()
+        elif text.startswith("<presence"):
+            self.greetings.append(text)
 
     def feed(self, stanza: str | ElementTree.Element) -> None:
         """The server delivers a message to the role."""
