@@ -1,6 +1,7 @@
 """`main.py jobs log`: what a job wrote, as far as its output has come."""
 
 import asyncio
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -36,12 +37,11 @@ class Kept:
         return path if path.is_file() and not path.is_symlink() else None
 
 
-def find_kept(folder: SiteFolder, queue: JobQueue, job: Job) -> Kept | None:
+def find_kept(folder: SiteFolder, job: Job) -> Kept | None:
     """The best output of a job that there is: the accepted one, one that waits for others to agree, a refused one."""
     whole = job.group or job.id
-    units = [job.id, *(candidate.unit_id for candidate in queue.candidates(job.id))]
     places = [("accepted", folder.results / whole)]
-    places += [("candidate", folder.storage / "candidates" / unit) for unit in units]
+    places += [("candidate", place) for place in _candidates(folder, job)]
     places += [("refused", folder.storage / "refused" / unit) for unit in [job.id, *_units(folder, whole)]]
     return next((Kept(what, place) for what, place in places if (place / _OUTPUT).is_dir()), None)
 
@@ -65,7 +65,7 @@ async def until_over(queue: JobQueue, job: Job, timeout_s: float | None) -> tupl
 
 def show_log(folder: SiteFolder, queue: JobQueue, job: Job, *, stderr: bool, as_json: bool) -> int:
     """Write what is kept of a job's output; the exit code."""
-    kept = find_kept(folder, queue, job)
+    kept = find_kept(folder, job)
     if as_json:
         say_json(_facts(job, kept))
         return 0 if kept else 1
@@ -99,6 +99,19 @@ def _now(queue: JobQueue, job: Job) -> str:
     if job.state is JobState.DEAD:
         return printable(f"It is dead: {job.reason}.")
     return "It is done." if job.new.output else "It is done, and its exit code is all of its result."
+
+
+def _candidates(folder: SiteFolder, job: Job) -> list[Path]:
+    """Folders of valid results that wait for others to agree; of a copy only its own."""
+    found = sorted((folder.storage / "candidates" / (job.group or job.id)).glob("*/result.json"))
+    return [path.parent for path in found if not job.group or _unit_of(path) == job.id]
+
+
+def _unit_of(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["job_id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _units(folder: SiteFolder, whole: str) -> list[str]:

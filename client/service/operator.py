@@ -135,11 +135,38 @@ def submit(site_folder: Path, *orders: JobOrder, on_taken: Callable[[int], None]
     """
     folder = existing(site_folder)
     check_orders(orders)
+    with _made_jobs(folder, orders) as jobs, closing(open_site_queue(folder)) as queue:
+        queue.submit(_Counted(jobs, on_taken), time.time())
+    return [job.description.id for job in jobs]
+
+
+def submit_original(site_folder: Path, url: str, *orders: JobOrder) -> list[str]:
+    """Submit jobs to the Redis queue of an original Co-Pilot's job manager; returns their ids in order.
+
+    Their input is on this site's file server. What the original knows nothing of is not sent.
+
+    Args:
+        url: `redis://host:port/number`.
+
+    Raises:
+        NoSite, BadInput, RedisUnusable, OSError
+    """
+    from client.copilot.queue.redis_original import push_original
+
+    folder = existing(site_folder)
+    check_orders(orders)
+    address = chirp_address(load_plan(folder.plan))
+    with _made_jobs(folder, orders) as jobs:
+        push_original(url, [replace(job.description, chirp_url=address) for job in jobs])
+    return [job.description.id for job in jobs]
+
+
+@contextmanager
+def _made_jobs(folder: SiteFolder, orders: Sequence[JobOrder]) -> Iterator[list[NewJob]]:
+    """The jobs of orders, with their input on the file server; it goes away when they cannot be submitted."""
     inputs: dict[tuple[Path, ...], str] = {}
     try:
-        jobs = _new_jobs(folder, orders, inputs)
-        with closing(open_site_queue(folder)) as queue:
-            queue.submit(_Counted(jobs, on_taken), time.time())
+        yield _new_jobs(folder, orders, inputs)
     except RedisUnusable:
         # It may have taken them, so their input stays.
         raise
@@ -147,7 +174,6 @@ def submit(site_folder: Path, *orders: JobOrder, on_taken: Callable[[int], None]
         for name in filter(None, inputs.values()):
             shutil.rmtree(folder.chirp_root / name, ignore_errors=True)
         raise
-    return [job.description.id for job in jobs]
 
 
 def _new_jobs(folder: SiteFolder, orders: Sequence[JobOrder], inputs: dict[tuple[Path, ...], str]) -> list[NewJob]:

@@ -21,6 +21,8 @@ MAX_JOBS: Final = 100_000
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._+,@%/-]+", re.ASCII)
 #: What differs from order to order of an array.
 _TEXTS: Final = ("arguments", "environment", "title")
+#: and what does not
+_MORE_TEXTS: Final = {"packages": "packages", "pilot_service": "service of the token"}
 _CODECS: Final[dict[str, Any]] = {spec.name: spec.metadata["wire"].codec for spec in fields(JobDescription)}
 
 
@@ -45,7 +47,14 @@ def check_orders(orders: Sequence["JobOrder"]) -> None:
 
 def _frame(order: "JobOrder") -> tuple[object, ...]:
     figures = (order.number, order.priority, order.time_limit_s, order.max_attempts, order.replication, order.output)
-    names = (order.command, order.packages, order.validator, order.validation_script, order.requirements)
+    names = (
+        order.command,
+        order.packages,
+        order.validator,
+        order.validation_script,
+        order.requirements,
+        order.pilot_service,
+    )
     return (*order.input_files, None, *names, *figures)
 
 
@@ -98,7 +107,8 @@ def _result(order: "JobOrder") -> Iterator[str]:
         yield f"there is no comparison {order.replication.compare}; there are: {names}"
     if not order.output and order.validator:
         yield "a job without output has nothing to be validated"
-    try:
-        _CODECS["packages"].parse(order.packages)
-    except ValueError as error:
-        yield f"the packages {error}"
+    for name, told in _MORE_TEXTS.items():
+        try:
+            _CODECS[name].parse(getattr(order, name))
+        except ValueError as error:
+            yield f"the {told} {error}"

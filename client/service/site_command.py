@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 from typing import Any, Final
 
+from client import filenames
 from client.command_line import Parser
 from client.errors import BadInput, ToolMissing
 from client.log import remove, to_file
@@ -16,11 +17,14 @@ from client.service.site import Site, until
 from client.service.site_argument import add_site, site_folder
 from client.service.site_errors import SiteNotRunning
 from client.service.site_folder import SiteFolder
+from client.service.site_parts import MAIN
 from client.service.site_plan import MAX_MANAGERS, QUEUES, load_plan
 from client.service.site_status import is_locked, read_status
 from client.service.site_told import advice, status_facts, status_lines
 from client.service.table import say, say_json
 
+#: where `make appliance` puts it
+_BUILT: Final = MAIN.parent / "build" / "appliance"
 _DOWN_S: Final = 30.0
 _PROG: Final = "main.py site"
 #: program -> Debian package
@@ -33,7 +37,8 @@ examples:
   main.py site down --folder /srv/site
   main.py site legacy add NAME --folder /srv/site     an account for an agent of the original Co-Pilot
 
-What was chosen with --queue, --managers and --legacy stays until it is chosen anew.
+What was chosen with --queue, --managers, --legacy and --appliance stays until it is chosen anew. Without any
+--appliance it is the one in build/appliance, if there is one there (make appliance).
 
 exit codes:
   0 up: ended as asked; down: it is down; status: all of it serves
@@ -74,7 +79,9 @@ def main(argv: list[str]) -> int:
     given = build_parser().parse_args(argv)
     folder = site_folder(given, _PROG)
     if given.verb == "up":
-        return asyncio.run(_up(folder, given.appliance, _wishes(given)))
+        appliance = _appliance(folder, given.appliance)
+        wishes = _wishes(given) | ({"appliance": str(appliance)} if appliance else {})
+        return asyncio.run(_up(folder, appliance, wishes))
     if given.verb == "down":
         return asyncio.run(_down(folder))
     return _status(folder, as_json=given.json)
@@ -85,10 +92,22 @@ def _wishes(given: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in wishes.items() if value is not None}
 
 
+def _appliance(folder: SiteFolder, named: Path | None) -> Path | None:
+    """The appliance that was named now, or the last time, or that was built here; None if there is none of these."""
+    if named is not None:
+        return named.absolute()
+    last = load_plan(folder.plan).shape.appliance if folder.plan.exists() else ""
+    for place in (Path(last) if last else None, _BUILT):
+        if place is not None and (place / filenames.MANIFEST).is_file():
+            say(f"The appliance is the one in {place}.")
+            return place
+    return None
+
+
 async def _up(folder: SiteFolder, appliance: Path | None, wishes: dict[str, Any]) -> int:
     missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
     if missing:
-        raise ToolMissing(missing[0], " ".join(_TOOLS[tool] for tool in missing))
+        raise ToolMissing(" and ".join(missing), " ".join(_TOOLS[tool] for tool in missing))
     if folder.base.exists() and not folder.base.is_dir():
         raise BadInput(str(folder.base), "it is not a folder", "name another one")
     site = Site(folder.base, appliance, wishes=wishes, say=say)

@@ -44,12 +44,14 @@ class SiteShape:
         queue: where the jobs are kept: sqlite or redis.
         managers: so many job managers, and as many storage managers.
         legacy: agents of the original Co-Pilot may come, over an XMPP domain of their own.
+        appliance: folder of the appliance that was named last; empty: none was.
         old_clients: those that have the enrolment secret and no key get accounts, too; of sites made before keys.
     """
 
     queue: str = "sqlite"
     managers: int = 1
     legacy: bool = False
+    appliance: str = ""
     old_clients: bool = False
 
     def __post_init__(self) -> None:

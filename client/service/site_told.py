@@ -30,7 +30,7 @@ def advice(folder: SiteFolder, plan: SitePlan, appliance: Path | None) -> list[s
         f"End:         Ctrl+C, or main.py site down --site {where}",
     ]
     if appliance is None:
-        lines.append("No appliance was named, so volunteers cannot start a virtual machine: add --appliance FOLDER.")
+        lines.append("No appliance was named, so nobody can attach to that file yet: add --appliance FOLDER.")
     return [*lines, ""]
 
 

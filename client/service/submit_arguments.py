@@ -62,6 +62,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="show what would be submitted, and submit nothing")
     parser.add_argument("--wait", action="store_true", help="stay until all are done or dead")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    told = "to the Redis of an original Co-Pilot's job manager, as redis://host:6379/0; input stays on this site"
+    parser.add_argument("--original-queue", metavar="URL", help=told)
     _add_program(parser)
     _add_terms(parser)
     demo = parser.add_argument_group("proton-proton collisions with Pythia 8 (when there is no --command)")
@@ -86,7 +88,10 @@ def build_orders(given: argparse.Namespace) -> list[JobOrder]:
         "submitter": given.submitter if given.submitter is not None else _user(),
         "time_limit_s": given.time_limit,
         "output": not given.no_output,
+        "pilot_service": given.pilot,
     }
+    if given.original_queue:
+        _refuse_new(given)
     return [replace(order, **wishes) for order in orders]
 
 
@@ -119,6 +124,7 @@ def _add_terms(parser: argparse.ArgumentParser) -> None:
     terms.add_argument("--copies", type=int, metavar="N", help="have each job done by N volunteers")
     terms.add_argument("--quorum", type=int, metavar="M", help="M of their results must agree (more than half)")
     terms.add_argument("--compare", default="", metavar="NAME", help="the comparison that says so (equal bytes)")
+    terms.add_argument("--pilot", default="", metavar="SERVICE", help="the job gets tokens of it (pilots.toml)")
     terms.add_argument("--max-attempts", type=int, metavar="N", help="trials before a job is given up (the site's)")
 
 
@@ -167,6 +173,16 @@ def _demo_orders(given: argparse.Namespace) -> list[JobOrder]:
     orders = pythia8_orders(events, number, seed, reference=reference)
     environment = "\n".join(filter(None, [given.environment, *map(_exported, given.env)]))
     return [replace(order, environment=environment) for order in orders]
+
+
+def _refuse_new(given: argparse.Namespace) -> None:
+    names = ("requirements", "memory_mib", "platform", "copies", "quorum", "max_attempts", "validator", "expected")
+    said = [
+        name for name in (*names, "validation_script", "no_output", "pilot", "priority", "wait") if getattr(given, name)
+    ]
+    if said:
+        what = f"the original's queue cannot keep --{said[0].replace('_', '-')}"
+        raise BadInput("--original-queue", what, "leave it out, or submit to a queue of ours")
 
 
 def _command(given: argparse.Namespace) -> tuple[str, Sequence[Path]]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from client.copilot.fields import printable
 from client.service.counter import Counter
 from client.service.job_watch import Ended, until_ended
-from client.service.operator import JobOrder, submit
+from client.service.operator import JobOrder, submit, submit_original
 from client.service.order_check import check_orders
 from client.service.site_argument import existing_site
 from client.service.site_folder import SiteFolder
@@ -36,7 +36,10 @@ def main(argv: list[str]) -> int:
         check_orders(orders)
         _show(orders, number, as_json=given.json)
         return 0
-    ids = _submit(folder, orders, number)
+    if given.original_queue:
+        ids = submit_original(folder.base, given.original_queue, *orders)
+    else:
+        ids = _submit(folder, orders, number)
     if given.wait:
         return _wait(folder, ids, given)
     if given.json:
