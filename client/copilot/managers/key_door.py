@@ -108,7 +108,9 @@ class Door:
         """
         request, owner = self._verified(header, ENROL, body)
         proof = str(_object(body).get("invitation", ""))
-        if not hmac.compare_digest(proof.encode(), request.invitation(self._settings.enrolment_secret).encode()):
+        if not hmac.compare_digest(
+            proof.encode("utf-8", "replace"), request.invitation(self._settings.enrolment_secret).encode()
+        ):
             raise Refused("invitation", owner)
         self._once(request, owner)
         if self._book.enrol(owner, request.public_key.hex(), self._now()):
