@@ -18,6 +18,9 @@ from redis.retry import Retry
 
 from client.copilot.queue.errors import RedisUnusable
 from client.copilot.queue.redis_place import RedisPlace
+from client.log import logger
+
+log = logger("site")
 
 TIMEOUT_S: Final = 2.0
 PAUSE_S: Final = 1.0
@@ -103,6 +106,7 @@ class RedisLink:
             return self._run(self._prefix, self._terms, verb, repr(now), *arguments)
         except redis.RedisError as error:
             self._said = explain(error)
+            log.debug("Redis said to %s: %s", verb, error)
             if isinstance(error, redis.ConnectionError | redis.TimeoutError):
                 self._down_until = self._clock() + PAUSE_S
             raise RedisUnusable(self.place.name, self._said) from error
@@ -144,7 +148,8 @@ def connect(place: RedisPlace) -> "redis.Redis":
 
 def explain(error: redis.RedisError) -> str:
     """What an error of Redis means, in a few words."""
-    said = str(error)[:_MOST_SAID]
+    # Which line of which script it was is of no use to an operator.
+    said = str(error).partition(" script: ")[0][:_MOST_SAID]
     match error:
         case redis.BusyLoadingError():
             return "it was just started and still reads its data"
