@@ -75,7 +75,8 @@ def show_log(folder: SiteFolder, queue: JobQueue, job: Job, *, stderr: bool, as_
         tell(f"Nothing that job {job.id} wrote on {name} is kept. {_now(queue, job)}")
         return 1
     if kept.what != "accepted":
-        tell(f"This is of a result that is {kept.what if kept.what == 'refused' else 'a candidate'}: {kept.folder}")
+        whose = "a refused result" if kept.what == "refused" else "a result that waits for others to agree"
+        tell(f"{_now(queue, job)} This is of {whose}, in {kept.folder}:")
     if sys.stdout.isatty():
         with path.open(encoding="utf-8", errors="replace", newline="\n") as lines:
             for line in lines:
