@@ -127,11 +127,15 @@ class ManagerProcess:
             await self._report()
 
     async def _report(self) -> None:
-        """Tell the monitor; what cannot be sent is gone."""
-        for report in self.reporter.due(time.time()):
+        """Tell the monitor; it is told again what comes back before the next time."""
+        reports = self.reporter.due(time.time())
+        if reports:
+            self._reported.clear()
+        for report in reports:
             try:
                 sent = await self._transport.send(self._settings.report.address, build_info(report), noack=True)
             except (TransportDown, NoKeyOf):
+                self.reporter.bounced(time.time())
                 return
             self._reported.append(sent)
 

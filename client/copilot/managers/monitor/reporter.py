@@ -1,35 +1,36 @@
 """Counts what happens in a manager and tells the monitor, if there is one: the original's events, and ours beside.
 
-Nothing waits for the monitor and nothing is kept for it: what cannot be sent is gone. One that is away is tried again
-once a minute, so it costs a stanza a minute.
+Nothing waits for the monitor. One that is away is tried again after 2, 4, ... s, at most once a minute, so it costs a
+stanza a minute; what happened meanwhile is told when it is back, if that was less than ten minutes ago.
 """
 
 import re
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
 from client.copilot.account import owner_of
 from client.copilot.events import (
     MAX_DURATION_S,
-    MAX_EVENTS,
     Report,
     ReportEvent,
     ReportEventDuration,
     ReportEvents,
     ReportEventValue,
-    Spread,
     Tally,
     one,
 )
+from client.copilot.managers.monitor.sums import Sums
 from client.copilot.managers.monitor.witness import Witness, verdict_event
 
 #: between two tellings, in seconds
 REPORT_S: Final = 2.0
 #: between two values of what changes slowly
 VALUES_S: Final = 60.0
-#: how long a monitor that is away is left alone
+#: how long a monitor that is away is left alone at most
 AWAY_S: Final = 60.0
+#: what was not told for longer than this is told no more: it would be counted at the wrong time
+KEPT_S: Final = 600.0
 #: versions of agents told apart by one process, and agents counted in a minute
 MAX_VERSIONS: Final = 20
 MAX_AGENTS: Final = 20_000
@@ -65,20 +66,21 @@ class Reporter(Witness):
 
     def __init__(self, settings: ReportSettings) -> None:
         self.settings = settings
-        self._counts: Counter[str] = Counter()
-        self._durations: dict[str, Spread] = {}
-        self._values: dict[str, float] = {}
+        self._sums = Sums()
+        self._sent = Tally()
+        self._since = 0.0
         self._took_s: OrderedDict[str, float] = OrderedDict()
         self._agents: dict[str, set[str]] = {}
         self._versions: set[str] = set()
         self._due_at = 0.0
         self._agents_due_at = 0.0
         self._away_until = 0.0
+        self._pause_s = REPORT_S
 
     def happened(self, event: str) -> None:
         """Count an event."""
-        if self.settings.address and (event in self._counts or len(self._counts) < MAX_EVENTS // 3):
-            self._counts[event] += 1
+        if self.settings.address:
+            self._sums.count(event)
 
     def asked(self, agent: str, jdl: str) -> None:
         """Remember the agent until it was told how many there are."""
@@ -109,34 +111,41 @@ class Reporter(Witness):
         self.happened(ended)
         took_s = self._took_s.pop(job_id, None)
         if took_s is not None:
-            before = self._durations.get(ended)
-            self._durations[ended] = before.joined(one(took_s)) if before else one(took_s)
+            self._sums.lasted(ended, one(took_s))
         self.happened(verdict_event(reason, accepted=accepted))
 
     def measured(self, name: str, value: float) -> None:
         """Keep a value until it is told."""
-        if self.settings.address and (name in self._values or len(self._values) < MAX_EVENTS // 3):
-            self._values[name] = value
+        if self.settings.address:
+            self._sums.measured(name, value)
 
     def bounced(self, now: float) -> None:
-        """The monitor is away: leave it alone for a while."""
-        self._away_until = now + AWAY_S
+        """The monitor did not get what `due` gave last: keep that, and leave it alone for a while. Idempotent."""
+        self._sums.put_back(self._sent)
+        self._sent = Tally()
+        if now >= self._away_until:
+            self._away_until = now + self._pause_s
+            self._pause_s = min(AWAY_S, self._pause_s * 2)
 
     def due(self, now: float) -> list[Report]:
-        """What is to be told now, mostly nothing; it is forgotten here."""
+        """What is to be told now, mostly nothing; it is forgotten here unless it bounces before the next time."""
         if not self.settings.address or now < self._due_at:
             return []
         self._due_at = now + REPORT_S
         self._count_agents(now)
-        tally = Tally(dict(self._counts), dict(self._durations), dict(self._values))
-        self._counts.clear()
-        self._durations.clear()
-        self._values.clear()
+        if now - self._since > KEPT_S and self._away_until:
+            self._sums.clear()
+            self._since = now
         if now < self._away_until:
             return []
-        return (
-            batch(self.settings.component, tally) if self.settings.batched else single(self.settings.component, tally)
-        )
+        if self._sent != Tally():
+            # It did not come back, so the monitor is there.
+            self._pause_s, self._away_until, self._since = REPORT_S, 0.0, now
+        self._sent = tally = self._sums.take()
+        if tally == Tally() or not self._away_until:
+            self._since = now
+        tell = batch if self.settings.batched else single
+        return tell(self.settings.component, tally)
 
     def _count_agents(self, now: float) -> None:
         if now < self._agents_due_at:

@@ -1,5 +1,6 @@
 """What a manager counts, and when it tells whom."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from client.copilot.events import ReportEvent, ReportEventDuration, ReportEvents
 from client.copilot.managers.judge import NOT_NEEDED, WAITS
 from client.copilot.managers.monitor.reporter import (
     AWAY_S,
+    KEPT_S,
     MAX_STANZAS,
     MAX_VERSIONS,
     REPORT_S,
@@ -37,7 +39,7 @@ def test_without_a_monitor_nothing_is_counted_or_told() -> None:
     reporter.handed_in("j", "1", 5)
     reporter.judged("j", 0, accepted=True, reason="")
     assert reporter.due(100) == []
-    assert vars(reporter)["_counts"] == {}
+    assert reporter.due(200) == []
 
 
 def test_events_are_told_once_and_together() -> None:
@@ -93,16 +95,63 @@ def test_versions_that_hostile_agents_make_up_are_bounded() -> None:
     assert tally_of(reporter, 2 * VALUES_S).values == {"agent.seen.other": 1, "agent.seen.0": 1}
 
 
-def test_a_monitor_that_is_away_is_left_alone_for_a_minute_and_nothing_is_kept() -> None:
+def test_what_bounced_is_told_again_with_what_happened_since() -> None:
     reporter = Reporter(TOLD)
     reporter.happened("job.start")
+    reporter.handed_in("j", "10", 15)
+    reporter.judged("j", 0, accepted=True, reason="")
+    reporter.measured("queuedJobs", 5)
     assert reporter.due(0)
-    reporter.bounced(1)
-    for now in range(2, int(AWAY_S)):
-        reporter.happened("job.start")
-        assert reporter.due(now) == []
+    reporter.bounced(0.1)
+    reporter.bounced(0.2)
     reporter.happened("job.start")
-    assert 1 <= tally_of(reporter, 1 + AWAY_S).counts["job.start"] <= REPORT_S + 1
+    reporter.measured("queuedJobs", 7)
+    assert reporter.due(REPORT_S) == []
+    assert tally_of(reporter, 2 * REPORT_S) == Tally(
+        {"job.start": 2, "job.succeeded": 1, "job.accepted": 1}, {"job.succeeded": one(5)}, {"queuedJobs": 7}
+    )
+    assert reporter.due(3 * REPORT_S) == []
+
+
+def test_a_monitor_that_stays_away_costs_a_stanza_a_minute() -> None:
+    reporter = Reporter(TOLD)
+    told = []
+    for now in range(1, 3600):
+        reporter.happened("job.start")
+        if reporter.due(now):
+            told.append(now)
+            reporter.bounced(now)
+    assert told[1] - told[0] <= 2 * REPORT_S
+    gaps = [later - earlier for earlier, later in itertools.pairwise(told)]
+    assert gaps[:5] == [2, 4, 8, 16, 32]
+    assert all(AWAY_S <= gap <= AWAY_S + REPORT_S for gap in gaps[5:])
+
+
+def test_a_monitor_that_is_back_is_tried_at_once_the_next_time() -> None:
+    reporter = Reporter(TOLD)
+    now = 0.0
+    for away in (True, True, True, False, False, True):
+        reporter.happened("job.start")
+        while not reporter.due(now):
+            now += 0.5
+        if away:
+            reporter.bounced(now)
+    began = now
+    while not reporter.due(now):
+        now += 0.5
+    assert now - began <= 2 * REPORT_S
+
+
+def test_what_nobody_could_be_told_for_ten_minutes_is_told_no_more() -> None:
+    reporter = Reporter(TOLD)
+    now, told = 0, 0
+    while now < 2 * KEPT_S:
+        now += 1
+        reporter.happened("job.start")
+        if found := reporter.due(now):
+            told = found[0].tally.counts["job.start"]  # type: ignore[union-attr]
+            reporter.bounced(now)
+    assert told <= KEPT_S + 2 * AWAY_S
 
 
 def test_the_originals_monitor_gets_a_stanza_for_each() -> None:
