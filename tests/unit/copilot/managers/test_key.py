@@ -5,7 +5,6 @@ import hashlib
 import hmac
 import json
 import re
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import make_mocked_request
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client.copilot.account import owner_of
@@ -193,29 +192,38 @@ def test_the_secret_alone_is_enough_only_where_old_clients_are_served(place: Pla
     assert error_of(lambda: place.door().guest_token(bearer, VM)) == "unsigned"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
-@given(
-    st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner), max_leaves=5)
-    | st.dictionaries(st.sampled_from(["invitation", "vm_id", "x"]), st.text() | st.integers() | st.just("\ud800")),
-    st.sampled_from([ENROL, GUEST_TOKEN]),
-    st.booleans(),
+ANYTHING = st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists, max_leaves=5) | st.dictionaries(
+    st.sampled_from(["invitation", "vm_id", "x"]), st.text() | st.integers() | st.just("\ud800")
 )
-def test_whatever_is_signed_is_answered_or_refused(place: Place, said: object, purpose: str, enrolled: bool) -> None:
-    door, volunteer = place.door(), Volunteer()
-    if enrolled:
-        volunteer.enrol(door)
-    body = json.dumps(said).encode()
-    header = volunteer.header(volunteer.request(purpose), body)
-    with contextlib.suppress(Refused):
-        answer = (door.enrol if purpose == ENROL else door.guest_token)(header, body)
-        assert enrolled and isinstance(said, dict) and answer["jid"]
+ANY_HEADER = st.text() | st.from_regex(r"Volunteer-Cloud-Key-1 \S+ \S+ \S+ \S+", fullmatch=True)
 
 
-@given(st.text() | st.from_regex(r"Volunteer-Cloud-Key-1 \S+ \S+ \S+ \S+", fullmatch=True))
-def test_whatever_the_header_is_it_is_refused(said: str) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        door = Place(Path(name)).door(bearer=True)
+def test_whatever_is_signed_is_answered_or_refused(place: Place) -> None:
+    door, known, stranger = place.door(), Volunteer(), Volunteer()
+    known.enrol(door)
+
+    @settings(deadline=None, max_examples=50)
+    @given(ANYTHING, st.sampled_from([ENROL, GUEST_TOKEN]), st.booleans())
+    def check(said: object, purpose: str, enrolled: bool) -> None:
+        volunteer = known if enrolled else stranger
+        body = json.dumps(said).encode()
+        header = volunteer.header(volunteer.request(purpose), body)
+        with contextlib.suppress(Refused):
+            answer = (door.enrol if purpose == ENROL else door.guest_token)(header, body)
+            assert enrolled and isinstance(said, dict) and answer["jid"]
+
+    check()
+
+
+def test_whatever_the_header_is_it_is_refused(place: Place) -> None:
+    door = place.door(bearer=True)
+
+    @settings(deadline=None, max_examples=50)
+    @given(ANY_HEADER)
+    def check(said: str) -> None:
         assert error_of(lambda: door.guest_token(said, VM)) in {"unsigned", "clock", "forged"}
+
+    check()
 
 
 async def test_a_refusal_is_told_as_data_and_logged_once(
