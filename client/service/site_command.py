@@ -18,7 +18,7 @@ from client.service.site_argument import add_site, site_folder
 from client.service.site_errors import SiteNotRunning
 from client.service.site_folder import SiteFolder
 from client.service.site_parts import MAIN
-from client.service.site_plan import MAX_MANAGERS, QUEUES, load_plan
+from client.service.site_plan import MAX_MANAGERS, QUEUES, SiteShape, load_plan
 from client.service.site_status import is_locked, read_status
 from client.service.site_told import advice, status_facts, status_lines
 from client.service.table import say, say_json
@@ -88,8 +88,13 @@ def main(argv: list[str]) -> int:
 
 
 def _wishes(given: argparse.Namespace) -> dict[str, Any]:
-    wishes = {"queue": given.queue, "managers": given.managers, "legacy": given.legacy}
-    return {name: value for name, value in wishes.items() if value is not None}
+    wishes: dict[str, Any] = {"queue": given.queue, "managers": given.managers, "legacy": given.legacy}
+    wishes = {name: value for name, value in wishes.items() if value is not None}
+    try:
+        SiteShape(**wishes)
+    except ValueError as error:
+        raise BadInput(f"{_PROG} up", str(error), "give another one") from error
+    return wishes
 
 
 def _appliance(folder: SiteFolder, named: Path | None) -> Path | None:
@@ -99,7 +104,6 @@ def _appliance(folder: SiteFolder, named: Path | None) -> Path | None:
     last = load_plan(folder.plan).shape.appliance if folder.plan.exists() else ""
     for place in (Path(last) if last else None, _BUILT):
         if place is not None and (place / filenames.MANIFEST).is_file():
-            say(f"The appliance is the one in {place}.")
             return place
     return None
 

@@ -29,7 +29,9 @@ def advice(folder: SiteFolder, plan: SitePlan, appliance: Path | None) -> list[s
         f"Watch:       {site_monitor.url(plan)}",
         f"End:         Ctrl+C, or main.py site down --site {where}",
     ]
-    if appliance is None:
+    if appliance is not None:
+        lines.append(f"Appliance:   {appliance}")
+    else:
         lines.append("No appliance was named, so nobody can attach to that file yet: add --appliance FOLDER.")
     return [*lines, ""]
 
