@@ -16,7 +16,7 @@ from client.service import site_monitor, site_redis
 from client.service.site_certificate import Certificates
 from client.service.site_folder import SiteFolder
 from client.service.site_https import file_service, https_address, job_keys, storage_keys
-from client.service.site_legacy import legacy_config
+from client.service.site_legacy import ROOM, legacy_config
 from client.service.site_plan import DOMAIN, LOOPBACK, MANAGER, SitePlan, build_toml
 
 #: Folder of prosody's modules of ours.
@@ -98,6 +98,7 @@ def write_children(folder: SiteFolder, plan: SitePlan, terms: SiteTerms, applian
                 "shares": dict(plan.shares),
                 **section,
                 "monitor": site_monitor.report_section(),
+                "heartbeat": {"room": ROOM if plan.shape.legacy else None},
             }
             _write(folder.config(child), {**sections, "process": process})
     managers = _xmpp(plan, certificates, site_monitor.MONITOR)

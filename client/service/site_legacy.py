@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from client.command_line import Parser
-from client.copilot.managers.prosody_legacy import LegacyHost, build_legacy_host
+from client.copilot.managers.prosody_legacy import ROOMS, LegacyHost, build_legacy_host
 from client.errors import BadInput
 from client.paths import write_atomic
 from client.service.site_argument import add_site, existing_site
@@ -23,6 +23,9 @@ from client.service.table import say, say_json
 
 #: The XMPP domain of the original's agents.
 LEGACY_DOMAIN: Final = f"legacy.{DOMAIN}"
+#: The XMPP domain of the rooms for heartbeats, and the one that the managers are in.
+LEGACY_ROOMS: Final = f"{ROOMS}.{LEGACY_DOMAIN}"
+ROOM: Final = f"pilots-lounge@{LEGACY_ROOMS}"
 _PROG: Final = "main.py site legacy"
 #: As the server's module has it; no capitals, since XMPP has none in names.
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -135,4 +138,6 @@ def _agent_settings(plan: SitePlan, name: str, password: str) -> dict[str, str]:
         "AGENT_JABBER_SERVER": LOOPBACK,
         "AGENT_JABBER_DOMAIN": LEGACY_DOMAIN,
         "JM_JABBER_ADDRESS": plan.job_manager,
+        "HB_CHAT_SERVER": LEGACY_ROOMS,
+        "HB_CHAT_ROOM": ROOM.partition("@")[0],
     }

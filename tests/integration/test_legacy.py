@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from client.copilot.managers.config import Config
 from client.copilot.queue.queue import JobState
 from client.copilot.stanza import Kind
 from client.copilot.storage.chirp import ChirpTransfer
+from client.service.heartbeat_command import ask_room
 from client.service.operator import JobOrder, get_job, submit
 from client.service.site import Site
-from client.service.site_legacy import LEGACY_DOMAIN, write_accounts
+from client.service.site_legacy import LEGACY_DOMAIN, ROOM, write_accounts
 from client.service.site_plan import load_plan
 from tests.helpers.old_client import OldClient
 
@@ -120,6 +122,20 @@ async def test_a_removed_account_is_shut_out_at_once(site: Site, old: OldClient)
     old.send(JM, {"command": "want_getJob"})
     with pytest.raises(ConnectionError, match="closed the stream"):
         await old.text_with("</message>")
+
+
+async def test_managers_and_old_clients_answer_heartbeats_in_the_room(site: Site, old: OldClient) -> None:
+    old.send_raw(f"<presence to='{ROOM}/old'><x xmlns='http://jabber.org/protocol/muc'/></presence>")
+    await old.text_with("<subject")
+    config = Config(site.folder.config("job-manager"))
+    asking = asyncio.create_task(ask_room(config, ROOM, ("systemLoad",), 3))
+    asked = await old.command("Heartbeat:ping")
+    assert asked.sender.startswith(f"{ROOM}/heartbeat-")
+    old.send(asked.sender, {"command": "pong"}, noack=True)
+    found = await asking
+    assert {"jobs-1", "storage-1", "old"} <= set(found)
+    assert set(found["jobs-1"]["systemLoad"]) == {"1min", "5min", "15min"}
+    assert found["old"] == {}
 
 
 async def test_two_meet_in_a_room(site: Site, old: OldClient) -> None:
