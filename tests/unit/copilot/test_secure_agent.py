@@ -29,8 +29,6 @@ def key() -> RSAPrivateKey:
 def keys(tmp_path: Path, key: RSAPrivateKey) -> str:
     pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.PKCS1).decode()
     (tmp_path / "keys").write_text(f"{JM}\n{pem}{KM}\n{pem}")
-    pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.PKCS1).decode()
-    (tmp_path / "keys").write_text(f"{JM}\n{pem}{KM}\n{pem}")
     return str(tmp_path / "keys")
 
 
