@@ -149,7 +149,7 @@ def connect(place: RedisPlace) -> "redis.Redis":
 def explain(error: redis.RedisError) -> str:
     """What an error of Redis means, in a few words."""
     # Which line of which script it was is of no use to an operator.
-    said = str(error).partition(" script: ")[0][:_MOST_SAID]
+    said = str(error).partition(" script: ")[0][:_MOST_SAID].rstrip(". ")
     match error:
         case redis.BusyLoadingError():
             return "it was just started and still reads its data"
