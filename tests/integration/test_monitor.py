@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -295,15 +296,21 @@ async def test_a_guest_cannot_reach_the_monitor_and_a_site_goes_on_without_it(si
     await stranger.close()
     assert 'event="job.accepted"' not in await fetch(port_of(site), "/metrics")
     assert await fetch(port_of(site), "/figures.json")
-    pid = site.children["monitor"].pid
-    assert pid
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        submit(site.folder.base, JobOrder("job.sh", [script(base)], "0", number=2))
-        async with native_agent(site, base):
+    async with native_agent(site, base):
+        pid = site.children["monitor"].pid
+        assert pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            submit(site.folder.base, JobOrder("job.sh", [script(base)], "0", number=2))
             await until(lambda: job_counts(site.folder.base)[JobState.DONE] == 2)
-    finally:
-        os.kill(pid, signal.SIGCONT)
-    os.kill(pid, signal.SIGKILL)
-    await until(lambda: (site.children["monitor"].pid or pid) != pid)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        os.kill(pid, signal.SIGKILL)
+        site.folder.ready("monitor").unlink(missing_ok=True)
+        submit(site.folder.base, JobOrder("job.sh", [script(base)], "0"))
+        await until(lambda: job_counts(site.folder.base)[JobState.DONE] == 3)
     await until(lambda: site.folder.ready("monitor").exists())
+    told = re.compile(r'^copilot_events_total\{component="[a-z0-9.-]+",event="job.accepted"\} [1-3]\.0$', re.MULTILINE)
+    async with asyncio.timeout(WITHIN_S):
+        while not told.search(await fetch(port_of(site), "/metrics")):
+            await asyncio.sleep(0.2)

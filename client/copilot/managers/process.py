@@ -7,7 +7,7 @@ import logging
 import signal
 import sys
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -15,6 +15,7 @@ from xml.etree.ElementTree import Element
 
 from client.copilot.account import bare
 from client.copilot.errors import BadStanza, NoKeyOf, TransportDown
+from client.copilot.events import Report
 from client.copilot.heartbeat import Heartbeat
 from client.copilot.managers.config import Config, ProcessSettings
 from client.copilot.managers.monitor.reporter import Reporter
@@ -65,7 +66,7 @@ class ManagerProcess:
         self._heartbeat = Heartbeat(settings.room, (account.jid,)) if settings.room else None
         self._transport.greeting = self._heartbeat.greeting(account.resource) if self._heartbeat else ""
         self._transport.on_bounce = self._on_bounce
-        self._reported: deque[str] = deque(maxlen=_REPORTS_KEPT)
+        self._reported: OrderedDict[str, Report] = OrderedDict()
         self._refused = Once()
 
     def add(self, desk: Desk) -> None:
@@ -127,21 +128,21 @@ class ManagerProcess:
             await self._report()
 
     async def _report(self) -> None:
-        """Tell the monitor; it is told again what comes back before the next time."""
-        reports = self.reporter.due(time.time())
-        if reports:
-            self._reported.clear()
-        for report in reports:
+        """Tell the monitor; it is told again what comes back."""
+        for report in self.reporter.due(time.time()):
             try:
                 sent = await self._transport.send(self._settings.report.address, build_info(report), noack=True)
             except (TransportDown, NoKeyOf):
-                self.reporter.bounced(time.time())
-                return
-            self._reported.append(sent)
+                self.reporter.bounced(report, time.time())
+            else:
+                self._reported[sent] = report
+                if len(self._reported) > _REPORTS_KEPT:
+                    self._reported.popitem(last=False)
 
     def _on_bounce(self, message_id: str) -> None:
-        if message_id in self._reported:
-            self.reporter.bounced(time.time())
+        report = self._reported.pop(message_id, None)
+        if report is not None:
+            self.reporter.bounced(report, time.time())
 
     async def _answer(self, ask: Callable[[Desk], list[Reply]]) -> None:
         for desk in self._desks:

@@ -67,7 +67,7 @@ class Reporter(Witness):
     def __init__(self, settings: ReportSettings) -> None:
         self.settings = settings
         self._sums = Sums()
-        self._sent = Tally()
+        self._has_bounced = False
         self._since = 0.0
         self._took_s: OrderedDict[str, float] = OrderedDict()
         self._agents: dict[str, set[str]] = {}
@@ -119,16 +119,16 @@ class Reporter(Witness):
         if self.settings.address:
             self._sums.measured(name, value)
 
-    def bounced(self, now: float) -> None:
-        """The monitor did not get what `due` gave last: keep that, and leave it alone for a while. Idempotent."""
-        self._sums.put_back(self._sent)
-        self._sent = Tally()
+    def bounced(self, report: Report, now: float) -> None:
+        """The monitor did not get this: keep it, and leave the monitor alone for a while."""
+        self._sums.put_back(_tally_of(report))
+        self._has_bounced = True
         if now >= self._away_until:
             self._away_until = now + self._pause_s
             self._pause_s = min(AWAY_S, self._pause_s * 2)
 
     def due(self, now: float) -> list[Report]:
-        """What is to be told now, mostly nothing; it is forgotten here unless it bounces before the next time."""
+        """What is to be told now, mostly nothing; it is forgotten here, unless it bounces."""
         if not self.settings.address or now < self._due_at:
             return []
         self._due_at = now + REPORT_S
@@ -138,12 +138,11 @@ class Reporter(Witness):
             self._since = now
         if now < self._away_until:
             return []
-        if self._sent != Tally():
-            # It did not come back, so the monitor is there.
+        if not self._has_bounced:
+            # What was told last did not come back, so the monitor is there.
             self._pause_s, self._away_until, self._since = REPORT_S, 0.0, now
-        self._sent = tally = self._sums.take()
-        if tally == Tally() or not self._away_until:
-            self._since = now
+        tally = self._sums.take()
+        self._has_bounced = self._has_bounced and tally == Tally()
         tell = batch if self.settings.batched else single
         return tell(self.settings.component, tally)
 
@@ -177,3 +176,16 @@ def single(component: str, tally: Tally) -> list[Report]:
 def plain(text: str) -> str:
     """Text as a part of a name: letters, digits, underscores and hyphens."""
     return _NOT_IN_NAMES.sub("_", text).strip("_")[:40] or "unknown"
+
+
+def _tally_of(report: Report) -> Tally:
+    match report:
+        case ReportEvents():
+            return report.tally
+        case ReportEvent():
+            return Tally({report.event: 1})
+        case ReportEventDuration():
+            return Tally({report.event: 1}, {report.event: one(report.duration_s)})
+        case ReportEventValue():
+            return Tally(values={report.event: report.value})
+    return Tally()

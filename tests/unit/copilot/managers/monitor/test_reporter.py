@@ -101,9 +101,8 @@ def test_what_bounced_is_told_again_with_what_happened_since() -> None:
     reporter.handed_in("j", "10", 15)
     reporter.judged("j", 0, accepted=True, reason="")
     reporter.measured("queuedJobs", 5)
-    assert reporter.due(0)
-    reporter.bounced(0.1)
-    reporter.bounced(0.2)
+    [report] = reporter.due(0)
+    reporter.bounced(report, 0.1)
     reporter.happened("job.start")
     reporter.measured("queuedJobs", 7)
     assert reporter.due(REPORT_S) == []
@@ -113,14 +112,27 @@ def test_what_bounced_is_told_again_with_what_happened_since() -> None:
     assert reporter.due(3 * REPORT_S) == []
 
 
+def test_what_the_originals_monitor_did_not_get_is_told_again_too() -> None:
+    reporter = Reporter(ReportSettings("monitor@localhost"))
+    reporter.happened("job.start")
+    reporter.happened("job.start")
+    reporter.handed_in("j", "10", 15)
+    reporter.judged("j", 256, accepted=False, reason="the archive is cut off")
+    reporter.measured("queuedJobs", 5)
+    reports = reporter.due(0)
+    for report in reports:
+        reporter.bounced(report, 1)
+    assert sorted(map(str, reporter.due(10))) == sorted(map(str, reports))
+
+
 def test_a_monitor_that_stays_away_costs_a_stanza_a_minute() -> None:
     reporter = Reporter(TOLD)
     told = []
     for now in range(1, 3600):
         reporter.happened("job.start")
-        if reporter.due(now):
+        for report in reporter.due(now):
             told.append(now)
-            reporter.bounced(now)
+            reporter.bounced(report, now)
     assert told[1] - told[0] <= 2 * REPORT_S
     gaps = [later - earlier for earlier, later in itertools.pairwise(told)]
     assert gaps[:5] == [2, 4, 8, 16, 32]
@@ -132,10 +144,10 @@ def test_a_monitor_that_is_back_is_tried_at_once_the_next_time() -> None:
     now = 0.0
     for away in (True, True, True, False, False, True):
         reporter.happened("job.start")
-        while not reporter.due(now):
+        while not (reports := reporter.due(now)):
             now += 0.5
         if away:
-            reporter.bounced(now)
+            reporter.bounced(reports[0], now)
     began = now
     while not reporter.due(now):
         now += 0.5
@@ -148,9 +160,10 @@ def test_what_nobody_could_be_told_for_ten_minutes_is_told_no_more() -> None:
     while now < 2 * KEPT_S:
         now += 1
         reporter.happened("job.start")
-        if found := reporter.due(now):
-            told = found[0].tally.counts["job.start"]  # type: ignore[union-attr]
-            reporter.bounced(now)
+        for report in reporter.due(now):
+            assert isinstance(report, ReportEvents)
+            told = report.tally.counts["job.start"]
+            reporter.bounced(report, now)
     assert told <= KEPT_S + 2 * AWAY_S
 
 
