@@ -8,6 +8,7 @@ import asyncio
 import errno
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +30,7 @@ from client.copilot.timers import Timers, doubling
 
 log = logging.getLogger("agent")
 
-#: Trials to upload by HTTPS; those that follow go by Chirp.
+#: Trials to move a file by HTTPS; those that follow go by Chirp.
 HTTPS_TRIALS: Final = 3
 
 
@@ -121,21 +122,23 @@ class Handover:
         web, url = self._web, job.input_url
         if web is not None and url:
             try:
-                return await self._trials(lambda: web.get(url, name, local, limit_bytes=limit_bytes))
+                trials = HTTPS_TRIALS if job.chirp_url else self._timers.transfer_trials
+                return await self._trials(trials, partial(web.get, url, name, local, limit_bytes=limit_bytes))
             except TransferFailed as failed:
                 if not job.chirp_url:
                     raise
                 log.warning("input over Chirp instead: %s", failed)
         path = f"/{job.input_dir.strip('/')}/{name}"
-        return await self._trials(lambda: self._files.get(job.chirp_url, path, local, limit_bytes=limit_bytes))
+        get = partial(self._files.get, job.chirp_url, path, local, limit_bytes=limit_bytes)
+        return await self._trials(self._timers.transfer_trials, get)
 
-    async def _trials(self, get: Callable[[], Awaitable[int]]) -> int:
+    async def _trials(self, number: int, get: Callable[[], Awaitable[int]]) -> int:
         waits = doubling(self._timers.transfer_first_s, self._timers.place_last_s)
-        for trial in range(1, self._timers.transfer_trials + 1):
+        for trial in range(1, number + 1):
             try:
                 return await get()
             except TransferFailed as failed:
-                if failed.permanent or trial == self._timers.transfer_trials:
+                if failed.permanent or trial == number:
                     raise
                 log.warning("input not had yet: %s", failed)
             await asyncio.sleep(next(waits))
