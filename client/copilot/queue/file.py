@@ -137,7 +137,9 @@ class QueueFile:
                 try:
                     yield db
                 except BaseException:
-                    db.execute("ROLLBACK")
+                    # A full disk has ended the transaction already, and must not be hidden by an error of this.
+                    if db.in_transaction:
+                        db.execute("ROLLBACK")
                     raise
                 db.execute("COMMIT")
             finally:
