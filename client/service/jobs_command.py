@@ -114,7 +114,7 @@ def _dead(given: argparse.Namespace, _: SiteFolder, queue: JobQueue) -> int:
     say(f"{counted(number, 'dead job')}.")
     if groups:
         rows = [(group["number"], clock(group["last_at"]), group["jobs"][0], group["reason"]) for group in groups]
-        say_table(_DEAD_COLUMNS, rows, right=("JOBS",))
+        say_table(_DEAD_COLUMNS, rows, right=("JOBS",), wrap=True)
         tell("To let them wait again: main.py jobs retry --state dead")
     return 0
 

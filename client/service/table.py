@@ -38,15 +38,18 @@ def tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = ()) -> None:
+def say_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = (), wrap: bool = False
+) -> None:
     """A table: drawn to fit on a terminal, whole and aligned in a pipe, where an empty cell is a dash.
 
     Args:
         right: columns of numbers.
+        wrap: a terminal shows all of the last column, on several lines; otherwise what fits of it.
     """
     cells = [[printable(str(value)) for value in row] for row in rows]
     if sys.stdout.isatty():
-        _draw(columns, cells, frozenset(right))
+        _draw(columns, cells, frozenset(right), wrap)
         return
     lines = [list(columns), *([cell or _NOTHING for cell in row] for row in cells)]
     widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
@@ -83,7 +86,7 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str]) -> None:
+def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str], wrap: bool) -> None:
     # Only for people, and they do not see the tenth of a second that it takes to load.
     from rich.console import Console
     from rich.table import Table
@@ -92,7 +95,9 @@ def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]], right: frozense
     table = Table(box=None, pad_edge=False, header_style="bold")
     for number, column in enumerate(columns):
         is_last = number == len(columns) - 1
-        table.add_column(column, justify="right" if column in right else "left", no_wrap=not is_last)
+        table.add_column(
+            column, justify="right" if column in right else "left", no_wrap=not (is_last and wrap), overflow="ellipsis"
+        )
     for row in rows:
         table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
     Console(highlight=False).print(table)
