@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict
@@ -21,7 +22,7 @@ from client.service.site_argument import existing_site
 from client.service.site_folder import SiteFolder
 from client.service.site_queue import open_site_queue
 from client.service.submit_command import ended_facts, say_ended, watcher
-from client.service.table import clock, counted, say, say_json, say_table, tell
+from client.service.table import ago, clock, counted, say, say_json, say_table, tell
 
 __all__ = ["build_parser", "main"]
 
@@ -113,7 +114,16 @@ def _dead(given: argparse.Namespace, _: SiteFolder, queue: JobQueue) -> int:
         return 0
     say(f"{counted(number, 'dead job')}.")
     if groups:
-        rows = [(group["number"], clock(group["last_at"]), group["jobs"][0], group["reason"]) for group in groups]
+        is_drawn = sys.stdout.isatty()
+        rows = [
+            (
+                group["number"],
+                ago(group["last_at"], time.time()) if is_drawn else clock(group["last_at"]).replace(" ", "T"),
+                group["jobs"][0][:8] if is_drawn else group["jobs"][0],
+                group["reason"],
+            )
+            for group in groups
+        ]
         say_table(_DEAD_COLUMNS, rows, right=("JOBS",), wrap=True)
         tell("To let them wait again: main.py jobs retry --state dead")
     return 0
