@@ -36,6 +36,7 @@ from client.vm_record import VmRecord
 GUEST_ADDRESS: Final = "10.0.2.15/24"
 XMPP_ADDRESS: Final = ("10.0.2.100", 5222)
 CHIRP_ADDRESS: Final = ("10.0.2.101", 9094)
+HTTPS_ADDRESS: Final = ("10.0.2.103", 443)
 #: a saved guest whose token ends sooner than this, and that cannot take another, is not worth restoring
 TOKEN_MARGIN: Final = timedelta(minutes=5)
 #: of each way that large files take into a guest and out of it; sparse
@@ -217,7 +218,8 @@ class Actions:
         finally:
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
-        routes = await self._routes()
+        has_https = bool(parts.project.https)
+        routes = await self._routes(has_https=has_https)
         settings = self._settings(token.jid, token.password, routes)
         medium = parts.paths.context(self._vm_id)
         await asyncio.to_thread(fill_medium, medium, settings.to_json(), await parts.blank.get())
@@ -226,7 +228,7 @@ class Actions:
         await parts.driver.set_routes(self._vm_id, spec.routes)
         self._channel.expect_boot()
         self._tracker.boot()
-        self._note(VmRecord(token.expires_at, parts.cache.current, parts.clock.now()))
+        self._note(VmRecord(token.expires_at, parts.cache.current, parts.clock.now(), has_https=has_https))
         logger("hypervisor").info("Starting %s with %s %s", self._vm_id, appliance.name, appliance.version)
         await parts.driver.start(self._vm_id)
         parts.appliances.tell_end_of_life(parts.cache)
@@ -242,9 +244,12 @@ class Actions:
         return await self._parts.cache.verified(self._parts.board.show_transfer, id)
 
     def _settings(self, jid: str, password: str, routes: tuple[Route, ...]) -> ContextSettings:
-        xmpp, files, *more = routes
+        led = {route.name: route for route in routes}
+        xmpp, files, https = led.pop("xmpp"), led.pop("chirp"), led.pop("https", None)
         project = self._parts.project
-        chirp = f"{project.chirp_host}:{project.chirp_port}"
+        transfer = {f"{project.chirp_host}:{project.chirp_port}": f"{files.guest_host}:{files.guest_port}"}
+        if https is not None:
+            transfer[project.https] = f"{https.guest_host}:{https.guest_port}"
         return ContextSettings(
             vm_id=self._vm_id,
             jid=jid,
@@ -254,13 +259,14 @@ class Actions:
             domain=project.domain,
             job_manager=project.job_manager,
             ca_pem=project.ca_pem,
-            transfer={chirp: f"{files.guest_host}:{files.guest_port}"},
+            transfer=transfer,
+            https=project.https if https is not None else "",
             needs_network=self._internet(),
             time_limit_s=project.needs.time_limit_s,
             output_limit_mib=project.needs.output_limit_mib,
             host_silence_limit_s=self._parts.preferences.number("guest.host_silence_limit_s"),
             wall_clock=self._parts.clock.now().timestamp(),
-            cvmfs_proxy="".join(f"http://{route.guest_host}:{route.guest_port}" for route in more),
+            cvmfs_proxy="".join(f"http://{route.guest_host}:{route.guest_port}" for route in led.values()),
         )
 
     def _spec(self, appliance: Appliance, routes: tuple[Route, ...]) -> VmSpec:
@@ -310,14 +316,20 @@ class Actions:
     def _internet(self) -> bool:
         return self._parts.project.needs.network and self._parts.preferences.flag("network.internet")
 
-    async def _routes(self) -> tuple[Route, ...]:
-        """To the project's servers and the proxy for CVMFS, at the addresses that they have in the guest."""
+    async def _routes(self, *, has_https: bool | None = None) -> tuple[Route, ...]:
+        """To the project's servers and the proxy for CVMFS, at the addresses that they have in the guest.
+
+        Args:
+            has_https: whether the guest knows of the HTTPS server; None: as it was booted.
+        """
         project = self._parts.project
         limit = self._parts.preferences.number("network.limit_kib_per_s") * 1024 or None
         wanted: tuple[Route, ...] = (
             Route("xmpp", *XMPP_ADDRESS, project.xmpp_host, project.xmpp_port, limit),
             Route("chirp", *CHIRP_ADDRESS, project.chirp_host, project.chirp_port, limit),
         )
+        if project.https and (self.record.has_https if has_https is None else has_https):
+            wanted = (*wanted, Route("https", *HTTPS_ADDRESS, project.https_host, project.https_port, limit))
         if self._parts.guest_files is not None:
             wanted = (*wanted, await self._parts.guest_files.route())
         return await self._parts.driver.plan_routes(self._vm_id, wanted)

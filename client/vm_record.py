@@ -17,12 +17,14 @@ class VmRecord:
         appliance: id of the version that it was booted with; empty when that is not known.
         token_asked_at: aware UTC; None: the guest was booted by a client that could not renew its token.
         medium_is_old: the guest has a newer token than its context medium.
+        has_https: it was booted with a route to the project's HTTPS server; a saved guest keeps the routes it has.
     """
 
     token_expires_at: datetime | None = None
     appliance: str = ""
     token_asked_at: datetime | None = None
     medium_is_old: bool = False
+    has_https: bool = False
 
     @classmethod
     def load(cls, paths: Paths, vm_id: str) -> "VmRecord":
@@ -30,7 +32,8 @@ class VmRecord:
         try:
             said = json.loads(paths.context(vm_id).with_suffix(".json").read_text(encoding="utf-8"))
             expires = datetime.fromisoformat(said["token_expires_at"])
-            return cls(expires, str(said.get("appliance", "")), _asked_at(said), bool(said.get("medium_is_old")))
+            appliance, is_old, has_https = said.get("appliance", ""), said.get("medium_is_old"), said.get("has_https")
+            return cls(expires, str(appliance), _asked_at(said), bool(is_old), bool(has_https))
         except (OSError, ValueError, KeyError, TypeError):
             return cls()
 
@@ -42,6 +45,7 @@ class VmRecord:
             "appliance": self.appliance,
             "token_asked_at": asked.isoformat() if asked else "",
             "medium_is_old": self.medium_is_old,
+            "has_https": self.has_https,
         }
         write_atomic(paths.context(vm_id).with_suffix(".json"), json.dumps(said).encode())
 

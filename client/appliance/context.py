@@ -25,6 +25,7 @@ class ContextSettings:
         domain: the server's XMPP domain, which its certificate must carry.
         ca_pem: the authority that signed it; empty for the guest's own list.
         transfer: file server `host:port` as the job manager states it -> the same as this guest reaches it.
+        https: the project's HTTPS server as the managers state it, if this guest has a way to it (in `transfer`).
         wall_clock: the host's time when the medium is made, seconds since 1970.
         memory_limit_mib: of a job; 0: no limit but the guest's memory.
         cvmfs_proxy: URL under which this guest reaches the host's caching proxy for CVMFS; empty: there is none.
@@ -51,15 +52,17 @@ class ContextSettings:
     gateway: str = "10.0.2.2"
     dns: str = "10.0.2.3"
     cvmfs_proxy: str = ""
+    https: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The settings as `context.json` has them."""
         own = ("jid", "password", "host", "port", "domain", "ca_pem", "job_manager")
         job = ("needs_network", "time_limit_s", "output_limit_mib", "memory_limit_mib")
+        https = {"https": self.https} if self.https else {}
         return {
             "version": SCHEMA,
             "vm_id": self.vm_id,
-            "agent": {**self._chosen(own), "transfer": dict(self.transfer)},
+            "agent": {**self._chosen(own), "transfer": dict(self.transfer), **https},
             "job": self._chosen(job),
             "link": self._chosen(("heartbeat_interval_s", "host_silence_limit_s")),
             "network": self._chosen(("address", "gateway", "dns")),

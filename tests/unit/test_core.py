@@ -445,6 +445,40 @@ async def test_a_saved_guest_that_cannot_be_led_as_it_was_told_boots_afresh(
     assert rig.tokens == (2 if told else 1)
 
 
+def route_names(rig: Rig) -> list[str]:
+    spec = parse_spec((rig.paths.vms / VM_ID / filenames.VM_SPEC).read_text())
+    return [route.name for route in spec.routes]
+
+
+async def test_a_guest_that_was_saved_without_a_way_to_https_goes_on_without(rig: Rig) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        await core.handle(Stop())
+        await rig.until(lambda s: state(s) is VmState.SAVED and s.activity is Activity.STOPPED)
+    before = rig.paths.project.read_text()
+    rig.paths.project.write_text(before.replace("[transfer]", '[transfer]\nhttps = "127.0.0.1:7443"'))
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+    assert (rig.tokens, route_names(rig)) == (1, ["xmpp", "chirp"])
+
+
+async def test_a_guest_is_told_of_https_if_the_project_has_it_and_keeps_it(rig: Rig) -> None:
+    before = rig.paths.project.read_text()
+    rig.paths.project.write_text(before.replace("[transfer]", '[transfer]\nhttps = "127.0.0.1:7443"'))
+    for _ in range(2):
+        async with rig.running() as core:
+            await core.handle(Start())
+            await rig.until(lambda s: s.activity is Activity.WORKING)
+            await core.handle(Stop())
+            await rig.until(lambda s: state(s) is VmState.SAVED and s.activity is Activity.STOPPED)
+    medium = rig.paths.context(VM_ID).read_bytes()
+    assert b'"https": "127.0.0.1:7443"' in medium
+    assert b'"127.0.0.1:7443": "10.0.2.103:443"' in medium
+    assert (rig.tokens, route_names(rig)) == (1, ["xmpp", "chirp", "https"])
+
+
 async def test_a_saved_guest_is_kept_when_its_routes_are_not_known_now(rig: Rig) -> None:
     async with rig.running() as core:
         await core.handle(Start())
