@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from tests.helpers.servers import free_port, make_certificate, wait_port
 
 TOP = Path(__file__).resolve().parents[3]
 MANAGER_PASSWORD = "load"
+#: the role of a process that is both managers
+BOTH = "both"
 _MANAGER = """
 [xmpp]
 jid = "jm@localhost"
@@ -61,12 +63,11 @@ class Rig:
         return SqliteQueue(self.folder / "queue.sqlite")
 
     def submit(self, queue: SqliteQueue, number: int) -> None:
-        """Put jobs without input into the queue; without output too where the queue knows that."""
-        plain: dict[str, Any] = {"output": False} if "output" in {one.name for one in fields(NewJob)} else {}
+        """Put jobs without input and output into the queue."""
         jobs = []
         for _ in range(number):
             self.submitted += 1
-            jobs.append(NewJob(JobDescription(f"load-{self.submitted}", command="run.sh"), **plain))
+            jobs.append(NewJob(JobDescription(f"load-{self.submitted}", command="run.sh"), output=False))
         queue.submit(jobs, time.time())
 
     def busy(self, since: dict[str, float] | None = None) -> dict[str, float]:
@@ -91,7 +92,8 @@ class Rig:
     def start_manager(self, name: str, role: str) -> None:
         config = self.folder / f"{name}.toml"
         config.write_text(_MANAGER.format(folder=self.folder, port=self.port, name=name))
-        self.start(name, sys.executable, str(TOP / "main.py"), role, "--config", str(config))
+        words = ["-m", "tests.bench.load.both"] if role == BOTH else [str(TOP / "main.py"), role]
+        self.start(name, sys.executable, *words, "--config", str(config))
         ends = time.monotonic() + 60
         while not (self.folder / f"{name}.ready").exists():
             assert self.children[name].poll() is None, (self.folder / f"{name}.out").read_text()
@@ -101,7 +103,7 @@ class Rig:
     @contextlib.contextmanager
     def swarm(self, **settings: Any) -> Iterator[subprocess.Popen[str]]:
         """A load generator; its standard output has the lines of `tests.bench.load.swarm`."""
-        usual = {"login_per_s": 400, "ask_every_s": 0, "jobs": 0, "warm_s": 2, "limit_s": 30, "first": 1, "done": False}
+        usual = {"login_per_s": 400, "ask_every_s": 0, "jobs": 0, "warm_s": 2, "limit_s": 30, "first": 1}
         usual |= {"port": self.port, "secret": self.secret, "tls": self.tls, "expires_at": int(time.time()) + 86400}
         usual |= {"extensions": "claim lease verdict"}
         path = self.folder / "swarm.json"

@@ -2,7 +2,8 @@
 
 SETTINGS is a JSON file: port, secret, agents, first (number of the first account), tls, login_per_s, ask_every_s (0: at
 once after a job and when answered late), jobs (end after so many; 0: none), limit_s (end at the latest), warm_s (what
-happens before is not counted), done (whether jobDone is said). Lines of JSON are printed: {"ready": N} when all are
+happens before is not counted). A job without output is handed in and counts when the verdict is there; one with output
+counts when there is a place for it, since none is made. Lines of JSON are printed: {"ready": N} when all are
 logged in, and at the end what was counted. Times are seconds.
 """
 
@@ -27,7 +28,8 @@ STEPS = {
     "have_getJob": ("want_getJob", "getJob"),
     "runJob": ("getJob", "want_getJobOutputDir"),
     "have_getJobOutputDir": ("want_getJobOutputDir", "getJobOutputDir"),
-    "storeJobOutputDir": ("getJobOutputDir", "jobDone"),
+    "storeJobOutputDir": ("getJobOutputDir", ""),
+    "jobVerdict": ("jobDone", ""),
 }
 PATIENCE_S = 15.0
 
@@ -69,7 +71,7 @@ class Agent(asyncio.Protocol):
         self.asked: dict[str, float] = {}
         self.unconfirmed: dict[bytes, float] = {}
         self.job_id = ""
-        self.manager = ""
+        self.has_output = True
         self.timer: asyncio.TimerHandle | None = None
         self.is_secure = False
         self.scram = stanzas.Scram(self.user, self.password)
@@ -212,18 +214,19 @@ class Agent(asyncio.Protocol):
         if command == "runJob":
             found = stanzas.JOB_ID.search(body)
             self.job_id = base64.b64decode(found[1]).decode() if found else ""
+            self.has_output = b" noOutput=" not in body
             self.ask(stanzas.MANAGERS, following, jobID=self.job_id, agentHost="load", agentIP="todo")
-        elif command == "storeJobOutputDir":
-            self.hand_in(sender)
+        elif not following:
+            self.end_job()
         elif command == "have_getJob":
             self.later(PATIENCE_S, self.want)
             self.ask(sender, following, jdl=stanzas.JDL, agentHost="load", extensions=self.swarm.settings["extensions"])
-        else:
+        elif self.has_output:
             self.ask(sender, following, jobID=self.job_id, agentHost="load")
-
-    def hand_in(self, sender: str) -> None:
-        if self.swarm.settings["done"]:
+        else:
             self.ask(sender, "jobDone", jobID=self.job_id, agentHost="load", state="ready", exitCode="0")
+
+    def end_job(self) -> None:
         self.job_id = ""
         self.swarm.job_done()
         self.want()
