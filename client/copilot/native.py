@@ -5,6 +5,7 @@
 SETTINGS is a JSON file with the parts `agent` and `job` of docs/context-medium.md, and:
 
     "root":      existing folder for the record of the job and the work directories
+    "monitor":   JID of a monitor that takes what agents tell: how this computer does, once a minute
     "software":  folder of the project's software (SOFTWARE_DIR of the jobs); default /software
     "job_uid":   number of the user that jobs run as, for an agent that is root. It must be used for nothing else, since
                  all of its processes are killed after each job; the default is a number of no account
@@ -132,8 +133,19 @@ async def run(settings: Mapping[str, Any], report: Report, *, max_jobs: int = 0)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, end)
     await transport.connect(timeout_s=0)
+    telling = _tell(settings.get("monitor"), transport)
     try:
         async with manners.kept(transport, lambda: agent.is_finishing):
             await run_over(transport, agent)
     finally:
+        if telling is not None:
+            telling.cancel()
         await transport.close()
+
+
+def _tell(monitor: Any, transport: XmppTransport) -> "asyncio.Task[None] | None":
+    if not monitor:
+        return None
+    from client.copilot.managers.monitor.values import tell_system
+
+    return asyncio.create_task(tell_system(str(monitor), transport))

@@ -17,11 +17,13 @@ import aiohttp
 import pytest
 
 from client.copilot import events as e
+from client.copilot import native
 from client.copilot.managers.config import Config
 from client.copilot.managers.monitor import graphite, service
 from client.copilot.managers.monitor.service import MonitorService
 from client.copilot.messages import EXTENSIONS, WantGetJob, build_info
 from client.copilot.queue.queue import JobState
+from client.copilot.report import LogReport
 from client.copilot.transport import Account, Incoming, XmppTransport
 from client.project.definition import load_project
 from client.project.enrolment import fetch_guest_token
@@ -166,6 +168,25 @@ async def test_graphite_keeps_what_is_told_also_after_it_was_away(
             await until(lambda: carbon.values(f"{name}.late") == [1])
             assert monitor.state().graphite is not None
             assert monitor.state().graphite.dropped == 0
+
+
+async def test_an_agent_may_tell_how_its_computer_does(base: Path, xmpp: Xmpp) -> None:
+    own = {"store": base / "store.sqlite", "senders": "jm@localhost", "guests": True}
+    given = {"jid": "stranger@localhost", "password": "pw", "host": "127.0.0.1", "port": xmpp.port}
+    settings = {
+        "agent": {**given, "job_manager": "jm@localhost", "ca_pem": xmpp.ca_pem},
+        "root": str(base),
+        "monitor": "monitor@localhost",
+    }
+    async with running(write_config(base, xmpp.port, xmpp.ca_pem, monitor=own)) as monitor:
+        await until(lambda: monitor.state().connected)
+        agent = asyncio.create_task(native.run(settings, LogReport()))
+        async with asyncio.timeout(WITHIN_S):
+            while 'component="agent",event="system.load.5min"' not in await fetch(monitor.port, "/metrics"):
+                assert not agent.done(), agent.exception()
+                await asyncio.sleep(0.05)
+        agent.cancel()
+        await asyncio.gather(agent, return_exceptions=True)
 
 
 async def guest(site: Site) -> XmppTransport:

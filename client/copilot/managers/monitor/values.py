@@ -7,17 +7,22 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from client.copilot.errors import TransportDown
+from client.copilot.events import ReportEventValue
 from client.copilot.jdl import read_meminfo
 from client.copilot.managers.config import Config
 from client.copilot.managers.monitor.reporter import VALUES_S, Reporter, plain
+from client.copilot.messages import build_info
 from client.copilot.queue.errors import QueueError
 from client.copilot.queue.open import open_queue
 from client.copilot.queue.queue import JobState
+from client.copilot.transport import XmppTransport
 from client.log import logger
 
 log = logger("site")
 
 _NET: Final = Path("/proc/net/dev")
+_AGENT: Final = "agent"
 _MAX_INTERFACES: Final = 8
 _MIB: Final = 1024 * 1024
 
@@ -37,6 +42,16 @@ async def report_values(config: Config, reporter: Reporter) -> None:
             before = traffic
         await asyncio.sleep(VALUES_S)
     await asyncio.get_running_loop().create_future()
+
+
+async def tell_system(address: str, transport: XmppTransport) -> None:
+    """Tell a monitor once a minute, for ever, how the computer of an agent does; without a session it waits."""
+    while True:
+        await transport.connect()
+        for name, value in system_values().items():
+            with contextlib.suppress(TransportDown):
+                await transport.send(address, build_info(ReportEventValue(_AGENT, name, value)), noack=True)
+        await asyncio.sleep(VALUES_S)
 
 
 def _queued(config: Config) -> int:
