@@ -88,7 +88,7 @@ export class Chart {
     if (!this.data || width < 60) return;
     const keys = this.series.flatMap((one) => (one.kind === "band" ? [one.low, one.high] : [one.key]));
     const all = keys.flatMap((key) => this.data[key]).filter((value) => value !== null);
-    const greatest = Math.max(0, ...all);
+    const greatest = Math.max(0, ...all, ...this.stacks());
     if (!all.length || (this.least === undefined && !greatest)) {
       this.scale = null;
       this.key.replaceChildren();
@@ -99,10 +99,17 @@ export class Chart {
     const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" });
     svg.append(shape("title", {}, this.told()));
     this.drawGrid(svg, width);
+    this.piled = new Array(this.scale.number).fill(0);
     for (const one of this.series) this.drawSeries(svg, one);
     this.drawPointer(svg);
     this.plot.replaceChildren(svg);
     this.drawKey();
+  }
+
+  /** Bars stand on each other. */
+  stacks() {
+    const bars = this.series.filter((one) => one.kind === "bar").map((one) => this.data[one.key]);
+    return bars.length ? bars[0].map((_, place) => bars.reduce((sum, values) => sum + (values[place] ?? 0), 0)) : [];
   }
 
   scaleFor(width, height, greatest) {
@@ -147,12 +154,14 @@ export class Chart {
   }
 
   drawBars(svg, { key, look }) {
-    const { x, y, step, bottom } = this.scale;
+    const { x, y, step } = this.scale;
     const width = Math.max(1, Math.min(step - 1, 14));
     this.data[key].forEach((value, place) => {
       if (!value) return;
-      const top = Math.min(y(value), bottom - 1);
-      svg.append(shape("rect", { class: `${look} bar`, x: x(place) - width / 2, y: top, width, height: bottom - top }));
+      const floor = y(this.piled[place]);
+      this.piled[place] += value;
+      const height = Math.max(1, floor - y(this.piled[place]));
+      svg.append(shape("rect", { class: `${look} bar`, x: x(place) - width / 2, y: floor - height, width, height }));
     });
   }
 
@@ -191,7 +200,7 @@ export class Chart {
     const { x, y, bottom } = this.scale;
     const at = Math.round(x(this.place)) + 0.5;
     svg.append(shape("line", { class: "pointer", x1: at, x2: at, y1: TOP, y2: bottom }));
-    for (const { key, look } of this.lines) {
+    for (const { key, look } of this.lines.filter((one) => one.kind !== "bar")) {
       const value = this.data[key][this.place];
       if (value !== null) svg.append(shape("circle", { class: `${look} dot`, cx: at, cy: y(value), r: 3.5 }));
     }
