@@ -67,6 +67,23 @@ class CopiesContract:
         assert queue.hand_out("b@x/2", 202, extends=True) is None
         assert hand_out(queue, C, 202).job.id == "one.1"
 
+    def test_a_unit_that_comes_back_goes_to_an_owner_who_was_given_a_later_one_meanwhile(self, queue: JobQueue) -> None:
+        queue.submit([new_job("two", replication=TWICE)], 0)
+        lease = hand_out(queue, A)
+        assert [hand_out(queue, agent).job.id for agent in (B, C, D)] == ["one.2", "two.1", "two.2"]
+        queue.fail("one.1", lease.lease_id, A, "test", 1)
+        assert queue.hand_out("b@x/2", 2, extends=True) is None
+        assert hand_out(queue, "c@x/2", 2).job.id == "one.1"
+
+    def test_a_job_that_is_put_back_goes_to_an_owner_who_was_given_a_later_one(self, queue: JobQueue) -> None:
+        queue.submit([new_job("two", replication=TWICE)], 0)
+        for agent in (A, B):
+            hand_out(queue, agent)
+        assert hand_out(queue, C).job.id == "two.1"
+        queue.cancel("one", 1)
+        queue.retry("one", 2)
+        assert hand_out(queue, "c@x/2", 3).job.id == "one.1"
+
     def test_a_unit_is_not_claimed_by_the_owner_of_another(self, queue: JobQueue) -> None:
         first, second = hand_out(queue, A), hand_out(queue, B)
         said = Lost("another computer of this owner had the same job")
