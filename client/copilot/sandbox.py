@@ -69,8 +69,11 @@ def confine(how: Confinement) -> Callable[[], None]:
 def _give_way() -> None:
     """To the agent: for the processor, and when the kernel looks for somebody to kill for want of memory."""
     os.nice(_NICE)
-    # A session of its own is a group of its own to the scheduler, which shares the processor among groups.
-    for path, value in (("/proc/self/autogroup", b"%d" % _NICE), ("/proc/self/oom_score_adj", b"1000")):
+    wishes = [("/proc/self/oom_score_adj", b"1000")]
+    if os.getsid(0) == os.getpid():
+        # To the scheduler a session is a group, and the processor is shared among groups; others' are left alone.
+        wishes.append(("/proc/self/autogroup", b"%d" % _NICE))
+    for path, value in wishes:
         try:
             number = os.open(path, os.O_WRONLY)
         except OSError:
