@@ -221,6 +221,11 @@ SENTENCES: Final[dict[str, Sentence]] = {
         "Make room on the disk, or move the file away: the monitor then begins a new one.",
         Severity.ERROR,
     ),
+    "instance-running": Sentence(
+        "A storage manager named {instance} works in {folder} already.",
+        "Give this one another name ([xmpp] resource in its configuration file), or stop the other one.",
+        Severity.ERROR,
+    ),
     "output-refused": Sentence("The output was refused: {said}", "The job goes back to the queue."),
     "site-running": Sentence(
         "The local site in {folder} runs already.", "Use it, or end it: main.py site down.", Severity.ERROR

@@ -8,6 +8,7 @@ import http.client
 import itertools
 import json
 import os
+import signal
 import ssl
 import sys
 import tempfile
@@ -234,3 +235,37 @@ async def test_without_the_upload_service_the_job_is_done_over_chirp(site: Site,
     async with agent(site, base, "web", https=True):
         await until(lambda: get_job(site.folder.base, job_id).state is JobState.DONE)
     assert uploads(site) == []
+
+
+async def test_one_process_may_be_job_and_storage_manager_beside_others(site: Site, base: Path) -> None:
+    """As an operator adds one by hand: the sections of both, and a name of its own."""
+    jobs, storage = (site.folder.config(name).read_text() for name in ("job-manager", "storage-manager"))
+    both = base / "both.toml"
+    own = f'[process]\nlog = "{base}/both.log"\nready_file = "{base}/ready"\n'
+    section = storage[storage.index("[storage]") : storage.index("[monitor]")]
+    both.write_text(jobs[: jobs.index("[process]")].replace("jobs-1", "both-1") + section + own)
+    for name in ("job-manager", "storage-manager"):
+        # Kept from coming back: nobody can log in with that.
+        config = site.folder.config(name)
+        config.write_text(config.read_text().replace("password", "no_password"))
+    running = await asyncio.create_subprocess_exec(sys.executable, str(MAIN), "manager", "--config", str(both))
+    try:
+        await until((base / "ready").exists)
+        for name in ("job-manager", "storage-manager"):
+            pid = site.children[name].pid
+            assert pid
+            os.kill(pid, signal.SIGKILL)
+        script = base / "job.sh"
+        script.write_text("#!/bin/sh\necho done > out.txt\n")
+        submit(site.folder.base, JobOrder("job.sh", [script], number=3))
+        async with agent(site, base, "web", https=True):
+            await until(lambda: job_counts(site.folder.base)[JobState.DONE] == 3)
+        second = await asyncio.create_subprocess_exec(
+            sys.executable, str(MAIN), "manager", "--config", str(both), stderr=asyncio.subprocess.PIPE
+        )
+        _, said = await second.communicate()
+        assert second.returncode == 2
+        assert "A storage manager named both-1 works in" in said.decode()
+    finally:
+        running.terminate()
+        await running.wait()

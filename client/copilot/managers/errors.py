@@ -16,3 +16,12 @@ class OutputRefused(CopilotError):
 
     code: ClassVar[str] = "output-refused"
     said: str
+
+
+@dataclass(eq=False)
+class InstanceRunning(CopilotError):
+    """There is a storage manager of that name in that folder."""
+
+    code: ClassVar[str] = "instance-running"
+    instance: str
+    folder: str

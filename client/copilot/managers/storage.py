@@ -5,6 +5,7 @@ import contextlib
 from typing import Final
 
 from client.copilot.managers.config import Config, read_process_settings
+from client.copilot.managers.instance import claim_instance
 from client.copilot.managers.judge import Judge, Verdict
 from client.copilot.managers.process import ManagerProcess, read_arguments, run_until_signal
 from client.copilot.managers.shelf import Claim, Shelf
@@ -38,6 +39,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
 
     Raises:
         BadInput: the configuration cannot be used.
+        InstanceRunning: there is one of that name already.
         QueueUnusable: the queue cannot be opened.
     """
     service = StorageService(config)
@@ -48,39 +50,42 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
 
 
 class StorageService:
-    """A storage manager: its desk, and the judging that goes on beside it, one output after the other."""
+    """A storage manager: its desk, and the judging that goes on beside it, one output after the other.
+
+    Attributes:
+        process: other desks may be added to it.
+    """
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._claims: asyncio.Queue[Claim] = asyncio.Queue(MAX_CLAIMS)
-        self._process = ManagerProcess(config.account(), read_process_settings(config))
-        instance = config.text("xmpp", "resource")
+        self.process = ManagerProcess(config.account(), read_process_settings(config))
+        instance, folder = config.text("xmpp", "resource"), config.file("storage", "folder")
+        self._lock = claim_instance(folder, instance)
         limits = _limits(config)
         store = config.maybe_file("storage", "upload_store")
         self._uploads = UploadStore(store) if store else None
-        self._shelf = Shelf(
-            config.file("storage", "chirp_root"), config.file("storage", "folder"), instance, self._uploads
-        )
+        self._shelf = Shelf(config.file("storage", "chirp_root"), folder, instance, self._uploads)
         self._queue = open_queue(config)
         # The judge works in a thread and must not wait for, or disturb, a transaction of the desk.
         self._judge_queue = open_queue(config)
         self._judge = Judge(self._judge_queue, self._shelf, limits)
-        self._service = _upload_service(config, self._process)
+        self._service = _upload_service(config, self.process)
         self._wishes: set[asyncio.Task[None]] = set()
         self._desk = StorageDesk(
             self._queue,
             self._shelf,
             config.text("storage", "chirp"),
             self._note,
-            self._process.reporter,
+            self.process.reporter,
             limits.packed_bytes,
             self._wish if self._service else None,
         )
-        self._process.add(self._desk)
+        self.process.add(self._desk)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set; an output in hand is dealt with first."""
-        duties = [asyncio.create_task(duty) for duty in (self._process.run(stop), self._judge_all(), self._sweep())]
+        duties = [asyncio.create_task(duty) for duty in (self.process.run(stop), self._judge_all(), self._sweep())]
         try:
             done, _ = await asyncio.wait(duties, return_when=asyncio.FIRST_COMPLETED)
             for duty in done:
@@ -91,7 +96,8 @@ class StorageService:
             await asyncio.gather(*duties, return_exceptions=True)
 
     def close(self) -> None:
-        """Close the queues."""
+        """Close the queues, and give the name back."""
+        self._lock.close()
         self._queue.close()
         self._judge_queue.close()
 
@@ -105,7 +111,7 @@ class StorageService:
         slot = None
         if self._service is not None and len(self._wishes) <= MAX_WISHES:
             slot = await self._service.slot(wish.size_bytes)
-        await self._process.send(self._desk.place(wish, slot))
+        await self.process.send(self._desk.place(wish, slot))
 
     def _note(self, claim: Claim) -> None:
         if self._claims.full():
@@ -135,14 +141,14 @@ class StorageService:
             return []
 
     async def _announce(self, claim: Claim, verdict: Verdict) -> None:
-        self._process.reporter.judged(claim.job_id, claim.exit_code, accepted=verdict.accepted, reason=verdict.reason)
+        self.process.reporter.judged(claim.job_id, claim.exit_code, accepted=verdict.accepted, reason=verdict.reason)
         try:
             replies = self._desk.announce(claim.sender, verdict)
         except QueueError as error:
             # It is only told once; what counts is that the queue has it.
             log.error("verdict on job %s not told: %s", claim.job_id, error)
         else:
-            await self._process.send(replies)
+            await self.process.send(replies)
 
     async def _sweep(self) -> None:
         while True:

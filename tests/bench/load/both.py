@@ -18,7 +18,7 @@ async def serve(config: Config) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     service = StorageService(config)
     with contextlib.closing(open_queue(config)) as queue:
-        service._process.add(JobDesk(queue, JobSettings(chirp=config.text("job", "chirp"))))
+        service.process.add(JobDesk(queue, JobSettings(chirp=config.text("job", "chirp"))))
         try:
             await service.run(stop)
         finally:

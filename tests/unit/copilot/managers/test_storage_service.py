@@ -10,6 +10,7 @@ import pytest
 
 from client.copilot.managers import storage
 from client.copilot.managers.config import Config
+from client.copilot.managers.errors import InstanceRunning
 from client.copilot.managers.shelf import Claim, Shelf
 from client.copilot.managers.storage import StorageService
 from client.copilot.queue.queue import JobState
@@ -56,6 +57,17 @@ async def lasts_until(task: asyncio.Task[None], seen: Callable[[], object]) -> N
         while not seen() and not task.done():
             await asyncio.sleep(0.01)
     assert not task.done(), task.exception()
+
+
+async def test_a_second_one_of_the_same_name_is_refused(service: StorageService, tmp_path: Path) -> None:
+    config = Config(tmp_path / "config.toml")
+    with pytest.raises(InstanceRunning) as refused:
+        StorageService(config)
+    assert (refused.value.instance, refused.value.folder) == ("storage-1", str(tmp_path / "storage"))
+    (tmp_path / "other.toml").write_text(CONFIG.replace("storage-1", "storage-2"))
+    StorageService(Config(tmp_path / "other.toml")).close()
+    service.close()
+    StorageService(config).close()
 
 
 async def test_a_sweep_that_fails_is_not_the_end_and_is_tried_again(
