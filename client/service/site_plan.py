@@ -96,7 +96,9 @@ def load_plan(path: Path) -> SitePlan:
         return SitePlan(Ports(), secrets.token_hex(32), secrets.token_hex(32), secrets.token_hex(32))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
         raise BadInput(
-            str(path), f"it cannot be used ({error})", "remove the file; the site makes a new one"
+            str(path),
+            f"it cannot be used ({error})",
+            "correct it; a site without the file makes a new one, with other secrets",
         ) from error
 
 

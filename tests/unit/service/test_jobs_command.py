@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from client.copilot.queue.queue import Replication
 from client.errors import BadInput
 from client.service import site_argument
 from client.service.jobs_arguments import with_verb
@@ -118,6 +119,22 @@ def test_what_a_job_wrote_is_shown(
     assert main(["log", ids[0], *words]) == 0
     assert capsys.readouterr().out == out.format(kept=kept)
     assert said(capsys, "log", ids[0])["kept"] == kept
+
+
+def test_a_result_that_waits_for_others_is_shown_as_such(
+    site: SiteFolder, ids: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    order = JobOrder("run.sh", replication=Replication(2, 2))
+    [job_id] = submit(site.base, order)
+    for word, unit in (("a", f"{job_id}.2"), ("b", f"{job_id}.1")):
+        place = site.storage / "candidates" / job_id / word
+        write_output(place, f"of {unit}\n")
+        (place / "result.json").write_text(json.dumps({"job_id": unit}))
+    assert main(["log", job_id]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == f"of {job_id}.2\n"
+    assert "waits for others to agree" in shown.err
+    assert said(capsys, "log", f"{job_id[:8]}.1")["stdout"] == f"of {job_id}.1\n"
 
 
 def test_a_link_in_an_output_is_not_followed(

@@ -1,5 +1,6 @@
 import socket
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client.errors import BadInput
-from client.service.site_plan import Ports, build_toml, choose_ports, load_plan, save_plan
+from client.service.site_plan import Ports, SiteShape, build_toml, choose_ports, load_plan, save_plan
 
 
 def test_a_plan_is_kept_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
@@ -26,6 +27,28 @@ def test_a_plan_is_kept_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
 def test_a_damaged_plan_is_said_to_be_so(tmp_path: Path, content: str) -> None:
     path = tmp_path / "site.toml"
     path.write_text(content, errors="surrogateescape")
+    with pytest.raises(BadInput, match=r"site\.toml"):
+        load_plan(path)
+
+
+def test_the_shape_of_a_site_is_kept_and_older_plans_have_the_usual_one(tmp_path: Path) -> None:
+    path = tmp_path / "site.toml"
+    plan = load_plan(path)
+    assert (plan.shape.queue, plan.shape.managers) == ("sqlite", 1)
+    shaped = replace(plan, shape=SiteShape("redis", 3, legacy=True, appliance="/a b"))
+    save_plan(path, shaped)
+    assert load_plan(path) == shaped
+    before = path.read_text().partition("[site]")[0]
+    path.write_text(before)
+    assert load_plan(path).shape == SiteShape()
+
+
+@pytest.mark.parametrize("said", ['queue = "mysql"', "managers = 0", "managers = 99", 'managers = "two"'])
+def test_a_shape_that_no_site_has_is_said_to_be_so(tmp_path: Path, said: str) -> None:
+    path = tmp_path / "site.toml"
+    save_plan(path, load_plan(path))
+    before = path.read_text().partition("[site]")[0]
+    path.write_text(f"{before}[site]\n{said}\n")
     with pytest.raises(BadInput, match=r"site\.toml"):
         load_plan(path)
 

@@ -72,6 +72,12 @@ def test_the_submitter_is_whoever_types(site: SiteFolder, script: str, monkeypat
     assert (job.new.submitter, job.new.output) == ("berta", False)
 
 
+def test_a_job_names_the_service_that_it_needs_tokens_of(site: SiteFolder, script: str) -> None:
+    assert main(["--command", script, "--pilot", "atlas"]) == 0
+    [job] = jobs(site)
+    assert job.new.description.pilot_service == "atlas"
+
+
 def test_an_array_has_a_job_for_each_row(site: SiteFolder, script: str, tmp_path: Path) -> None:
     (tmp_path / "cases.csv").write_text("name\na b\n;c\n")
     words = ["--command", script, "--parameters", str(tmp_path / "cases.csv"), "--arguments", "{name}"]
@@ -116,6 +122,10 @@ def test_a_trial_submits_nothing(site: SiteFolder, script: str, capsys: pytest.C
         (["--command", "SCRIPT", "--expected", "/nowhere"], "cannot be read as JSON"),
         (["--command", "SCRIPT", "--platform", 'a"b'], "no name of a platform"),
         (["--command", "SCRIPT", "--title", "x" * 201], "the title is longer"),
+        (["--command", "SCRIPT", "--pilot", "a b"], "service of the token is not an id"),
+        (["--command", "SCRIPT", "--original-queue", "redis://x", "--copies", "2"], "cannot keep --copies"),
+        (["--events", "1", "--original-queue", "redis://x", "--wait"], "cannot keep --wait"),
+        (["--command", "SCRIPT", "--original-queue", "http://x"], "redis"),
         (["--events", "0"], "must be at least 1"),
         (["--seed", "0"], "must be from 1"),
         (["--reference", "/nowhere"], "cannot be read"),
