@@ -246,6 +246,34 @@ class NoPilotToken:
 
 
 @dataclass(frozen=True)
+class GetContext:
+    """A machine to the context manager: what is kept for me? key: SHA-1 of it in hexadecimal digits."""
+
+    command: ClassVar[str] = "getContext"
+    context_id: str = field(metadata=wire.required("contextID", wire.ID))
+    key: str = usual("contextKey", wire.exact(100))
+    agent_host: str = usual("agentHost", wire.HOST)
+    agent_ip: str = usual("agentIP", wire.HOST)
+
+
+@dataclass(frozen=True)
+class ApplyContext:
+    """Context manager: this. context: `key=base64` items joined by `###`."""
+
+    command: ClassVar[str] = "applyContext"
+    context_id: str = field(metadata=wire.required("contextID", wire.ID))
+    context: str = usual("context", wire.SHELL)
+
+
+@dataclass(frozen=True)
+class NoContext:
+    """Context manager: nothing, or the key was not right."""
+
+    command: ClassVar[str] = "noContext"
+    context_id: str = field(metadata=wire.required("contextID", wire.ID))
+
+
+@dataclass(frozen=True)
 class ExtendLease:
     """Extension. Agent to the manager that gave the job: I still work on it."""
 
@@ -327,6 +355,9 @@ Command: TypeAlias = (
     | SecurityError
     | GetTicket
     | StoreTicket
+    | GetContext
+    | ApplyContext
+    | NoContext
     | ExtendLease
     | LeaseExtended
     | LeaseLost

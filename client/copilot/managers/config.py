@@ -8,6 +8,7 @@
 [monitor]  address, batched, system                                        those that tell a monitor
 [process]  log, ready_file
 [secure]   see client.copilot.managers.secure
+[context]  folder: contexts for machines of the original, one file each        job manager
 [heartbeat] room: JID of a chat room in which it answers heartbeats
 """
 

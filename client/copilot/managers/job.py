@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 
 from client.copilot.managers.config import Config, read_process_settings
+from client.copilot.managers.context_desk import ContextDesk
 from client.copilot.managers.input_door import InputDoor
 from client.copilot.managers.job_desk import JobDesk, JobSettings
 from client.copilot.managers.monitor.values import report_values
@@ -31,6 +32,9 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     settings = read_job_settings(config)
     process = ManagerProcess(config.account(), read_process_settings(config))
     process.add(JobDesk(queue, settings, process.reporter))
+    contexts = config.maybe_file("context", "folder")
+    if contexts is not None:
+        process.add(ContextDesk(contexts))
     process.duty(report_values(config, process.reporter))
     try:
         await process.run(stop)

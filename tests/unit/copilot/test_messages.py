@@ -60,6 +60,9 @@ COMMANDS = st.one_of(
     st.builds(m.SecurityError, TEXTS),
     st.builds(m.GetTicket, TEXTS),
     st.builds(m.StoreTicket, TEXTS),
+    st.builds(m.GetContext, IDS, TEXTS.map(lambda text: text[:100])),
+    st.builds(m.ApplyContext, IDS, TEXTS),
+    st.builds(m.NoContext, IDS),
     st.builds(m.ExtendLease, IDS, IDS),
     st.builds(m.LeaseExtended, IDS, LEASE),
     st.builds(m.LeaseLost, IDS, TEXTS),
@@ -77,7 +80,7 @@ def test_commands_come_back(command: m.Command) -> None:
 
 def test_each_command_has_a_word_of_its_own() -> None:
     words = [kind.command for kind in get_args(m.Command)]
-    assert len(words) == len(set(words)) == 25
+    assert len(words) == len(set(words)) == 28
 
 
 @pytest.mark.parametrize("info", [{}, {"command": "storeJob"}, {"command": "Heartbeat:ping"}, {"command": {"a": "b"}}])
