@@ -79,9 +79,18 @@ def test_from_start_to_a_validated_job(tmp_path: Path) -> None:
             screen.xdotool("key", "ctrl+q")
             assert client.process.wait(60) == 0
         assert processes_of(base) == []
+        went_by_https(tmp_path / "site")
         assert files_below(home) == []
         assert json.loads(report.read_text())["longest_call_ms"] < 50
     assert processes_of(tmp_path / "site") == []
+
+
+def went_by_https(site: Path) -> None:
+    """Input was shown, and the output was uploaded and taken; nothing of the job went over Chirp."""
+    assert len(list((site / "input").iterdir())) == 1
+    [uploaded] = (site / "run" / "prosody").rglob("*.bin")
+    assert uploaded.stat().st_size == 0
+    assert [path.name[:3] for path in (site / "chirp").iterdir() if path.is_dir()] == ["in-"]
 
 
 def work_through(screen: Screen, window: Window, client: Client, site: Site, job_id: str) -> None:
