@@ -15,13 +15,13 @@ from client.service.counter import Counter
 from client.service.job_watch import until_ended
 from client.service.jobs_arguments import PROG, build_parser, with_verb
 from client.service.jobs_change import CHANGEABLE, agreed, change, dead_groups
+from client.service.jobs_ended import ended_facts, say_ended, watcher
 from client.service.jobs_log import TIME_OVER, show_log, until_over
 from client.service.jobs_select import each_job, find_job
 from client.service.jobs_told import COLUMNS, event_line, job_facts, job_lines, job_row, order_facts
 from client.service.site_argument import existing_site
 from client.service.site_folder import SiteFolder
 from client.service.site_queue import open_site_queue
-from client.service.submit_command import ended_facts, say_ended, watcher
 from client.service.table import ago, clock, counted, say, say_json, say_table, tell
 
 __all__ = ["build_parser", "main"]

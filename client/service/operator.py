@@ -16,7 +16,6 @@ from client.copilot.queue.errors import RedisUnusable
 from client.copilot.queue.queue import Job, JobState, NewJob, Replication
 from client.service.order_check import MAX_JOBS, check_orders
 from client.service.site_errors import NoSite, NoSuchJob
-from client.service.site_files import chirp_address
 from client.service.site_folder import SiteFolder
 from client.service.site_plan import load_plan
 from client.service.site_queue import open_site_queue
@@ -151,7 +150,9 @@ def submit_original(site_folder: Path, url: str, *orders: JobOrder) -> list[str]
     Raises:
         NoSite, BadInput, RedisUnusable, OSError
     """
+    # What few ask for, and takes longer to load than all the rest.
     from client.copilot.queue.redis_original import push_original
+    from client.service.site_files import chirp_address
 
     folder = existing(site_folder)
     check_orders(orders)

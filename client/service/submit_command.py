@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from client.copilot.fields import printable
 from client.service.counter import Counter
-from client.service.job_watch import Ended, until_ended
+from client.service.job_watch import until_ended
+from client.service.jobs_ended import ended_facts, say_ended, watcher
 from client.service.operator import JobOrder, submit, submit_original
 from client.service.order_check import check_orders
 from client.service.site_argument import existing_site
@@ -70,31 +71,6 @@ def _wait(folder: SiteFolder, ids: list[str], given: argparse.Namespace) -> int:
     else:
         say_ended(ended)
     return 0 if ended.done == len(ids) else 1
-
-
-def watcher(bar: Counter) -> Any:
-    """Shows on a bar what `until_ended` tells."""
-
-    def show(ended: Ended, at_work: int) -> None:
-        dead = f", {len(ended.dead)} dead" if ended.dead else ""
-        bar.show(ended.number, f"{at_work:,} at work{dead}")
-
-    return show
-
-
-def ended_facts(ended: Ended) -> dict[str, Any]:
-    """How jobs ended, for JSON."""
-    dead = [{"id": job_id, "reason": reason} for job_id, reason in ended.dead.items()]
-    return {"done": ended.done, "dead": dead, "gone": ended.gone}
-
-
-def say_ended(ended: Ended) -> None:
-    """How jobs ended, for people."""
-    say(f"{counted(ended.done, 'job')} done, {len(ended.dead):,} dead.")
-    for job_id, reason in list(ended.dead.items())[:_SHOWN]:
-        say(f"  {job_id}  {printable(reason)}")
-    if len(ended.dead) > _SHOWN:
-        say("  ... main.py jobs dead shows all reasons")
 
 
 def _show(orders: Sequence[JobOrder], number: int, *, as_json: bool) -> None:
