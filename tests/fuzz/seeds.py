@@ -45,9 +45,11 @@ _COMMANDS: Final = (
     messages.JobDone("job-1", "vm", exit_code=256),
     messages.StoreJobOutputDir("job-1", "job-1", "host:9094"),
 )
+_REPORTS: Final = ("reportEvent", "reportEventDuration", "reportEventValue", "reportEvents", "storeEventDetails")
 SEEDS: Final[Mapping[str, Sequence[bytes]]] = {
     "stanza": [body for file in sorted(_CAPTURED.glob("*.txt")) for body in _BODY.findall(file.read_bytes())][:50],
-    "command": [_flat(messages.build_info(command)) for command in _COMMANDS],
+    "command": [_flat(messages.build_info(command)) for command in _COMMANDS]
+    + [_flat({"command": kind, "component": "a", "event": "b", "duration": "1", "value": "1"}) for kind in _REPORTS],
     "codecs": [bytes([kind]) + text for kind in range(16) for text in (b"1", b"a=b####", b"###run.sh", b"a@b/c")],
     "path": [b"a/b.txt", b"../x", b"./x", b"a//b"],
     "jdl": [build_jdl({"Memory": 1, "WNHost": "vm"}).encode()],

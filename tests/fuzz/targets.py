@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from client.copilot import fields
 from client.copilot.errors import BadRequirements, BadStanza, TicketRefused
+from client.copilot.events import parse_report
 from client.copilot.jdl import MAX_ATTRIBUTES, parse_jdl
 from client.copilot.managers.errors import OutputRefused
 from client.copilot.managers.gunzip import gunzip
@@ -211,6 +212,8 @@ def _check_message(element: ElementTree.Element) -> None:
     assert _depth(received.info) <= MAX_DEPTH
     if received.kind is not Kind.INFO:
         return
+    with contextlib.suppress(BadStanza):
+        parse_report(received.info)
     try:
         found = parse_info(received.info)
     except BadStanza:
