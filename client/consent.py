@@ -2,9 +2,8 @@
 
 from typing import Final
 
-#: Attaching is the consent.
 SEES: Final = (
-    "The project sees what kind of computer this is (processor, memory, disk), its internet address, when it works and"
-    " what its jobs give, and knows it by a key that is made for this project alone. It does not see your name, your"
-    " files or your other programs."
+    "Attaching is your consent: the project sees what kind of computer this is (processor, memory, disk), its internet"
+    " address, when it works and what its jobs give, and knows it by a key that is made for this project alone. It does"
+    " not see your name, your files or your other programs."
 )

@@ -38,7 +38,7 @@ def run(
             say("Not attached; nothing has changed.")
             return 1
     elif not yes:
-        say("Nobody is asked, as this is no terminal: attaching is the consent.")
+        say("You are not asked, as this is no terminal; --yes says the same.")
     attach(paths, file)
     say(f"Attached to the project of {file}.")
     return 0
