@@ -11,6 +11,7 @@ _CHOICE: Final = re.compile(r"argument (?P<where>\S+): invalid choice: (?P<said>
 _NUMBER: Final = re.compile(r"argument (?P<where>\S+): invalid (?P<kind>int|float) value: (?P<said>.*)")
 _MISSING: Final = re.compile(r"the following arguments are required: (?P<names>.*)")
 _UNKNOWN: Final = re.compile(r"unrecognized arguments: (?P<said>.*)")
+_NO_VALUE: Final = re.compile(r"argument (?P<where>\S+): expected one argument")
 _OTHER: Final = re.compile(r"argument (?P<where>\S+): (?P<said>.*)")
 
 
@@ -40,6 +41,9 @@ def explain(message: str) -> tuple[str, str]:
         return f"{', '.join(first)} and {last} are missing" if first else f"{last} is missing", ""
     if found := _UNKNOWN.fullmatch(message):
         return f"{found['said']!r} is not understood", ""
+    if found := _NO_VALUE.fullmatch(message):
+        where = found["where"].rpartition("/")[2]
+        return f"{where} has no value", f"write it behind; one that begins with - as {where}=VALUE"
     if found := _OTHER.fullmatch(message):
         return f"{found['where']}: {found['said']}", ""
     return message, ""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from client.command_line import Parser
+from client.copilot.managers.compare import COMPARERS
 from client.copilot.managers.validate import VALIDATORS
 from client.copilot.queue.queue import Replication
 from client.errors import BadInput
@@ -22,6 +23,7 @@ from client.service.site_argument import add_site
 from client.service.submit_requirements import requirements_of
 
 PROG: Final = "main.py submit"
+_COMPARED: Final = ", ".join(filter(None, COMPARERS))
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 #: options that speak of a program of the operator's own
 _OWN: Final = ("input_files", "arguments", "packages", "title", "validator", "expected", "validation_script")
@@ -123,7 +125,9 @@ def _add_terms(parser: argparse.ArgumentParser) -> None:
     terms.add_argument("--platform", metavar="NAME", help="the same as 'other.Platform == \"NAME\"'; Linux-x86_64")
     terms.add_argument("--copies", type=int, metavar="N", help="have each job done by N volunteers")
     terms.add_argument("--quorum", type=int, metavar="M", help="M of their results must agree (more than half)")
-    terms.add_argument("--compare", default="", metavar="NAME", help="the comparison that says so (equal bytes)")
+    terms.add_argument(
+        "--compare", default="", metavar="NAME", help=f"how that is seen: {_COMPARED}; without: equal bytes"
+    )
     terms.add_argument("--pilot", default="", metavar="SERVICE", help="the job gets tokens of it (pilots.toml)")
     terms.add_argument("--max-attempts", type=int, metavar="N", help="trials before a job is given up (the site's)")
 
