@@ -28,7 +28,7 @@ def parser() -> Parser:
         ("show", "main.py thing show: name and size are missing."),
         ("show a b --number x", "main.py thing show: 'x' is no whole number. What to do: give one for --number."),
         ("show a b --form blue", "there is no 'blue'. What to do: choose one of light, dark."),
-        ("show a b --form", "--form has no value. What to do: write it behind; one that begins with - as --form=VALUE."),
+        ("show a b --form", "--form has no value. What to do: write it behind; one that begins with - as --form=VAL"),
         ("remove it", "main.py thing: 'it' is not understood."),
     ],
 )
