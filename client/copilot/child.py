@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,8 @@ from typing import Final
 awaited: Final[set[int]] = set()
 #: The number of the progress pipe in a job: one digit, since some shells know no others.
 PROGRESS_FD: Final = 3
+#: state, real and effective user of a process
+_STATUS: Final = re.compile(rb"^State:\s+(\S).*?^Uid:\s+(\d+)\s+(\d+)", re.MULTILINE | re.DOTALL)
 
 
 class Child:
@@ -111,7 +114,7 @@ class Child:
 def kill_user(uid: int) -> None:
     """Kills all processes of a user that is used for jobs only, wherever they hid. Repeats until none is left."""
     for _round in range(100):
-        pids = _processes_of(uid)
+        pids = processes_of(uid)
         if not pids:
             return
         for pid in pids:
@@ -144,15 +147,24 @@ def _is_at(process: Path, folder: Path) -> bool:
         return False
 
 
-def _processes_of(uid: int) -> list[int]:
+def processes_of(uid: int) -> list[int]:
+    """The living processes of a user.
+
+    The owner of a folder in /proc is not enough: that of a process that hides from debuggers is root's.
+    """
     found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError, ValueError):
-                state = (entry / "stat").read_text(encoding="latin-1").rpartition(")")[2].split()[0]
-                if entry.stat().st_uid == uid and state not in {"Z", "X"}:
-                    found.append(int(entry.name))
+    with os.scandir("/proc") as entries:
+        for entry in entries:
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    if entry.stat().st_uid in {uid, 0} and _is_of(Path(entry.path), uid):
+                        found.append(int(entry.name))
     return found
+
+
+def _is_of(process: Path, uid: int) -> bool:
+    said = _STATUS.search((process / "status").read_bytes())
+    return said is not None and said[1] not in b"ZX" and uid in {int(said[2]), int(said[3])}
 
 
 def _prepare(in_child: Callable[[], None], progress: int | None) -> None:

@@ -24,7 +24,7 @@ from typing import Final
 from client.copilot.checkpoint import JobRecord
 from client.copilot.child import PROGRESS_FD, Child, kill_left, kill_user
 from client.copilot.errors import JobFailed
-from client.copilot.memory import exceeds, is_kill, kernel_kills, processes_of
+from client.copilot.memory import exceeds, is_kill, job_processes, kernel_kills
 from client.copilot.pack import folder_size, pack_folder
 from client.copilot.progress import ProgressPipe
 from client.copilot.report import Progress
@@ -268,7 +268,7 @@ class LocalRunner:
 
     def _check_memory(self, record: JobRecord, session: int) -> None:
         limit_mib = self._settings.memory_limit_mib
-        if limit_mib and exceeds(processes_of(session, self._settings.job_uid), limit_mib * 1024 * 1024):
+        if limit_mib and exceeds(job_processes(session, self._settings.job_uid), limit_mib * 1024 * 1024):
             raise JobFailed(record.job.id, "memory-limit", f"its processes have more than {limit_mib} MiB together")
 
     def _check_size(self, record: JobRecord) -> None:

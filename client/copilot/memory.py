@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 from typing import Final
 
+from client.copilot.child import processes_of
+
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _PSS: Final = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
 _KILLS: Final = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
@@ -18,15 +20,16 @@ _SIGKILL: Final = 9
 _KILLED_EXIT: Final = (128 + _SIGKILL) << 8
 
 
-def processes_of(session: int, uid: int | None) -> list[Path]:
+def job_processes(session: int, uid: int | None) -> list[Path]:
     """Folders in /proc of a job's processes: those of its user where it has one of its own, else of its session."""
+    if uid is not None:
+        return [Path(f"/proc/{pid}") for pid in processes_of(uid)]
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError, ValueError, IndexError):
                 words = (entry / "stat").read_text(encoding="latin-1").rpartition(")")[2].split()
-                is_ours = entry.stat().st_uid == uid if uid is not None else int(words[3]) == session
-                if is_ours and words[0] not in {"Z", "X"}:
+                if int(words[3]) == session and words[0] not in {"Z", "X"}:
                     found.append(entry)
     return found
 

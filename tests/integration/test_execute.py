@@ -14,6 +14,7 @@ import pytest
 
 from client.copilot import execute
 from client.copilot.checkpoint import JobRecord
+from client.copilot.child import processes_of
 from client.copilot.errors import JobFailed
 from client.copilot.execute import LocalRunner, RunnerSettings
 from client.copilot.memory import kernel_kills
@@ -371,3 +372,19 @@ async def test_a_kill_by_the_kernel_for_want_of_memory_is_named(
 def test_the_kernel_tells_how_many_it_killed() -> None:
     assert kernel_kills() >= 0
     assert "oom_kill " in Path("/proc/vmstat").read_text()
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="jobs have no user of their own")
+async def test_a_process_that_hides_from_debuggers_ends_with_the_job_too(root: Path) -> None:
+    script = """#!/bin/sh
+setsid python3 -c '
+import ctypes, time
+ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+open("hidden", "w").close()
+time.sleep(60)
+' &
+until [ -e hidden ]; do sleep 0.05; done
+"""
+    bench = Bench(root, script)
+    assert await bench.execute() == 0
+    assert processes_of(UID) == []
