@@ -168,11 +168,10 @@ def _made_jobs(folder: SiteFolder, orders: Sequence[JobOrder]) -> Iterator[list[
     inputs: dict[tuple[Path, ...], str] = {}
     try:
         yield _new_jobs(folder, orders, inputs)
-    except RedisUnusable:
-        # It may have taken them, so their input stays.
-        raise
-    except BaseException:
-        for name in filter(None, inputs.values()):
+    except BaseException as error:
+        # A Redis that gave no answer may have taken them, so their input stays.
+        may_be_there = isinstance(error, RedisUnusable) and error.is_silent
+        for name in filter(None, () if may_be_there else inputs.values()):
             shutil.rmtree(folder.chirp_root / name, ignore_errors=True)
         raise
 

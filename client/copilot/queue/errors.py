@@ -41,6 +41,12 @@ class BadOrder(QueueError):
 
 @dataclass(eq=False)
 class RedisUnusable(QueueUnusable):
-    """A Redis server is down, hangs or refuses. path: where it is, without the password."""
+    """A Redis server is down, hangs or refuses.
+
+    Attributes:
+        path: where it is, without the password.
+        is_silent: it gave no answer, so it is not known whether it did what it was asked to.
+    """
 
     code: ClassVar[str] = "redis-unusable"
+    is_silent: bool = False

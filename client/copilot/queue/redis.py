@@ -53,10 +53,17 @@ class RedisQueue(RedisViews, RedisBook):
         """Take all jobs or none; more than 500 begin to wait bit by bit."""
         for new in jobs:
             check_order(new)
-        if len(jobs) > _MOST_AT_ONCE:
-            self._submit_in_parts(jobs, now)
-        else:
-            self._bring("submit", jobs, uuid.uuid4().hex, now)
+        try:
+            if len(jobs) > _MOST_AT_ONCE:
+                self._submit_in_parts(jobs, now)
+            else:
+                self._bring("submit", jobs, uuid.uuid4().hex, now)
+        except RedisUnusable as error:
+            if not error.is_silent:
+                raise
+            # Who submits them once more would have them done twice.
+            said = f"{error.said}; it may have taken the jobs all the same, so look before you submit them again"
+            raise RedisUnusable(error.path, said, is_silent=True) from error
 
     def hand_out(self, agent: str, now: float, *, extends: bool, host: Host = NO_HOST) -> Lease | None:
         """Lease the next job, or again the one that the agent has not confirmed."""

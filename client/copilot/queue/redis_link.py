@@ -105,11 +105,11 @@ class RedisLink:
         try:
             return self._run(self._prefix, self._terms, verb, repr(now), *arguments)
         except redis.RedisError as error:
-            self._said = explain(error)
+            failed = unusable(self.place, error)
             log.debug("Redis said to %s: %s", verb, error)
             if isinstance(error, redis.ConnectionError | redis.TimeoutError):
-                self._down_until = self._clock() + PAUSE_S
-            raise RedisUnusable(self.place.name, self._said) from error
+                self._down_until, self._said = self._clock() + PAUSE_S, failed.said
+            raise failed from error
 
     def close(self) -> None:
         """Close it; idempotent."""
@@ -144,6 +144,13 @@ def connect(place: RedisPlace) -> "redis.Redis":
         encoding_errors="surrogateescape",
         protocol=2,
     )
+
+
+def unusable(place: RedisPlace, error: redis.RedisError) -> RedisUnusable:
+    """What to raise for an error of Redis."""
+    is_silent = isinstance(error, redis.ConnectionError | redis.TimeoutError)
+    has_refused = isinstance(error, redis.AuthenticationError | redis.BusyLoadingError)
+    return RedisUnusable(place.name, explain(error), is_silent=is_silent and not has_refused)
 
 
 def explain(error: redis.RedisError) -> str:

@@ -13,11 +13,10 @@ from typing import Final
 import redis
 
 from client.copilot.messages import JobDescription
-from client.copilot.queue.errors import RedisUnusable
 from client.copilot.queue.original import WAITING_LIST, build_original, parse_original
 from client.copilot.queue.queue import NO_HOST, Host, Lease, Terms
 from client.copilot.queue.redis import RedisQueue, order_values
-from client.copilot.queue.redis_link import connect, explain
+from client.copilot.queue.redis_link import connect, unusable
 from client.copilot.queue.redis_place import RedisPlace, parse_place
 from client.errors import BadInput
 from client.log import logger
@@ -108,6 +107,6 @@ def push_original(url: str, jobs: Sequence[JobDescription], *, waiting: str = WA
         for start in range(0, len(values), 2 * _MOST_PUSHED):
             client.eval(_PUSH, 0, waiting, *values[start : start + 2 * _MOST_PUSHED])
     except redis.RedisError as error:
-        raise RedisUnusable(place.name, explain(error)) from error
+        raise unusable(place, error) from error
     finally:
         client.close()
