@@ -106,6 +106,12 @@ def find_agreement(compare: str, expected: Expected, output: Path, earlier: Mapp
     return next((name for name, path in earlier.items() if same(output, path, expected)), own)
 
 
+def needs_earlier(compare: str) -> bool:
+    """Whether a comparison looks at earlier outputs."""
+    comparer = COMPARERS.get(compare)
+    return comparer is not None and comparer.same is not None
+
+
 def _files(folder: Path) -> list[Path]:
     found = []
     for place, _, names in os.walk(folder):

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 from client.copilot.managers.candidates import Kept
-from client.copilot.managers.compare import find_agreement
+from client.copilot.managers.compare import find_agreement, needs_earlier
 from client.copilot.managers.errors import OutputRefused
 from client.copilot.managers.shelf import Claim, Parcel, Shelf
 from client.copilot.managers.unpack import Limits, Unpacked, unpack
@@ -178,7 +178,12 @@ class Judge:
         # A class is named after the first of it, unless its comparison needs no earlier output.
         places = {one.agreement: self.shelf.candidates.output(kept.job_id, one.agreement) for one in earlier}
         there = {name: place for name, place in places.items() if place.is_dir()}
-        return find_agreement(job.new.replication.compare, job.new.expected, output, there, kept.word)
+        compare = job.new.replication.compare
+        if len(there) < len(places) and needs_earlier(compare):
+            log.warning(
+                "results of %s to compare with are not here: do all storage managers share a folder?", job.group
+            )
+        return find_agreement(compare, job.new.expected, output, there, kept.word)
 
     def _told(self, claim: Claim, taken: Taken) -> Verdict:
         if taken is Taken.ACCEPTED:

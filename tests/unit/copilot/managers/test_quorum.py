@@ -160,6 +160,17 @@ def test_a_candidate_is_compared_again_when_another_came_meanwhile(
     assert said[1:] == [Taken.STALE, Taken.ACCEPTED]
 
 
+@pytest.mark.parametrize(("compare", "agree"), [("", True), ("json", False)])
+def test_an_earlier_result_that_is_elsewhere_is_missed_where_it_is_needed(
+    storage: Storage, caplog: pytest.LogCaptureFixture, compare: str, agree: bool
+) -> None:
+    storage.submit(Replication(2, 2, compare))
+    storage.hand_in("a", GOOD)
+    storage.shelf.candidates.clear("one")
+    assert storage.hand_in("b", GOOD).reason == ("" if agree else WAITS)
+    assert ("share a folder" in caplog.text) is not agree
+
+
 def test_a_job_without_output_is_judged_by_its_exit_code(storage: Storage) -> None:
     storage.submit(Replication(), output=False)
     claim = storage.lease("a")
