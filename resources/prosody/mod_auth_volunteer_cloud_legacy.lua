@@ -1,11 +1,12 @@
 -- Accounts of agents of the original Co-Pilot, and the walls around them: they know the managers, the rooms for
--- heartbeats, and nobody else. The accounts stand in a file of lines `name = "password"`, read at each login, so that
--- one that is added or removed counts at once.
+-- heartbeats, and nobody else. The accounts stand in a file of lines `name = "password"`, read anew when it changes, so
+-- that one that is added or removed counts at once.
 --
 --   authentication = "volunteer_cloud_legacy"
 --   volunteer_cloud_legacy_file = "/path/legacy.toml"
 --   volunteer_cloud_legacy_managers = { "jm@localhost" }       bare JIDs
 --   volunteer_cloud_legacy_rooms = "conference.legacy.localhost"
+local lfs = require "lfs";
 local jid_bare = require "util.jid".bare;
 local jid_split = require "util.jid".split;
 local new_sasl = require "util.sasl".new;
@@ -16,20 +17,30 @@ local path = module:get_option_string("volunteer_cloud_legacy_file");
 local managers = module:get_option_set("volunteer_cloud_legacy_managers", {});
 local rooms = module:get_option_string("volunteer_cloud_legacy_rooms", "");
 
+local accounts, read_at = {}, nil;
+
+-- The site replaces the file as a whole, so a changed one has another number, size or time.
+local function stamp()
+	local found = lfs.attributes(path);
+	return found and table.concat({ found.ino, found.size, found.modification }, ":") or "none";
+end
+
 local function password_of(wanted)
-	local file = io.open(path, "r");
-	if not file then
-		return nil;
-	end
-	local found;
-	for line in file:lines() do
-		local name, password = line:match('^([%w][%w._-]*) = "([%w]+)"$');
-		if name and name:lower() == wanted and #password >= 16 then
-			found = password;
+	local now = stamp();
+	if now ~= read_at then
+		accounts, read_at = {}, now;
+		local file = io.open(path, "r");
+		for line in file and file:lines() or function () end do
+			local name, password = line:match('^([%w][%w._-]*) = "([%w]+)"$');
+			if name and #password >= 16 then
+				accounts[name:lower()] = password;
+			end
+		end
+		if file then
+			file:close();
 		end
 	end
-	file:close();
-	return found;
+	return accounts[wanted];
 end
 
 local provider = {};

@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from client.copilot import native
 from client.copilot.manners import Manners
 from client.copilot.secure_agent import NO_TICKET, SecureAgent
 from client.copilot.security import make_ticket
@@ -105,3 +106,21 @@ def test_manners_are_off_by_default(keys: str) -> None:
     assert asked.codec is not None
     assert asked.heartbeat is not None
     assert asked.heartbeat.room == "r@c"
+
+
+async def test_heartbeats_and_tickets_are_kept_from_the_agent(keys: str) -> None:
+    settings: dict[str, Any] = {"agent": {"job_manager": JM}, "secure": {"keys": keys, "key_manager": KM}}
+    manners = Manners.of(settings | {"heartbeat": {"room": "r@c"}})
+    messenger = FakeMessenger()
+    assert await manners.take(FakeIncoming("r@c/probe", {"command": "Heartbeat:ping"}), messenger)
+    assert await manners.take(FakeIncoming(f"{JM}/jobs-1", {"command": "Heartbeat:ping"}), messenger)
+    assert await manners.take(FakeIncoming("mallory@x/1", {"command": "Heartbeat:ping"}), messenger)
+    assert messenger.asked == [("r@c/probe", {"command": "pong"}), (f"{JM}/jobs-1", {"command": "pong"})]
+    assert await manners.take(FakeIncoming("mallory@x/1", {"command": "storeTicket", "ticket": "x"}), messenger)
+    assert not await manners.take(FakeIncoming(f"{JM}/jobs-1", {"command": "runJob"}), messenger)
+
+
+@pytest.mark.parametrize("words", [[], ["a.json", "--original-config", "b"]])
+def test_a_native_agent_takes_one_configuration(words: list[str]) -> None:
+    with pytest.raises(BadInput, match="it takes one configuration"):
+        native.main(words)
