@@ -53,7 +53,7 @@ def _flood(words: str, managers: dict[str, str]) -> Iterator[Row]:
 
 @bench("copilot 10000 agents, two managers")
 def two_managers() -> Iterator[Row]:
-    """10 000 agents ask every 60 s, as idle ones do; 50 jobs turn up each second."""
+    """10 000 agents ask every 60 s and give a sign of life every 10 s, as idle ones do; 50 jobs turn up each second."""
     yield from _many("two managers", TWO)
 
 
@@ -67,7 +67,7 @@ def _many(words: str, managers: dict[str, str]) -> Iterator[Row]:
     with _rig(managers, tls=False) as rig:
         names = [name for name in rig.children if name != "prosody"]
         idle = {name: rig.rss_bytes(name) for name in names}
-        with rig.swarm(agents=AGENTS, ask_every_s=60, warm_s=WARM_S, limit_s=CALM_S) as swarm:
+        with rig.swarm(agents=AGENTS, ask_every_s=60, ping_every_s=10, warm_s=WARM_S, limit_s=CALM_S) as swarm:
             _line(swarm)
             queue = rig.queue()
             time.sleep(WARM_S)

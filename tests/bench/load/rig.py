@@ -103,7 +103,15 @@ class Rig:
     @contextlib.contextmanager
     def swarm(self, **settings: Any) -> Iterator[subprocess.Popen[str]]:
         """A load generator; its standard output has the lines of `tests.bench.load.swarm`."""
-        usual = {"login_per_s": 400, "ask_every_s": 0, "jobs": 0, "warm_s": 2, "limit_s": 30, "first": 1}
+        usual = {
+            "login_per_s": 400,
+            "ask_every_s": 0,
+            "ping_every_s": 0,
+            "jobs": 0,
+            "warm_s": 2,
+            "limit_s": 30,
+            "first": 1,
+        }
         usual |= {"port": self.port, "secret": self.secret, "tls": self.tls, "expires_at": int(time.time()) + 86400}
         usual |= {"extensions": "claim lease verdict"}
         path = self.folder / "swarm.json"

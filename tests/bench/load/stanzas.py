@@ -19,6 +19,7 @@ RESPONSE: Final = "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{}</respon
 BIND: Final = (
     "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>load</resource></bind></iq>"
 )
+PING: Final = "<iq type='get' id='ping'><ping xmlns='urn:xmpp:ping'/></iq>"
 #: a message, its attributes and what is in it; nothing in it for a confirmation
 MESSAGE: Final = re.compile(rb"<message ([^>]*?)(?:/>|>(.*?)</message>)", re.DOTALL)
 ATTRIBUTE: Final = re.compile(rb"(from|id|ack)=['\"]([^'\"]*)['\"]")

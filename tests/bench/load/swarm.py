@@ -1,10 +1,10 @@
 """The agents of the load generator, all in one process: `python -m tests.bench.load.swarm SETTINGS`.
 
-SETTINGS is a JSON file: port, secret, agents, first (number of the first account), tls, login_per_s, ask_every_s (0: at
-once after a job and when answered late), jobs (end after so many; 0: none), limit_s (end at the latest), warm_s (what
-happens before is not counted). A job without output is handed in and counts when the verdict is there; one with output
-counts when there is a place for it, since none is made. Lines of JSON are printed: {"ready": N} when all are
-logged in, and at the end what was counted. Times are seconds.
+SETTINGS is a JSON file: port, secret, expires_at, agents, first (number of the first account), tls, login_per_s,
+ask_every_s (0: at once after a job and when answered late), ping_every_s (0: never), jobs (end after so many; 0: none),
+limit_s (end at the latest), warm_s (what happens before is not counted), extensions. A job without output is handed in
+and counts when the verdict is there; one with output counts when there is a place for it, since none is made. Lines of
+JSON are printed: {"ready": N} when all are logged in, and at the end what was counted. Times are seconds.
 """
 
 import asyncio
@@ -156,6 +156,16 @@ class Agent(asyncio.Protocol):
         """Asks for the first job at a time of its own."""
         every_s = self.swarm.settings["ask_every_s"]
         self.later(random.uniform(0, every_s) if every_s else 0, self.want)
+        ping_s = self.swarm.settings["ping_every_s"]
+        if ping_s:
+            asyncio.get_running_loop().call_later(random.uniform(0, ping_s), self.ping, ping_s)
+
+    def ping(self, every_s: float) -> None:
+        """A sign of life, as agents give one."""
+        self.swarm.counts["pings"] += 1
+        if not self.transport.is_closing():
+            self.send(stanzas.PING)
+            asyncio.get_running_loop().call_later(every_s, self.ping, every_s)
 
     def later(self, wait_s: float, what: Callable[[], None]) -> None:
         if self.timer is not None:
@@ -182,6 +192,10 @@ class Agent(asyncio.Protocol):
 
     def on_stanzas(self, _: bytes) -> None:
         end = 0
+        if b"<message" not in self.rest:
+            # The answer to a ping, or the agent's own presence.
+            self.rest = b"" if self.rest.endswith(b">") else self.rest
+            return
         out: list[str] = []
         for found in stanzas.MESSAGE.finditer(self.rest):
             end = found.end()
