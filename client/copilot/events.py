@@ -20,8 +20,10 @@ MAX_NAME: Final = 200
 MAX_DETAILS_BYTES: Final = 16 * 1024
 #: names in one `reportEvents`
 MAX_EVENTS: Final = 300
-#: a count, a sum, a value: what a double keeps exactly
+#: a sum, a value: what a double keeps exactly
 MAX_NUMBER: Final = 2.0**53
+#: of what is counted in one report: so that no sum of many outgrows the 64 bits that SQLite has
+MAX_COUNT: Final = 10.0**9
 MAX_DURATION_S: Final = 366 * 86400.0
 
 
@@ -71,8 +73,9 @@ def check_real(value: object, low: float, high: float) -> float:
     Raises:
         ValueError: it is none, or is beyond them.
     """
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+    if not isinstance(value, int | float) or isinstance(value, bool):
         raise ValueError("is not a number")
+    # Compared as it is: a whole number of 400 digits cannot be made a double.
     if not low <= value <= high:
         raise ValueError("is beyond the limits")
     return float(value)
@@ -118,7 +121,7 @@ def _parse_tally(value: str) -> Tally:
     if len(counts) + len(durations) + len(values) > MAX_EVENTS:
         raise ValueError(f"has more than {MAX_EVENTS} names")
     return Tally(
-        {_parse_name(name): int(check_real(number, 1, MAX_NUMBER)) for name, number in counts.items()},
+        {_parse_name(name): int(check_real(number, 1, MAX_COUNT)) for name, number in counts.items()},
         {_parse_name(name): _parse_spread(numbers) for name, numbers in durations.items()},
         {_parse_name(name): check_real(number, -MAX_NUMBER, MAX_NUMBER) for name, number in values.items()},
     )
@@ -134,7 +137,7 @@ def _table(said: dict[str, Any], name: str) -> dict[str, Any]:
 def _parse_spread(numbers: object) -> Spread:
     if not isinstance(numbers, list) or len(numbers) != 4:
         raise ValueError("a duration is not four numbers")
-    number = int(check_real(numbers[0], 1, MAX_NUMBER))
+    number = int(check_real(numbers[0], 1, MAX_COUNT))
     low, high = (check_real(value, 0, MAX_DURATION_S) for value in numbers[2:])
     total = check_real(numbers[1], 0, MAX_NUMBER)
     # A sum that its parts cannot have would spoil the mean, whatever its size.

@@ -97,7 +97,7 @@ class MonitorDesk:
             case ReportEvents():
                 self.ledger.add(report.component, report.tally)
             case StoreEventDetails():
-                self.details.keep_details(str(report.details.get("session", "")), report.details, now)
+                self.details.keep_details(_session(report.details), report.details, now)
             case UpdateEventDetails():
                 self.details.update_details(report.session, report.updates, now)
 
@@ -112,7 +112,8 @@ class MonitorDesk:
 
     def _has_room(self, account: str, limit: int, now: float) -> bool:
         began, number = self._heard.get(account, (now, 0))
-        if now - began >= _WINDOW_S:
+        # A clock that was set back must not keep a window open until it has caught up.
+        if not 0 <= now - began < _WINDOW_S:
             began, number = now, 0
         self._heard[account] = (began, number + 1)
         self._heard.move_to_end(account)
@@ -127,3 +128,8 @@ class MonitorDesk:
                 self._told.clear()
             self._told.add(account)
             log.warning("what %s reports is dropped: %s", account, why)
+
+
+def _session(details: dict[str, object]) -> str:
+    # JSON may name half of a character, which no file keeps.
+    return str(details.get("session", "")).encode("utf-8", "replace").decode("utf-8")

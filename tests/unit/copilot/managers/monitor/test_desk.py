@@ -101,3 +101,20 @@ def test_what_cannot_be_read_is_counted_and_what_is_unknown_is_ignored() -> None
     one.hear(JM, {}, 1)
     assert one.refused == 1
     assert one.ledger.take() == {}
+
+
+def test_a_session_is_text_that_a_file_can_hold() -> None:
+    one = desk()
+    one.hear(JM, {"command": "storeEventDetails", "details": '{"session": "a\\ud800b"}'}, 1)
+    assert isinstance(one.details, FakeDetails)
+    assert [session for session, _, _ in one.details.kept] == ["a?b"]
+
+
+def test_a_clock_that_is_set_back_silences_nobody() -> None:
+    one = desk(guests=True)
+    for _ in range(GUESTS_MAY):
+        hear(one, e.ReportEventValue("c", "system.load.1min", 1), GUEST, now=1e9)
+    hear(one, e.ReportEventValue("c", "system.load.1min", 1), GUEST, now=1e9)
+    assert one.refused == 1
+    hear(one, e.ReportEventValue("c", "system.load.1min", 1), GUEST, now=1e9 - 3600)
+    assert one.refused == 1
