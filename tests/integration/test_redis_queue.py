@@ -71,7 +71,7 @@ def test_no_job_is_lost(kind: type[RedisMachine], steps: settings, server: Redis
     kind.server = server
     test = kind.TestCase()
     # Each step is several round trips; the same steps are run more often without a server.
-    test.settings = settings(steps, max_examples=6)
+    test.settings = settings(steps, max_examples=3, stateful_step_count=25)
     test.runTest()
 
 
