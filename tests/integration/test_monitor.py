@@ -20,6 +20,7 @@ from client.copilot import events as e
 from client.copilot import native
 from client.copilot.managers.config import Config
 from client.copilot.managers.monitor import graphite, service
+from client.copilot.managers.monitor.ledger import Kind, Series
 from client.copilot.managers.monitor.service import MonitorService
 from client.copilot.messages import EXTENSIONS, WantGetJob, build_info
 from client.copilot.queue.queue import JobState
@@ -168,6 +169,30 @@ async def test_graphite_keeps_what_is_told_also_after_it_was_away(
             await until(lambda: carbon.values(f"{name}.late") == [1])
             assert monitor.state().graphite is not None
             assert monitor.state().graphite.dropped == 0
+
+
+async def test_a_carbon_that_takes_nothing_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphite, "STALLED_S", 0.2)
+    monkeypatch.setattr(graphite, "LONGEST_PAUSE_S", 0.1)
+    monkeypatch.setattr(graphite, "_CLOSE_S", 0.1)
+    came: list[asyncio.StreamWriter] = []
+
+    async def take_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.append(writer)
+
+    server = await asyncio.start_server(take_nothing, "127.0.0.1", 0, limit=1024)
+    feed = graphite.GraphiteFeed(graphite.GraphiteSettings("127.0.0.1", server.sockets[0].getsockname()[1], "p" * 80))
+    many = {Series("c" * 300, f"e{number}", Kind.COUNT): e.one(1) for number in range(graphite.MAX_LINES - 1)}
+    feed.feed(0, many)
+    sending = asyncio.create_task(feed.run())
+    await until(lambda: len(came) > 1 and feed.connected)
+    assert feed.waiting > 0
+    sending.cancel()
+    async with asyncio.timeout(10):
+        await asyncio.gather(sending, return_exceptions=True)
+    for writer in came:
+        writer.transport.abort()
+    server.close()
 
 
 async def test_an_agent_may_tell_how_its_computer_does(base: Path, xmpp: Xmpp) -> None:

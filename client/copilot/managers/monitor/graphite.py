@@ -7,7 +7,6 @@ Source: Graphite documentation, "Feeding In Your Data": one `<path> <value> <tim
 """
 
 import asyncio
-import contextlib
 import random
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -26,6 +25,7 @@ MAX_LINES: Final = 50_000
 STALLED_S: Final = 20.0
 LONGEST_PAUSE_S: Final = 60.0
 _CONNECT_S: Final = 10.0
+_CLOSE_S: Final = 1.0
 _LINES_AT_ONCE: Final = 500
 
 
@@ -102,9 +102,7 @@ class GraphiteFeed:
             self.connected = False
             ended.cancel()
             await asyncio.gather(ended, return_exceptions=True)
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+            await _close(writer)
 
     async def _until_more(self, ended: "asyncio.Task[bytes]") -> None:
         more = asyncio.create_task(self._has_lines.wait())
@@ -125,3 +123,13 @@ class GraphiteFeed:
                 raise
             self.sent += len(some)
         self._has_lines.clear()
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    """Close it, without waiting for a carbon that takes nothing: what it did not take would hold this for hours."""
+    writer.close()
+    try:
+        async with asyncio.timeout(_CLOSE_S):
+            await writer.wait_closed()
+    except (OSError, TimeoutError):
+        writer.transport.abort()
