@@ -25,6 +25,7 @@ from client.service.table import say, say_json
 
 _PROG: Final = "main.py heartbeat"
 _CONNECT_S: Final = 20.0
+_USUAL: Final = ("systemLoad", "memoryUsage")
 #: Most that are shown; a room may have any number of others.
 _MAX_SHOWN: Final = 10_000
 #: Out of the way of managers: messages to the JID that all managers share must not come here.
@@ -77,7 +78,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--account", type=Path, metavar="FILE", help="configuration of a manager, for its account")
     add_site(parser)
     parser.add_argument(
-        "--ask", action="append", choices=tuple(COMPONENTS), default=[], metavar="WHAT", help=", ".join(COMPONENTS)
+        "--ask",
+        action="append",
+        choices=tuple(COMPONENTS),
+        default=[],
+        metavar="WHAT",
+        help=f"one of {', '.join(COMPONENTS)}; may be repeated ({' and '.join(_USUAL)})",
     )
     parser.add_argument("--wait", type=float, default=3.0, metavar="SECONDS", help="for answers (3)")
     parser.add_argument("--json", action="store_true", help="as JSON")
@@ -92,7 +98,7 @@ def main(argv: list[str]) -> int:
     logging.basicConfig(level=logging.ERROR)
     room = given.room or "pilots-lounge"
     room = room if "@" in room else f"{room}@{LEGACY_ROOMS}"
-    found = asyncio.run(ask_room(_config(given), room, tuple(given.ask), given.wait))
+    found = asyncio.run(ask_room(_config(given), room, tuple(given.ask) or _USUAL, given.wait))
     if given.json:
         say_json(found)
     else:
