@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from xml.etree.ElementTree import Element
 
 import pytest
@@ -38,6 +39,8 @@ from tests.integration.test_managers import guest_account, until
 pytestmark = pytest.mark.integration
 WITHIN_S = 60.0
 LIMIT_MIB = 1
+#: of 16 KiB; more than lies in the buffers on the way
+CHUNKS = 1000
 USERS = itertools.count(200_000 + os.getpid() * 100)
 
 
@@ -190,6 +193,33 @@ async def test_a_place_is_good_once_for_one_file_of_its_size_with_its_own_token(
     assert (base / "taken").read_bytes() == local.read_bytes()
     assert await status_of(site, one.put_url, good, local) == "409", "nor when it was taken"
     assert await status_of(site, three.put_url, three.headers, large) == "201"
+
+
+async def test_an_upload_without_an_end_is_not_written_down(site: Site) -> None:
+    async with manager(site) as service:
+        found = await slot(service, 30_000)
+    project = load_project(site.folder.project)
+    context = ssl.create_default_context(cadata=project.ca_pem)
+
+    def send_chunks() -> int:
+        """Until the server has enough of it; returns how many it let through."""
+        connection = http.client.HTTPSConnection(project.https_host, project.https_port, context=context, timeout=20)
+        with contextlib.closing(connection):
+            connection.putrequest("PUT", urlsplit(found.put_url).path)
+            for header in (*found.headers, ("Transfer-Encoding", "chunked")):
+                connection.putheader(*header)
+            connection.endheaders()
+            for number in range(CHUNKS):
+                try:
+                    connection.send(b"4000\r\n" + bytes(0x4000) + b"\r\n")
+                except OSError:
+                    return number
+        return CHUNKS
+
+    assert await asyncio.to_thread(send_chunks) < CHUNKS
+    written = [path for path in (site.folder.run / "prosody").rglob("*.bin*") if path.stat().st_size]
+    assert written == []
+    assert await status_of(site, found.put_url, found.headers, site.folder.plan) == "413", "the server goes on"
 
 
 async def test_a_guest_can_neither_ask_for_a_place_nor_look_around(site: Site) -> None:
