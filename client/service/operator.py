@@ -14,6 +14,7 @@ from client.copilot.managers.shelf import ACL_INPUT, make_chirp_folder
 from client.copilot.messages import JobDescription
 from client.copilot.queue.errors import RedisUnusable
 from client.copilot.queue.queue import Job, JobState, NewJob, Replication
+from client.errors import ClientError
 from client.service.order_check import MAX_JOBS, check_orders
 from client.service.site_errors import NoSite, NoSuchJob
 from client.service.site_folder import SiteFolder
@@ -166,13 +167,23 @@ def submit_original(site_folder: Path, url: str, *orders: JobOrder) -> list[str]
 def _made_jobs(folder: SiteFolder, orders: Sequence[JobOrder]) -> Iterator[list[NewJob]]:
     """The jobs of orders, with their input on the file server; it goes away when they cannot be submitted."""
     inputs: dict[tuple[Path, ...], str] = {}
-    try:
-        yield _new_jobs(folder, orders, inputs)
-    except BaseException as error:
-        # A Redis that gave no answer may have taken them, so their input stays.
-        may_be_there = isinstance(error, RedisUnusable) and error.is_silent
-        for name in filter(None, () if may_be_there else inputs.values()):
+
+    def give_up() -> None:
+        for name in filter(None, inputs.values()):
             shutil.rmtree(folder.chirp_root / name, ignore_errors=True)
+
+    try:
+        jobs = _new_jobs(folder, orders, inputs)
+    except BaseException:
+        give_up()
+        raise
+    try:
+        yield jobs
+    except RedisUnusable:
+        # It may have taken them, so their input stays. So it does after Ctrl+C, which may have come just too late.
+        raise
+    except (ClientError, OSError):
+        give_up()
         raise
 
 

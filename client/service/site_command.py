@@ -40,6 +40,10 @@ examples:
 What was chosen with --queue, --managers, --legacy and --appliance stays until it is chosen anew. Without any
 --appliance it is the one in build/appliance, if there is one there (make appliance).
 
+status --json prints {"folder", "exists", "running", "ready", "pid", "started_at", "children": {name: pid}, "parts":
+[{"name", "pid", "ready", "needed", "restarts"}], "project_file", "monitor", "ports", "queue", "managers", "legacy",
+"appliance", "jobs": {state: number}, "drained": [owner; "" for all]}; what cannot be said is null or left out.
+
 exit codes:
   0 up: ended as asked; down: it is down; status: all of it serves
   1 down: it did not end in 30 s; status: not all of it serves, or it does not run

@@ -56,7 +56,7 @@ def status_facts(folder: SiteFolder, plan: SitePlan | None) -> dict[str, Any]:
     }
     if plan is not None:
         facts["project_file"] = str(folder.project) if folder.project.exists() else None
-        facts["monitor"] = site_monitor.url(plan)
+        facts["monitor"] = site_monitor.url(plan) if facts["running"] else None
         facts |= {"ports": vars(plan.ports), **vars(plan.shape), **_queue_facts(folder)}
     return facts
 
