@@ -17,7 +17,7 @@ from typing import IO, Any, Final
 from client.errors import BadInput
 from client.log import logger
 from client.paths import write_atomic
-from client.service import site_files, site_redis
+from client.service import open_files, site_files, site_redis
 from client.service.site_child import SiteChild
 from client.service.site_errors import ChildNotReady, SiteRunning
 from client.service.site_folder import SiteFolder
@@ -80,6 +80,7 @@ class Site:
         """
         self.folder.make()
         self._take_lock()
+        open_files.raise_limit()
         try:
             plan = await self._prepare()
             self.children = {spec.name: SiteChild(spec) for spec in child_specs(self.folder, plan)}

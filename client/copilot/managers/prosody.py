@@ -19,6 +19,8 @@ _GUEST_BYTES_PER_S: Final = "1mb/s"
 # Prosody asks for a count after each burst by default, which doubles the traffic of a busy manager. Ours tell theirs
 # unasked, each hundredth stanza and every 10 s.
 _UNCONFIRMED_STANZAS: Final = 200
+# All agents come back within a second or two when the server was away: so many may knock at once.
+_BACKLOG: Final = 1024
 # What is kept for a session that is cut off: a busy manager misses hundreds a second until it is back.
 _KEPT_STANZAS: Final = 2000
 UPLOAD_PATH: Final = "/upload"
@@ -106,6 +108,9 @@ def build_config(settings: ProsodySettings) -> str:
         "c2s_require_encryption = true",
         "allow_registration = false",
         f"c2s_stanza_size_limit = {_STANZA_LIMIT_BYTES}",
+        # The older ways (select) end at 1024 connections.
+        'network_backend = "epoll"',
+        f"network_settings = {{ tcp_backlog = {_BACKLOG} }}",
         "smacks_hibernation_time = 60",
         f"smacks_max_unacked_stanzas = {_UNCONFIRMED_STANZAS}",
         f"smacks_max_queue_size = {_KEPT_STANZAS}",
