@@ -213,8 +213,9 @@ def _lines(data: bytes) -> bytes:
 
 
 def _unlines(data: bytes) -> bytes:
+    # Strictly, since what another key decrypts to may well have a valid padding, but hardly this form.
     try:
-        return base64.b64decode(data)
+        return base64.b64decode(b"".join(data.split()), validate=True)
     except binascii.Error as wrong:
         raise ValueError(str(wrong)) from wrong
 
