@@ -1,11 +1,13 @@
 """Which job goes out next from a SQLite queue: lanes, and the fair share of submitters.
 
 A lane is the waiting jobs of one submitter, priority and requirement. Handing out looks at lanes and at the first job
-of one of them, so a million waiting jobs cost no more than one; what counts is how many different lanes there are.
+of one of them, so a million waiting jobs cost no more than one; what counts is how many lanes of the highest priority
+there are.
 """
 
 import itertools
 import sqlite3
+from collections.abc import Iterator
 from typing import Final
 
 from client.copilot.queue.agents import QueueAgents
@@ -28,16 +30,26 @@ class QueueLanes(QueueAgents):
 
     def _choose(self, owner: str, host: Host) -> sqlite3.Row | None:
         """The waiting job that is this owner's next."""
-        lanes = self._db.execute(
-            "SELECT lanes.id, priority, requirements, replicated, spent FROM lanes"
-            " JOIN submitters ON name = submitter WHERE waiting > 0 ORDER BY priority DESC, spent"
-        ).fetchall()
-        fit = [lane for lane in lanes if parse_requirements(lane["requirements"]).met_by(host)]
-        for _, equal in itertools.groupby(fit, lambda lane: (lane["priority"], lane["spent"])):
-            firsts = [found for lane in equal if (found := self._first(lane, owner)) is not None]
-            if firsts:
-                return min(firsts, key=lambda row: int(row["place"]))
+        for priority in self._priorities():
+            lanes = self._db.execute(
+                "SELECT lanes.id, requirements, replicated, spent FROM lanes JOIN submitters ON name = submitter"
+                " WHERE waiting > 0 AND priority = ? ORDER BY spent",
+                (priority,),
+            ).fetchall()
+            fit = [lane for lane in lanes if parse_requirements(lane["requirements"]).met_by(host)]
+            for _, equal in itertools.groupby(fit, lambda lane: lane["spent"]):
+                firsts = [found for lane in equal if (found := self._first(lane, owner)) is not None]
+                if firsts:
+                    return min(firsts, key=lambda row: int(row["place"]))
         return None
+
+    def _priorities(self) -> Iterator[int]:
+        """Those of waiting jobs, the highest first; one at a time, since there may be one for each job."""
+        ask = "SELECT max(priority) FROM lanes WHERE waiting > 0"
+        priority: int | None = self._db.execute(ask).fetchone()[0]
+        while priority is not None:
+            yield priority
+            priority = self._db.execute(f"{ask} AND priority < ?", (priority,)).fetchone()[0]
 
     def _first(self, lane: sqlite3.Row, owner: str) -> sqlite3.Row | None:
         """The first job of a lane that this owner may have."""
