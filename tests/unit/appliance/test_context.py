@@ -35,7 +35,8 @@ def settings() -> ContextSettings:
         domain="localhost",
         job_manager="jm@localhost",
         wall_clock=1795187548.0,
-        transfer={"127.0.0.1:19094": "10.0.2.101:9094"},
+        transfer={"127.0.0.1:19094": "10.0.2.101:9094", "127.0.0.1:19443": "10.0.2.103:443"},
+        https="127.0.0.1:19443",
     )
 
 
