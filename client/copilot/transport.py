@@ -129,6 +129,7 @@ class XmppTransport:
         self._stream: Stream | None = None
         self._resumption = Resumption()
         self._told_state = False
+        self._was_full = False
         self._connected = asyncio.Event()
         self._ended = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -390,8 +391,11 @@ class XmppTransport:
         key = (received.sender.partition("/")[0], received.message_id)
         if key not in self._seen:
             if self._inbox.full():
-                log.warning("inbox full, message of %s not taken", received.sender)
+                if not self._was_full:
+                    log.warning("inbox full, messages are not taken, that of %s first", received.sender)
+                self._was_full = True
                 return
+            self._was_full = False
             self._seen[key] = None
             if len(self._seen) > MAX_REMEMBERED:
                 self._seen.popitem(last=False)
