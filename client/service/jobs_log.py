@@ -77,6 +77,8 @@ def show_log(folder: SiteFolder, queue: JobQueue, job: Job, *, stderr: bool, as_
     if kept.what != "accepted":
         whose = "a refused result" if kept.what == "refused" else "a result that waits for others to agree"
         tell(f"{_now(queue, job)} This is of {whose}, in {kept.folder}:")
+    if not path.stat().st_size:
+        tell(f"It wrote nothing on {name}; all that it left is in {kept.folder / _OUTPUT}")
     if sys.stdout.isatty():
         with path.open(encoding="utf-8", errors="replace", newline="\n") as lines:
             for line in lines:

@@ -137,6 +137,16 @@ def test_a_result_that_waits_for_others_is_shown_as_such(
     assert said(capsys, "log", f"{job_id[:8]}.1")["stdout"] == f"of {job_id}.1\n"
 
 
+def test_an_empty_output_is_not_left_without_a_word(
+    site: SiteFolder, ids: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_output(site.results / ids[0], "")
+    assert main(["log", ids[0]]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert str(site.results / ids[0] / "output") in shown.err
+
+
 def test_a_link_in_an_output_is_not_followed(
     site: SiteFolder, ids: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
