@@ -1,10 +1,12 @@
 """A monitor with the real prosody, real managers, Debian's carbon-cache and Chromium."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
 import signal
+import sqlite3
 import sys
 import tempfile
 import time
@@ -308,6 +310,23 @@ async def test_the_page_shows_a_real_site_and_goes_with_it(site: Site, base: Pat
         await asyncio.to_thread(context.__exit__, None, None, None)
         await liar.close()
     print(f"took {time.monotonic() - began:.1f} s")
+
+
+async def test_a_file_that_takes_nothing_is_told_until_it_does(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "FLUSH_S", 0.2)
+    monkeypatch.setattr(service, "READ_S", 0.5)
+    monkeypatch.setattr(service, "FRESH_S", 0.0)
+    async with running(write_config(base, free_port(), "")) as monitor:
+        with contextlib.closing(sqlite3.connect(base / "store.sqlite")) as other:
+            other.execute("CREATE TRIGGER full BEFORE INSERT ON slots BEGIN SELECT RAISE(ABORT, 'no room'); END")
+            other.commit()
+            await until(lambda: monitor.state().store_fault)
+            for _ in range(10):
+                # Most of these have nothing to write, which succeeds.
+                assert json.loads(await fetch(monitor.port, "/figures.json"))["store_fault"] == "no room"
+            other.execute("DROP TRIGGER full")
+            other.commit()
+        await until(lambda: not monitor.state().store_fault)
 
 
 def port_of(site: Site) -> int:

@@ -61,7 +61,7 @@ def failures(store: EventStore, now: float) -> list[dict[str, Any]]:
     """What went wrong in the last day, the most frequent first."""
     found: dict[str, int] = {}
     for pattern in _FAILURES:
-        found |= store.count(pattern, now - _DAY_S, 60)
+        found |= store.count(pattern, now - _DAY_S, now, 60)
     order = sorted(found.items(), key=lambda item: (-item[1], item[0]))
     return [{"event": event, "number": number} for event, number in order]
 
@@ -76,7 +76,7 @@ def _rates(store: EventStore, now: float) -> dict[str, float]:
     """Accepted results per minute, over the last minute, hour and day."""
     spans = {"minute": (60, 10), "hour": (3600, 60), "day": (_DAY_S, 60)}
     return {
-        name: _total(store.count("job.accepted", now - span_s, width)) * 60 / span_s
+        name: _total(store.count("job.accepted", now - span_s, now, width)) * 60 / span_s
         for name, (span_s, width) in spans.items()
     }
 
@@ -91,7 +91,7 @@ def _charts(store: EventStore, window: Window, now: float) -> dict[str, Any]:
     steps = range(since, int(now) + 1, step_s)
     accepted, lasted = read("job.accepted", Kind.COUNT), read("job.succeeded", Kind.DURATION)
     refused: dict[int, int] = {}
-    for event in store.count("job.refused.*", since, 60 if span_s <= _DAY_S else 3600):
+    for event in store.count("job.refused.*", since, now, 60 if span_s <= _DAY_S else 3600):
         for at, spread in read(event, Kind.COUNT).items():
             refused[at] = refused.get(at, 0) + spread.number
     return {

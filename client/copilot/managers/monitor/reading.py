@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from client.copilot.managers.config import Config
-from client.copilot.queue.errors import QueueError
+from client.copilot.queue.errors import QueueError, QueueUnusable
 from client.copilot.queue.open import open_queue
 from client.copilot.queue.queue import AgentRecord, JobState
 from client.errors import ClientError
@@ -76,8 +76,13 @@ def read_queue(config: Config) -> Reading:
         with contextlib.closing(open_queue(config)) as queue:
             counts, agents, drained = queue.counts(), queue.agents(MAX_OWNERS), queue.drained()
     except (QueueError, ClientError, OSError) as error:
-        return Reading(at=now, fault=str(error)[:500], took_s=time.monotonic() - began)
+        return Reading(at=now, fault=_fault(error), took_s=time.monotonic() - began)
     return sum_up(counts, agents, drained, now, time.monotonic() - began)
+
+
+def _fault(error: Exception) -> str:
+    said = f"{error.path}: {error.said}" if isinstance(error, QueueUnusable) else str(error)
+    return said[:500]
 
 
 def sum_up(

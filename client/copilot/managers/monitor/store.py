@@ -5,6 +5,7 @@ series (at most 500, so the hours take less than 200 MB in ten years at the wors
 """
 
 import json
+import math
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,9 +45,12 @@ SELECT at / ? * ? AS began, sum(number), sum(total), min(low), max(high) FROM sl
 WHERE width = ? AND at >= ? AND at < ? AND series IN (SELECT id FROM series WHERE event = ? AND kind = ?)
 GROUP BY began ORDER BY began
 """
+#: with the series, so that the key is used and not all of that width is looked through
+_PRUNE: Final = "DELETE FROM slots WHERE width = ? AND series IN (SELECT id FROM series) AND at < ?"
 _BY_EVENT: Final = """
 SELECT event, sum(number) FROM slots JOIN series ON series = id
-WHERE width = ? AND at >= ? AND kind = 'count' AND event GLOB ? AND series IN (SELECT id FROM series WHERE event GLOB ?)
+WHERE width = ? AND at >= ? AND at < ? AND kind = 'count' AND event GLOB ?
+    AND series IN (SELECT id FROM series WHERE event GLOB ?)
 GROUP BY event
 """
 
@@ -94,7 +98,7 @@ class EventStore:
         try:
             for width, kept_s in KEPT_S.items():
                 if kept_s is not None:
-                    self._db.execute("DELETE FROM slots WHERE width = ? AND at < ?", (width, int(now - kept_s)))
+                    self._db.execute(_PRUNE, (width, int(now - kept_s)))
             self._db.execute("DELETE FROM details WHERE id <= (SELECT max(id) FROM details) - ?", (MAX_DETAILS,))
         except sqlite3.Error as error:
             raise StoreUnusable(str(self._path), str(error)) from error
@@ -113,10 +117,11 @@ class EventStore:
         except sqlite3.Error as error:
             raise StoreUnusable(str(self._path), str(error)) from error
 
-    def count(self, events: str, since: float, width: int) -> dict[str, int]:
-        """How often each event happened whose name matches a pattern (`*` for anything), since then."""
+    def count(self, events: str, since: float, until: float, width: int) -> dict[str, int]:
+        """How often each event happened whose name matches a pattern (`*` for anything), in that time."""
         try:
-            found = self._db.execute(_BY_EVENT, (width, int(since) // width * width, events, events))
+            rows = (width, int(since) // width * width, math.ceil(until), events, events)
+            found = self._db.execute(_BY_EVENT, rows)
             return {str(event): int(number) for event, number in found}
         except sqlite3.Error as error:
             raise StoreUnusable(str(self._path), str(error)) from error

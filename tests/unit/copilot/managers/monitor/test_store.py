@@ -38,8 +38,14 @@ def test_numbers_are_kept_in_steps_of_all_widths_and_over_components(store: Even
     assert {at: spread.number for at, spread in read[900].items()} == {NOW: 16}
     assert {at: spread.number for at, spread in read[3600].items()} == {NOW: 16}
     assert store.read("job.start", Kind.VALUE, NOW, NOW + 60, 10) == {}
-    assert store.count("job.*", NOW, 60) == {"job.start": 16}
-    assert store.count("job.*", NOW + 60, 60) == {"job.start": 10}
+    assert store.count("job.*", NOW, NOW + 3600, 60) == {"job.start": 16}
+    assert store.count("job.*", NOW + 60, NOW + 3600, 60) == {"job.start": 10}
+
+
+def test_what_was_written_while_the_clock_was_ahead_is_not_counted_before_that(store: EventStore) -> None:
+    store.write(NOW + 86400, {STARTS: times(8)})
+    store.write(NOW, {STARTS: times(1)})
+    assert store.count("job.*", NOW - 60, NOW + 0.5, 10) == {"job.start": 1}
 
 
 def test_spreads_keep_their_least_and_greatest(store: EventStore) -> None:
@@ -55,7 +61,7 @@ def test_the_old_is_rolled_up_and_nothing_is_counted_twice(store: EventStore) ->
     store.write(NOW, {STARTS: times(4)})
     store.prune(NOW)
     year = NOW - 365 * 86400
-    kept = {width: store.count("job.start", year, width)["job.start"] for width in (10, 60, 3600)}
+    kept = {width: store.count("job.start", year, NOW + 1, width)["job.start"] for width in (10, 60, 3600)}
     assert kept == {10: 4, 60: 6, 3600: 7}
 
 
@@ -65,13 +71,13 @@ def test_it_survives_being_opened_again(tmp_path: Path) -> None:
         store.write(NOW, {STARTS: times(number)})
         store.close()
     store = EventStore(tmp_path / "s")
-    assert store.count("*", NOW, 10) == {"job.start": 3}
+    assert store.count("*", NOW, NOW + 1, 10) == {"job.start": 3}
     store.close()
 
 
 def test_series_beyond_the_greatest_number_are_left_out(store: EventStore) -> None:
     store.write(NOW, {Series("c", f"e{number}", Kind.COUNT): times(1) for number in range(MAX_SERIES + 5)})
-    assert len(store.count("*", NOW, 10)) == MAX_SERIES
+    assert len(store.count("*", NOW, NOW + 1, 10)) == MAX_SERIES
 
 
 def test_names_that_agents_choose_leave_room_for_the_others(tmp_path: Path) -> None:
@@ -79,7 +85,7 @@ def test_names_that_agents_choose_leave_room_for_the_others(tmp_path: Path) -> N
         store = EventStore(tmp_path / "s")
         names = range(start * 40, start * 40 + 40)
         store.write(NOW, {Series("c", f"agent.seen.{name}", Kind.COUNT): times(1) for name in names})
-        assert len(store.count("agent.seen.*", NOW, 10)) == min(MAX_CHOSEN, 40 * (start + 1))
+        assert len(store.count("agent.seen.*", NOW, NOW + 1, 10)) == min(MAX_CHOSEN, 40 * (start + 1))
         store.write(NOW, {STARTS: times(1)})
         store.close()
 
@@ -116,6 +122,6 @@ def test_a_full_disk_loses_the_numbers_of_that_moment_only(store: EventStore, tm
     with sqlite3.connect(tmp_path / "store.sqlite") as other:
         other.execute("DROP TRIGGER full")
     other.close()
-    assert store.count("*", NOW, 10) == {"job.start": 1}
+    assert store.count("*", NOW, NOW + 1, 10) == {"job.start": 1}
     store.write(NOW, {OTHERS: times(2)})
-    assert store.count("*", NOW, 10) == {"job.start": 3}
+    assert store.count("*", NOW, NOW + 1, 10) == {"job.start": 3}
