@@ -37,7 +37,8 @@ class InputDoor:
         self._chirp_root = chirp_root
         self._inputs = inputs
         self._base_url = base_url.rstrip("/")
-        self._known: OrderedDict[str, None] = OrderedDict()
+        #: name -> whether it is shown
+        self._known: OrderedDict[str, bool] = OrderedDict()
 
     def url(self, input_dir: str) -> str:
         """Where the files of a directory of the file server are, too; empty when they are not. Idempotent."""
@@ -46,15 +47,10 @@ class InputDoor:
             return ""
         name = found[1]
         if name not in self._known:
-            try:
-                self._show(name)
-            except OSError as failed:
-                log.warning("input %s is not shown by HTTPS: %s", name, failed)
-                return ""
-            self._known[name] = None
+            self._known[name] = self._may_show(name)
             if len(self._known) > _MAX_KNOWN:
                 self._known.popitem(last=False)
-        return f"{self._base_url}/{name}"
+        return f"{self._base_url}/{name}" if self._known.get(name) else ""
 
     def prune(self) -> int:
         """Stop showing what the file server has no more; returns how much that was.
@@ -68,6 +64,15 @@ class InputDoor:
                 shutil.rmtree(entry.path, ignore_errors=True)
                 removed += 1
         return removed
+
+    def _may_show(self, name: str) -> bool:
+        try:
+            self._show(name)
+        except OSError as failed:
+            # Once for each input, not for each of its jobs.
+            log.warning("input %s is not shown by HTTPS: %s", name, failed)
+            return False
+        return True
 
     def _show(self, name: str) -> None:
         shown = self._inputs / name

@@ -56,6 +56,12 @@ def test_names_that_could_be_guessed_are_not_shown(chirp: Path, name: str) -> No
     assert list((chirp.parent / "inputs").iterdir()) == []
 
 
+def test_input_that_cannot_be_shown_is_told_of_once(chirp: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shown, name = door(chirp), f"in-{uuid.uuid4()}"
+    assert [shown.url(name) for _ in range(3)] == [""] * 3
+    assert len(caplog.records) == 1
+
+
 def test_input_that_is_not_there_is_not_shown_and_what_is_gone_no_more(chirp: Path) -> None:
     name = f"in-{uuid.uuid4()}"
     assert door(chirp).url(name) == ""
