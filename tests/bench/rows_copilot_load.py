@@ -12,7 +12,7 @@ from typing import Any
 
 from client.copilot.queue.queue import JobState
 from tests.bench.harness import Row, at_least, at_most, bench, plain
-from tests.bench.load.rig import BOTH, Rig, open_rig
+from tests.bench.load.rig import Rig, open_rig
 
 TWO = {"jobs-1": "job-manager", "storage-1": "storage-manager"}
 FOUR = {**TWO, "jobs-2": "job-manager", "storage-2": "storage-manager"}
@@ -25,7 +25,7 @@ LISTENER = "a listener of the bench's own, without TLS"
 @bench("copilot flood of jobs")
 def flood() -> Iterator[Row]:
     """Agents that ask for the next job as soon as the exit code of the last is accepted."""
-    yield from _flood("one manager", {"both-1": BOTH})
+    yield from _flood("one manager", {"manager-1": "manager"})
     yield from _flood("two managers", TWO)
 
 

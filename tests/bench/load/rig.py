@@ -24,8 +24,6 @@ from tests.helpers.servers import free_port, make_certificate, wait_port
 
 TOP = Path(__file__).resolve().parents[3]
 MANAGER_PASSWORD = "load"
-#: the role of a process that is both managers
-BOTH = "both"
 _MANAGER = """
 [xmpp]
 jid = "jm@localhost"
@@ -92,8 +90,7 @@ class Rig:
     def start_manager(self, name: str, role: str) -> None:
         config = self.folder / f"{name}.toml"
         config.write_text(_MANAGER.format(folder=self.folder, port=self.port, name=name))
-        words = ["-m", "tests.bench.load.both"] if role == BOTH else [str(TOP / "main.py"), role]
-        self.start(name, sys.executable, *words, "--config", str(config))
+        self.start(name, sys.executable, str(TOP / "main.py"), role, "--config", str(config))
         ends = time.monotonic() + 60
         while not (self.folder / f"{name}.ready").exists():
             assert self.children[name].poll() is None, (self.folder / f"{name}.out").read_text()
