@@ -152,6 +152,16 @@ def test_an_upload_by_https_is_judged_as_one_over_chirp(storage: Storage) -> Non
     assert (storage.uploads / f"{SLOT.id}.bin").stat().st_size == 0
 
 
+def test_any_storage_manager_takes_an_upload_for_which_another_gave_the_place(storage: Storage) -> None:
+    storage.lease()
+    storage.desk.place(Wish("one", AGENT, 5), SLOT)
+    storage.uploads.mkdir()
+    (storage.uploads / f"{SLOT.id}.bin").write_bytes(b"output")
+    other = Shelf(storage.chirp, storage.base / "storage", "storage-2", UploadStore(storage.uploads))
+    with other.fetch(CLAIM).open(100) as packed:
+        assert packed.read() == b"output"
+
+
 def test_another_accounts_place_and_an_earlier_one_do_not_count(storage: Storage) -> None:
     storage.lease()
     storage.uploads.mkdir()
