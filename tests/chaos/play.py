@@ -38,6 +38,8 @@ _TOP: Final = Path(__file__).resolve().parents[2]
 #: up to a second, so that some are killed in the middle
 _SCRIPT: Final = "#!/bin/sh\nsleep 0.$(($1 % 10))\necho $1 > out.txt\n"
 _LOOK_S: Final = 0.5
+#: how long what was killed last has to start again
+_REST_S: Final = 30.0
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ async def _play(plan: Plan, folder: Path) -> Outcome:
                 if not await _all_ended(site, len(ids), plan.limit_s):
                     outcome.faults.append(f"not at its end after {plan.limit_s:.0f} s")
             outcome.seconds = time.monotonic() - began
-            await asyncio.to_thread(_compare, site, ids, outcome)
+            await _compare(site, ids, outcome)
     return outcome
 
 
@@ -236,18 +238,35 @@ def _counts(site: Site) -> dict[JobState, int]:
         return queue.counts()
 
 
-def _compare(site: Site, ids: list[str], outcome: Outcome) -> None:
-    """Exactly one accepted result for each job, or a reason why there is none."""
+async def _compare(site: Site, ids: list[str], outcome: Outcome) -> None:
+    """Exactly one accepted result for each job, or a reason why there is none.
+
+    Nothing is killed any more, but what was killed last is only starting again: a result on which several agreed is
+    brought to its place then.
+    """
+    ends = time.monotonic() + _REST_S
+    while True:
+        jobs, faults = await asyncio.to_thread(_look, site, ids)
+        if not faults or time.monotonic() > ends:
+            break
+        await asyncio.sleep(_LOOK_S)
+    outcome.done = sum(job.state is JobState.DONE for job in jobs)
+    outcome.dead = sum(job.state is JobState.DEAD for job in jobs)
+    outcome.faults += faults
+
+
+def _look(site: Site, ids: list[str]) -> tuple[list[Job], list[str]]:
+    jobs, faults = [], []
     with _queue(site) as queue:
         for job_id in ids:
             job = queue.get(job_id)
             if job is None:
-                outcome.faults.append(f"{job_id}: lost")
+                faults.append(f"{job_id}: lost")
                 continue
+            jobs.append(job)
             times = sum(event.what == "done" for event in queue.history(job_id))
-            outcome.done += job.state is JobState.DONE
-            outcome.dead += job.state is JobState.DEAD
-            outcome.faults += [f"{job_id}: {fault}" for fault in _faults(site, job, times)]
+            faults += [f"{job_id}: {fault}" for fault in _faults(site, job, times)]
+    return jobs, faults
 
 
 def _faults(site: Site, job: Job, times: int) -> Iterator[str]:
