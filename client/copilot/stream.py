@@ -196,7 +196,8 @@ class Stream(ClientXMPP):
 
     def _flush(self) -> None:
         data, self._out = b"".join(self._out), []
-        if self.transport is not None:
+        # What a closing connection does not take any more is among what a resumed session sends again.
+        if self.transport is not None and not self.transport.is_closing():
             self.transport.write(data)
 
     def discard(self) -> None:

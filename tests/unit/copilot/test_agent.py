@@ -79,6 +79,13 @@ async def test_a_job_from_want_to_done(tmp_path: Path) -> None:
 
 
 @in_fast_time
+async def test_what_a_job_prints_is_passed_on(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, FakeManagers(describe()), max_jobs=1)
+    await bench.agent.run()
+    assert bench.report.printed == [("job-1", ["begun"], 0)]
+
+
+@in_fast_time
 async def test_a_job_without_output_is_done_without_a_place_for_it(tmp_path: Path) -> None:
     bench = Bench(tmp_path, FakeManagers(describe(no_output=True)), max_jobs=1)
     bench.runner.status = 256

@@ -57,13 +57,13 @@ async def test_it_greets_and_reports() -> None:
         assert messages[-1].fields["text"] == "hello ?"
 
 
-async def greeted(name: str, device: socket.socket) -> list[Message]:
-    """What a guest says of jobs to a host that begins under this name, hears it and confirms."""
+async def greeted(name: str, device: socket.socket, kind: str = "job") -> list[Message]:
+    """What a guest says of its job to a host that begins under this name, hears it and confirms."""
     host = LinkEnd(name)
     device.send(host.hello())
     found = await said(host, device)
     device.send(host.acknowledge())
-    return [message for message in found + await said(host, device) if message.kind == "job"]
+    return [message for message in found + await said(host, device) if message.kind == kind]
 
 
 async def test_a_host_that_began_anew_is_told_the_whole_state_of_the_job() -> None:
@@ -162,3 +162,18 @@ def test_a_serial_line_is_made_raw() -> None:
     assert os.read(host_end, 10) == b"a\n\x03"
     for end in (number, host_end, guest_end):
         os.close(end)
+
+
+async def test_a_host_that_began_anew_hears_the_last_lines_of_the_job_in_hand() -> None:
+    async with link() as (guest, device, _):
+        guest.start()
+        guest.job("job-1", "executing")
+        guest.output("job-1", [str(number) for number in range(20)], 0)
+        guest.output("job-1", ["20"], 7)
+        first = [dict(message.fields) for message in await said(LinkEnd("host"), device) if message.kind == "output"]
+        assert first[-1] == {"job_id": "job-1", "lines": ["20"], "left_out": 7}
+        await greeted("host", device)
+        again = await greeted("another host", device, "output")
+        assert [message.fields["lines"] for message in again] == [[str(number) for number in range(1, 21)]]
+        guest.output("job-2", ["of the next"], 0)
+        assert guest._printed == ["of the next"]
