@@ -7,6 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final
 
+from client.copilot.managers.config import Config
+from client.copilot.managers.monitor.settings import read_settings
 from client.errors import BadInput
 from client.service.site_child import ChildSpec
 from client.service.site_folder import SiteFolder
@@ -17,7 +19,12 @@ MONITOR: Final = "monitor"
 _STORE: Final = "monitor.sqlite"
 #: what the operator may write beside the site's own files
 WISHES: Final = "monitor.toml"
-_MAY_SAY: Final = ("monitor", "graphite")
+_MAY_SAY: Final = {
+    "monitor": frozenset({"host", "port", "token", "hosts", "guests", "title", "store", "senders"}),
+    "graphite": frozenset({"host", "port", "prefix"}),
+}
+#: not an address that a browser can ask: a server that listens there listens at all of the computer's addresses
+_ANY: Final = ("0.0.0.0", "::")
 _ADDRESS: Final = f"{MONITOR}@{DOMAIN}"
 
 
@@ -38,7 +45,7 @@ def sections(
     """Its configuration. managers: their section [xmpp]; queue: their section [queue]. Raises BadInput."""
     xmpp = {**managers, "jid": _ADDRESS, "password": accounts(plan)[MONITOR], "resource": MONITOR}
     own = {
-        "store": folder.base / _STORE,
+        "store": str(folder.base / _STORE),
         "host": LOOPBACK,
         "port": plan.ports.monitor,
         "senders": plan.job_manager,
@@ -47,14 +54,17 @@ def sections(
     process = {"log": folder.log(MONITOR), "ready_file": folder.ready(MONITOR)}
     written = {"xmpp": xmpp, "queue": queue, "monitor": own, "process": process}
     wishes = read_wishes(folder.base / WISHES)
-    return written | {name: {**written.get(name, {}), **table} for name, table in wishes.items()}
+    found = written | {name: {**written.get(name, {}), **table} for name, table in wishes.items()}
+    # A site goes on without its monitor, so what keeps it from starting would be said in its log only.
+    read_settings(Config.of(folder.base / WISHES, found))
+    return found
 
 
 def read_wishes(path: Path) -> dict[str, dict[str, Any]]:
     """What the operator wants otherwise: sections [monitor] and [graphite]; empty without the file.
 
     Raises:
-        BadInput: the file cannot be read, or has other sections.
+        BadInput: the file cannot be read, or has other sections or keys.
     """
     try:
         said = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -66,6 +76,10 @@ def read_wishes(path: Path) -> dict[str, dict[str, Any]]:
     if wrong:
         what = f"it has {wrong[0]!r}, and may have only the sections [{'] and ['.join(_MAY_SAY)}]"
         raise BadInput(str(path), what, "correct it, or remove it")
+    for name, table in said.items():
+        if unknown := sorted(set(table) - _MAY_SAY[name]):
+            what = f"[{name}] has {unknown[0]!r}, and may have only {', '.join(sorted(_MAY_SAY[name]))}"
+            raise BadInput(str(path), what, "correct it, or remove it")
     return said
 
 
@@ -76,6 +90,12 @@ def spec(folder: SiteFolder, main: Path) -> ChildSpec:
     return ChildSpec(MONITOR, command, folder.log(f"{MONITOR}.out"), ready, is_needed=False)
 
 
-def url(plan: SitePlan) -> str:
-    """Where its page is."""
-    return f"http://{LOOPBACK}:{plan.ports.monitor}/"
+def url(folder: SiteFolder, plan: SitePlan) -> str:
+    """Where its page is, for somebody on this computer."""
+    try:
+        wishes = read_wishes(folder.base / WISHES).get(MONITOR, {})
+    except BadInput:
+        # Whoever starts the site is told.
+        wishes = {}
+    host = wishes.get("host", LOOPBACK)
+    return f"http://{LOOPBACK if host in _ANY else host}:{wishes.get('port', plan.ports.monitor)}/"

@@ -26,7 +26,7 @@ def advice(folder: SiteFolder, plan: SitePlan, appliance: Path | None) -> list[s
         f"Volunteers:  main.py attach {project}      (whoever has this file may work for you)",
         f"Jobs:        main.py submit --site {where} --events 200 --number 3",
         f"Look:        main.py jobs --site {where}; main.py agents --site {where}",
-        f"Watch:       {site_monitor.url(plan)}",
+        f"Watch:       {site_monitor.url(folder, plan)}",
         f"End:         Ctrl+C, or main.py site down --site {where}",
     ]
     if appliance is not None:
@@ -56,7 +56,7 @@ def status_facts(folder: SiteFolder, plan: SitePlan | None) -> dict[str, Any]:
     }
     if plan is not None:
         facts["project_file"] = str(folder.project) if folder.project.exists() else None
-        facts["monitor"] = site_monitor.url(plan) if facts["running"] else None
+        facts["monitor"] = site_monitor.url(folder, plan) if facts["running"] else None
         facts |= {"ports": vars(plan.ports), **vars(plan.shape), **_queue_facts(folder)}
     return facts
 

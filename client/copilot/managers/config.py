@@ -24,6 +24,7 @@ from client.copilot.transport import Account
 from client.errors import BadInput
 
 _REMEDY = "correct the configuration file"
+_MEANT = {str: "text in quotes", int: "a number without quotes"}
 
 
 class Config:
@@ -134,7 +135,7 @@ class Config:
         if found is None:
             raise self._wrong(section, key, "is missing")
         if not isinstance(found, kinds) or isinstance(found, bool):
-            raise self._wrong(section, key, f"must be a {kinds[0].__name__}")
+            raise self._wrong(section, key, f"must be {_MEANT[kinds[0]]}")
         return found
 
     def _wrong(self, section: str, key: str, what: str) -> BadInput:

@@ -101,7 +101,7 @@ def test_certificates_are_kept_until_they_are_nearly_out_of_date(tmp_path: Path)
     [
         ("x", "cannot be read"),
         ("[job]", "is missing"),
-        ("[job]\nchirp = 5", "must be a str"),
+        ("[job]\nchirp = 5", "must be text in quotes"),
         ("[queue]\nlease_s = -1", "from 0 up"),
         ("[queue]\nlease_s = true", "must be"),
         ("queue = 5", "is missing"),

@@ -53,9 +53,38 @@ def test_the_operators_wishes_count(folder: SiteFolder) -> None:
     assert (settings.graphite.host, settings.graphite.port) == ("g.example", 2103)
 
 
-@pytest.mark.parametrize("text", ["[xmpp]\njid = 'x'\n", "monitor = 1\n", "[monitor\n", "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[xmpp]\njid = 'x'\n",
+        "monitor = 1\n",
+        "[monitor\n",
+        "\x00",
+        "[monitor]\nhots = 'x'\n",
+        "[monitor]\nhosts = ['x']\n",
+        "[monitor]\ntoken = 'short'\n",
+        "[monitor]\nhost = '0.0.0.0'\n",
+        "[monitor]\nport = 65536\n",
+        "[graphite]\nhost = 'x'\nport = '2003'\n",
+    ],
+)
 def test_wishes_that_cannot_be_met_are_refused_at_once(folder: SiteFolder, text: str) -> None:
     (folder.base / site_monitor.WISHES).write_text(text)
     with pytest.raises(BadInput) as refused:
         write(folder)
     assert refused.value.where == str(folder.base / site_monitor.WISHES)
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("", "http://127.0.0.1:8090/"),
+        ("[monitor]\nport = 8091\n", "http://127.0.0.1:8091/"),
+        ("[monitor]\nhost = '0.0.0.0'\n", "http://127.0.0.1:8090/"),
+        ("[monitor]\nhost = '192.0.2.1'\n", "http://192.0.2.1:8090/"),
+        ("[monitor", "http://127.0.0.1:8090/"),
+    ],
+)
+def test_it_is_told_where_the_page_is(folder: SiteFolder, text: str, where: str) -> None:
+    (folder.base / site_monitor.WISHES).write_text(text)
+    assert site_monitor.url(folder, PLAN) == where

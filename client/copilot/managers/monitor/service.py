@@ -23,6 +23,7 @@ from client.copilot.managers.monitor.store import EventStore
 from client.copilot.managers.monitor.web import build_application
 from client.copilot.managers.process import read_arguments, run_until_signal
 from client.copilot.transport import Incoming, XmppTransport
+from client.errors import BadInput
 from client.log import logger
 
 log = logger("site")
@@ -49,9 +50,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     """Serve until `stop` is set.
 
     Raises:
-        BadInput: the configuration cannot be used.
+        BadInput: the configuration cannot be used, or its port is taken.
         StoreUnusable: its file cannot be opened.
-        OSError: the port is taken.
     """
     service = MonitorService(config)
     try:
@@ -120,7 +120,11 @@ class MonitorService:
         self._store.close()
 
     async def _listen(self, runner: web.AppRunner) -> None:
-        await web.TCPSite(runner, self.settings.host, self.settings.port).start()
+        try:
+            await web.TCPSite(runner, self.settings.host, self.settings.port).start()
+        except OSError as error:
+            what = f"nobody can listen at [monitor] host {self.settings.host}, port {self.settings.port} ({error})"
+            raise BadInput(str(self._config.path), what, "correct them, or end what has that port") from error
         self.port = int(runner.addresses[0][1])
         log.info("the page is at http://%s:%d/", self.settings.host, self.port)
         if not is_loopback(self.settings.host):

@@ -74,7 +74,7 @@ def read_settings(config: Config) -> MonitorSettings:
     return MonitorSettings(
         store=config.file("monitor", "store"),
         host=host,
-        port=config.whole("monitor", "port", 0),
+        port=_port(config, "monitor", 0),
         token=token,
         hosts=frozenset({*_LOOPBACK_NAMES, host.lower(), *_words(config, "hosts")}),
         senders=senders,
@@ -96,6 +96,13 @@ def _words(config: Config, key: str) -> frozenset[str]:
     return frozenset(config.text("monitor", key, "").lower().split())
 
 
+def _port(config: Config, section: str, usual: int) -> int:
+    port = config.whole(section, "port", usual)
+    if port > 65535:
+        raise BadInput(str(config.path), f"[{section}] port is above 65535", "correct the configuration file")
+    return port
+
+
 def _graphite(config: Config) -> GraphiteSettings | None:
     host = config.text("graphite", "host", "")
     if not host:
@@ -103,4 +110,4 @@ def _graphite(config: Config) -> GraphiteSettings | None:
     prefix = config.text("graphite", "prefix", "copilot")
     if not _HOST.fullmatch(host) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,80}", prefix):
         raise BadInput(str(config.path), "[graphite] host or prefix is unusable", "correct the configuration file")
-    return GraphiteSettings(host, config.whole("graphite", "port", 2003), prefix)
+    return GraphiteSettings(host, _port(config, "graphite", 2003), prefix)
