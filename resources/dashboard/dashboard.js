@@ -45,6 +45,7 @@ function told(value) {
   if (value === null || value === undefined) return "–";
   if (value >= 1000000) return short.format(value);
   if (value >= 100 || Number.isInteger(value)) return whole.format(value);
+  if (value > 0 && value < 0.005) return "< 0.01";
   return value.toFixed(value >= 10 ? 1 : 2).replace(/\.?0+$/, "") || "0";
 }
 
@@ -191,8 +192,8 @@ function notices() {
     const since = dayAndClock.format(new Date(session.since * 1000));
     found.push([true, `The monitor has had no session since ${since}.`, "Managers cannot reach it, so results and failures are missing. It tries again by itself; jobs go on without it."]);
   }
-  if (queue.fault) found.push([true, "The queue cannot be read.", queue.fault]);
-  if (fault) found.push([true, "What is told cannot be kept.", fault]);
+  if (queue.fault) found.push([true, "The queue cannot be read.", `It is tried again by itself. The system says: ${queue.fault}`]);
+  if (fault) found.push([true, "What is told cannot be kept.", `Make room on the disk: what comes until then will be missing over time and in the rates. The system says: ${fault}`]);
   if (queue.all_drained) found.push([false, "The site is drained.", "Nobody gets a new job until the operator ends that."]);
   return found;
 }

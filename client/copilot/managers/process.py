@@ -129,11 +129,13 @@ class ManagerProcess:
 
     async def _report(self) -> None:
         """Tell the monitor; it is told again what comes back."""
-        for report in self.reporter.due(time.time()):
+        # The loop's time: a clock that is set back would have nothing told until it has caught up.
+        now = asyncio.get_running_loop().time()
+        for report in self.reporter.due(now):
             try:
                 sent = await self._transport.send(self._settings.report.address, build_info(report), noack=True)
             except (TransportDown, NoKeyOf):
-                self.reporter.bounced(report, time.time())
+                self.reporter.bounced(report, now)
             else:
                 self._reported[sent] = report
                 if len(self._reported) > _REPORTS_KEPT:
@@ -142,7 +144,7 @@ class ManagerProcess:
     def _on_bounce(self, message_id: str) -> None:
         report = self._reported.pop(message_id, None)
         if report is not None:
-            self.reporter.bounced(report, time.time())
+            self.reporter.bounced(report, asyncio.get_running_loop().time())
 
     async def _answer(self, ask: Callable[[Desk], list[Reply]]) -> None:
         for desk in self._desks:

@@ -82,15 +82,12 @@ class Ledger:
         return self._fresh.take()
 
     def _add(self, series: Series, spread: Spread) -> None:
-        if series not in self.totals and series.event.startswith(CHOSEN):
-            if self._chosen >= MAX_CHOSEN:
-                self.refused += 1
-                return
-            self._chosen += 1
         total = self.totals.get(series)
-        if total is None and len(self.totals) >= MAX_SERIES:
+        is_chosen = series.event.startswith(CHOSEN)
+        if total is None and (len(self.totals) >= MAX_SERIES or (is_chosen and self._chosen >= MAX_CHOSEN)):
             self.refused += 1
             return
+        self._chosen += total is None and is_chosen
         # A total that is larger than a double counts exactly is told no better by growing on.
         if total is None or total.number + spread.number < MAX_NUMBER:
             self.totals[series] = total.joined(spread) if total else spread

@@ -24,6 +24,8 @@ log = logger("site")
 _NET: Final = Path("/proc/net/dev")
 _AGENT: Final = "agent"
 _MAX_INTERFACES: Final = 8
+#: of containers and virtual machines: they come and go, each with a name of its own, and would use up all series
+_PASSING: Final = ("lo", "veth", "vnet", "tap", "br-", "docker", "virbr", "cali", "cni", "flannel", "lxc")
 _MIB: Final = 1024 * 1024
 
 
@@ -33,7 +35,7 @@ async def report_values(config: Config, reporter: Reporter) -> None:
     while reporter.settings.address:
         try:
             reporter.measured("queuedJobs", await asyncio.to_thread(_queued, config))
-        except QueueError as failed:
+        except (QueueError, OSError) as failed:
             log.error("the jobs that wait were not counted: %s", failed)
         if reporter.settings.system:
             traffic = await asyncio.to_thread(read_traffic, _NET)
@@ -79,6 +81,8 @@ def system_values() -> dict[str, float]:
 def read_traffic(path: Path) -> dict[str, float]:
     """Bytes by `in.<interface>` and `out.<interface>` since the computer's start; empty where nobody counts.
 
+    The loopback interface and those of containers and virtual machines are left out.
+
     Source: proc(5), /proc/net/dev: after the colon received bytes are the first number, sent bytes the ninth.
     """
     try:
@@ -86,12 +90,11 @@ def read_traffic(path: Path) -> dict[str, float]:
     except (OSError, UnicodeDecodeError):
         return {}
     found: dict[str, float] = {}
-    for line in lines[:_MAX_INTERFACES]:
-        name, _, rest = line.partition(":")
-        numbers = rest.split()
-        if len(numbers) >= 9:
-            found[f"in.{plain(name)}"] = float(numbers[0])
-            found[f"out.{plain(name)}"] = float(numbers[8])
+    named = [(name.strip(), rest.split()) for name, _, rest in (line.partition(":") for line in lines)]
+    lasting = [(name, numbers) for name, numbers in named if len(numbers) >= 9 and not name.startswith(_PASSING)]
+    for name, numbers in lasting[:_MAX_INTERFACES]:
+        found[f"in.{plain(name)}"] = float(numbers[0])
+        found[f"out.{plain(name)}"] = float(numbers[8])
     return found
 
 

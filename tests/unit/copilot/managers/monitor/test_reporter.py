@@ -225,3 +225,10 @@ def test_traffic_is_told_as_a_difference(tmp_path: Path) -> None:
     assert traffic_values(first, read_traffic(net)) == {"system.net.in.eth0": 2, "system.net.out.eth0": 0}
     assert read_traffic(tmp_path / "none") == {}
     assert system_values()["system.disk.available.root"] > 0
+
+
+def test_interfaces_that_come_and_go_are_not_told(tmp_path: Path) -> None:
+    names = ["lo", *(f"veth{number:x}" for number in range(20)), "docker0", "br-1a2b", "enp3s0", "wlan0"]
+    lines = [f"{name}: 1 2 3 4 5 6 7 8 9 10" for name in names]
+    (tmp_path / "dev").write_text("\n".join(["head", "head", *lines]))
+    assert read_traffic(tmp_path / "dev") == {"in.enp3s0": 1, "out.enp3s0": 9, "in.wlan0": 1, "out.wlan0": 9}
