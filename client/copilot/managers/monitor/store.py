@@ -18,6 +18,8 @@ from client.copilot.managers.monitor.ledger import CHOSEN, MAX_CHOSEN, MAX_SERIE
 #: width of a slot -> how long it is kept, in seconds; None: for ever
 KEPT_S: Final[Mapping[int, float | None]] = {10: 86400.0, 60: 31 * 86400.0, 3600: None}
 MAX_DETAILS: Final = 10_000
+#: of the tables, in the file's user_version; files of before it was written there have 0 and the same tables
+_VERSION: Final = 1
 _PAGE_BYTES: Final = 4096
 _MAX_BYTES: Final = 2 * 1024**3
 _TABLES: Final = """
@@ -70,11 +72,18 @@ class EventStore:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute(f"PRAGMA max_page_count = {_MAX_BYTES // _PAGE_BYTES}")
-            self._db.executescript(_TABLES)
-            for number, *names in self._db.execute("SELECT id, component, event, kind FROM series"):
-                self._ids[Series(names[0], names[1], Kind(names[2]))] = number
+            self._make_tables()
+            self._read_ids()
         except (sqlite3.Error, ValueError) as error:
             raise StoreUnusable(str(path), str(error)) from error
+
+    def _make_tables(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > _VERSION:
+            raise ValueError(f"it was made by a newer version ({version})")
+        if version < _VERSION:
+            self._db.executescript(_TABLES)
+            self._db.execute(f"PRAGMA user_version = {_VERSION}")
 
     def write(self, at: float, slots: Mapping[Series, Spread]) -> None:
         """Add what was told around that time; series beyond the greatest number are left out."""

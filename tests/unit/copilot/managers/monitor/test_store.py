@@ -1,5 +1,6 @@
 """What was told stays: fine for a day, coarse for ever, and no more than there is room for."""
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,30 @@ def test_it_survives_being_opened_again(tmp_path: Path) -> None:
     store = EventStore(tmp_path / "s")
     assert store.count("*", NOW, NOW + 1, 10) == {"job.start": 3}
     store.close()
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_a_file_of_this_or_an_earlier_version_is_gone_on_with(tmp_path: Path, version: int) -> None:
+    store = EventStore(tmp_path / "s")
+    store.write(NOW, {STARTS: times(1)})
+    store.close()
+    set_version(tmp_path / "s", version)
+    store = EventStore(tmp_path / "s")
+    store.write(NOW, {STARTS: times(1)})
+    assert store.count("*", NOW, NOW + 1, 10) == {"job.start": 2}
+    store.close()
+
+
+def test_a_file_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
+    EventStore(tmp_path / "s").close()
+    set_version(tmp_path / "s", 2)
+    with pytest.raises(StoreUnusable, match="newer version"):
+        EventStore(tmp_path / "s")
+
+
+def set_version(path: Path, version: int) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        file.execute(f"PRAGMA user_version = {version}")
 
 
 def test_series_beyond_the_greatest_number_are_left_out(store: EventStore) -> None:
