@@ -152,7 +152,7 @@ async def test_reports_reach_the_metrics_and_strangers_do_not(base: Path, xmpp: 
 async def test_graphite_keeps_what_is_told_also_after_it_was_away(
     base: Path, xmpp: Xmpp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "FLUSH_S", 1.0)
+    monkeypatch.setattr(service, "FLUSH_S", 0.25)
     monkeypatch.setattr(graphite, "LONGEST_PAUSE_S", 0.5)
     name = "copilot.jobmanager.generic.alpha.job"
     with carbon_cache() as carbon:
