@@ -100,7 +100,7 @@ const charts = {
   }),
 };
 
-let chosen = ["hour", "day", "month"].includes(localStorage.getItem(KEPT)) ? localStorage.getItem(KEPT) : "hour";
+let chosen = ["hour", "day", "month"].find((name) => name === kept()) ?? "hour";
 let last = null;
 let trouble = "";
 let timer = 0;
@@ -247,9 +247,26 @@ async function ask() {
   }
 }
 
+/** What was chosen the last time; a browser that keeps nothing for this page throws an error instead. */
+function kept() {
+  try {
+    return localStorage.getItem(KEPT);
+  } catch {
+    return null;
+  }
+}
+
+function keep(name) {
+  try {
+    localStorage.setItem(KEPT, name);
+  } catch {
+    // Then it is the hour again the next time.
+  }
+}
+
 function choose(name) {
   chosen = name;
-  localStorage.setItem(KEPT, name);
+  keep(name);
   for (const button of document.querySelectorAll("[data-window]")) {
     button.setAttribute("aria-pressed", String(button.dataset.window === name));
   }

@@ -1,7 +1,8 @@
 """What was told, kept in one SQLite file: by 10 s for a day, by the minute for a month, by the hour for ever.
 
 All three are written at once, so there is no rolling-up that could be interrupted. It is bounded: by the number of
-series (at most 500, so the hours take less than 200 MB in ten years at the worst) and by the file's greatest size.
+series (at most 500, so the hours take less than 200 MB a year at the worst; a site's usual 60 a tenth of that) and by
+the file's greatest size.
 """
 
 import json
