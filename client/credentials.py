@@ -15,11 +15,15 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import ClassVar, Final, Protocol
 
 from client.errors import ClientError
 from client.paths import write_atomic
 
+#: A keyring that has no password yet asks for one; whoever sits there sees it, and a computer in a corner goes on.
+PATIENCE_S: Final = 10.0
 SERVICE: Final = "Volunteer Cloud"
 #: of an Ed25519 private key
 SEED_BYTES: Final = 32
@@ -65,10 +69,19 @@ class Seed:
 class Credentials:
     """The keys of one base folder. All methods block."""
 
-    def __init__(self, folder: Path, find_keyring: Callable[[], Keyring | None]) -> None:
-        """Args: folder: of the files. find_keyring: called when it is needed, for it is slow; None: there is none."""
+    def __init__(
+        self, folder: Path, find_keyring: Callable[[], Keyring | None], *, patience_s: float = PATIENCE_S
+    ) -> None:
+        """Where keys are.
+
+        Args:
+            folder: of the files.
+            find_keyring: called when it is needed, for it is slow; None: there is none.
+            patience_s: how long a keyring is waited for that is to take a new key.
+        """
         self._folder = folder
         self._find_keyring = find_keyring
+        self._patience_s = patience_s
 
     def key_of(self, project: str) -> Seed:
         """The key that a project (16 hexadecimal digits) knows this computer by, made at the first time.
@@ -110,7 +123,20 @@ class Credentials:
         return Seed(bytes.fromhex(seed), in_file=True, fresh=True)
 
     def _was_kept(self, project: str, seed: str) -> bool:
-        """Whether the keyring has it now; one that cannot be opened is like none."""
+        """Whether the keyring has it now.
+
+        One that waits for a person is like none: there may be nobody, and the work is not to wait.
+        """
+        answer: SimpleQueue[bool] = SimpleQueue()
+        # Nothing can end such a call; its thread goes with the process.
+        Thread(target=lambda: answer.put(self._keep(project, seed)), daemon=True).start()
+        try:
+            return answer.get(timeout=self._patience_s)
+        except Empty:
+            return False
+
+    def _keep(self, project: str, seed: str) -> bool:
+        """Give it to the keyring; whether that has it now. One that cannot be opened is like none."""
         keyring = self._find_keyring()
         if keyring is None:
             return False

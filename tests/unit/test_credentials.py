@@ -3,6 +3,7 @@
 import json
 import stat
 from pathlib import Path
+from threading import Event
 
 import pytest
 from keyring.errors import KeyringLocked
@@ -64,6 +65,19 @@ def test_a_keyring_that_nobody_opens_is_like_none_when_a_key_is_made(tmp_path: P
     ring = FakeKeyring()
     ring.locked = True
     assert Credentials(tmp_path / "keys", lambda: ring).key_of(PROJECT).in_file
+
+
+def test_a_keyring_that_waits_for_a_person_is_like_none_when_a_key_is_made(tmp_path: Path) -> None:
+    somebody_came = Event()
+
+    class Asking(FakeKeyring):
+        def _open(self) -> None:
+            somebody_came.wait(60)
+
+    try:
+        assert Credentials(tmp_path / "keys", Asking, patience_s=0.01).key_of(PROJECT).in_file
+    finally:
+        somebody_came.set()
 
 
 @pytest.mark.parametrize("locked", [True, False])
