@@ -192,6 +192,10 @@ function notices() {
     const since = dayAndClock.format(new Date(session.since * 1000));
     found.push([true, `The monitor has had no session since ${since}.`, "Managers cannot reach it, so results and failures are missing. It tries again by itself; jobs go on without it."]);
   }
+  for (const [component, at] of Object.entries(last.silent)) {
+    const since = dayAndClock.format(new Date(at * 1000));
+    found.push([true, `The manager ${component} has told nothing since ${since}.`, "It does not run, is stuck, or cannot reach the monitor: see main.py site status and its log."]);
+  }
   if (queue.fault) found.push([true, "The queue cannot be read.", `It is tried again by itself. The system says: ${queue.fault}`]);
   if (fault) found.push([true, "What is told cannot be kept.", `Make room on the disk: what comes until then will be missing over time and in the rates. The system says: ${fault}`]);
   if (queue.all_drained) found.push([false, "The site is drained.", "Nobody gets a new job until the operator ends that."]);

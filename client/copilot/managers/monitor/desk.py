@@ -19,6 +19,7 @@ from client.copilot.events import (
     parse_report,
 )
 from client.copilot.managers.monitor.ledger import Ledger
+from client.copilot.managers.monitor.presence import Presence
 from client.copilot.messages import Info
 from client.log import logger
 
@@ -53,6 +54,7 @@ class MonitorDesk:
         senders: bare JIDs.
         guests: whether all others of the server may tell how their computers do.
         refused: how many stanzas were not taken.
+        presence: which managers were heard, and when.
     """
 
     ledger: Ledger
@@ -60,6 +62,7 @@ class MonitorDesk:
     senders: frozenset[str]
     guests: bool = False
     refused: int = 0
+    presence: Presence = field(default_factory=Presence)
     _heard: OrderedDict[str, tuple[float, int]] = field(default_factory=OrderedDict)
     _told: set[str] = field(default_factory=set)
 
@@ -88,18 +91,22 @@ class MonitorDesk:
     def _take(self, report: Report, now: float) -> None:
         match report:
             case ReportEvent():
-                self.ledger.add(report.component, Tally(counts={report.event: 1}))
+                self._add(report.component, Tally(counts={report.event: 1}), now)
             case ReportEventDuration():
                 spread = one(report.duration_s)
-                self.ledger.add(report.component, Tally({report.event: 1}, {report.event: spread}))
+                self._add(report.component, Tally({report.event: 1}, {report.event: spread}), now)
             case ReportEventValue():
-                self.ledger.add(report.component, Tally(values={report.event: report.value}))
+                self._add(report.component, Tally(values={report.event: report.value}), now)
             case ReportEvents():
-                self.ledger.add(report.component, report.tally)
+                self._add(report.component, report.tally, now)
             case StoreEventDetails():
                 self.details.keep_details(_session(report.details), report.details, now)
             case UpdateEventDetails():
                 self.details.update_details(report.session, report.updates, now)
+
+    def _add(self, component: str, tally: Tally, now: float) -> None:
+        self.presence.hear(component, tally.values, now)
+        self.ledger.add(component, tally)
 
     def _take_guests(self, report: Report) -> None:
         """Guests are all one component, and have the names that we know."""

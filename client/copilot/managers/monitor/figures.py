@@ -48,6 +48,7 @@ def build_figures(
         "now": now,
         "title": title,
         "session": {"connected": state.connected, "since": state.changed_at},
+        "silent": dict(state.silent),
         "store_fault": state.store_fault,
         "graphite": asdict(state.graphite) if state.graphite else None,
         "queue": _queue(reading),

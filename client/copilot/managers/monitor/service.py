@@ -82,13 +82,14 @@ class MonitorService:
 
     def state(self) -> MonitorState:
         """How it does."""
-        feed = self._feed
+        feed, connected = self._feed, self._transport.connected
         return MonitorState(
-            connected=self._transport.connected,
+            connected=connected,
             changed_at=self._changed_at,
             refused=self._desk.refused + self._ledger.refused,
             store_fault=self._store_fault,
             graphite=GraphiteState(feed.connected, feed.waiting, feed.dropped) if feed else None,
+            silent=self._desk.presence.silent(self._changed_at, time.time()) if connected else {},
         )
 
     async def run(self, stop: asyncio.Event) -> None:

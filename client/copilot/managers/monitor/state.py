@@ -1,6 +1,7 @@
 """How the monitor itself does."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class MonitorState:
         refused: stanzas and numbers that it did not take.
         store_fault: what its file's trouble is; empty for none.
         graphite: None when it feeds none.
+        silent: job managers that tell nothing any more -> epoch seconds of when they last did.
     """
 
     connected: bool
@@ -29,3 +31,4 @@ class MonitorState:
     refused: int = 0
     store_fault: str = ""
     graphite: GraphiteState | None = None
+    silent: Mapping[str, float] = field(default_factory=dict)
