@@ -98,4 +98,5 @@ def url(folder: SiteFolder, plan: SitePlan) -> str:
         # Whoever starts the site is told.
         wishes = {}
     host = wishes.get("host", LOOPBACK)
-    return f"http://{LOOPBACK if host in _ANY else host}:{wishes.get('port', plan.ports.monitor)}/"
+    shown = LOOPBACK if host in _ANY else f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{wishes.get('port', plan.ports.monitor)}/"

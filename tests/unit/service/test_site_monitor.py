@@ -82,6 +82,7 @@ def test_wishes_that_cannot_be_met_are_refused_at_once(folder: SiteFolder, text:
         ("[monitor]\nport = 8091\n", "http://127.0.0.1:8091/"),
         ("[monitor]\nhost = '0.0.0.0'\n", "http://127.0.0.1:8090/"),
         ("[monitor]\nhost = '192.0.2.1'\n", "http://192.0.2.1:8090/"),
+        ("[monitor]\nhost = '::1'\n", "http://[::1]:8090/"),
         ("[monitor", "http://127.0.0.1:8090/"),
     ],
 )

@@ -76,7 +76,7 @@ def read_settings(config: Config) -> MonitorSettings:
         host=host,
         port=_port(config, "monitor", 0),
         token=token,
-        hosts=frozenset({*_LOOPBACK_NAMES, host.lower(), *_words(config, "hosts")}),
+        hosts=frozenset({*_LOOPBACK_NAMES, host.lower(), f"[{host.lower()}]", *_words(config, "hosts")}),
         senders=senders,
         guests=config.flag("monitor", "guests", False),
         title=config.text("monitor", "title", "Co-Pilot")[:80],

@@ -120,7 +120,9 @@ def test_settings_are_read(tmp_path: Path) -> None:
     more += '[graphite]\nhost = "g"\n'
     (tmp_path / "c.toml").write_text(CONFIG + more)
     open_one = read_settings(Config(tmp_path / "c.toml"))
-    assert "mon.example" in open_one.hosts
+    assert {"mon.example", "0.0.0.0"} < open_one.hosts
+    (tmp_path / "c.toml").write_text(CONFIG + 'host = "2001:DB8::1"\ntoken = "0123456789abcdef"\n')
+    assert host_name("[2001:db8::1]:80") in read_settings(Config(tmp_path / "c.toml")).hosts
     assert open_one.senders == {"a@b", "c@d"}
     assert open_one.graphite is not None
     assert open_one.graphite.port == 2003
