@@ -1,6 +1,7 @@
 """Redis that is down, hangs, refuses, forgets its answers or is killed: nothing is lost, nothing is done twice."""
 
 import itertools
+import logging
 import subprocess
 import sys
 import threading
@@ -105,6 +106,22 @@ def test_a_copy_takes_no_changes(server: RedisServer, queue: RedisQueue) -> None
     finally:
         server.command("REPLICAOF", "NO", "ONE")
     assert queue.cancel("one", 1)
+
+
+def test_a_server_that_throws_jobs_away_is_warned_of_once(
+    server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, logger="volunteer.site")
+    server.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    try:
+        with closing(RedisQueue(server.place)) as queue:
+            queue.counts()
+            queue.counts()
+    finally:
+        server.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    said = [record.getMessage() for record in caplog.records if "throw jobs away" in record.getMessage()]
+    assert len(said) == 1
+    assert server.place.name in said[0]
 
 
 def test_data_that_others_damaged_are_told(server: RedisServer, queue: RedisQueue) -> None:

@@ -140,6 +140,28 @@ def test_two_managers_and_one_of_the_original_share_a_list(server: RedisServer, 
     assert sorted([*popped, *(job.id for job in queue.jobs())]) == sorted(f"job-{number}" for number in range(60))
 
 
+def test_very_long_descriptions_are_taken_a_few_at_a_time(server: RedisServer, queue: FedRedisQueue) -> None:
+    long = REAL + "x" * 200_000
+    for number in range(40):
+        submit_as_the_original(server, f"job-{number}", long)
+    queue.expire(1)
+    left = server.command("LLEN", "waiting_jobs")
+    assert 0 < left < 40
+    queue.expire(2)
+    assert server.command("LLEN", "waiting_jobs") == 0
+    assert sum(queue.counts().values()) == 40
+
+
+def test_an_id_that_a_submitter_is_just_bringing_stays_in_the_list(server: RedisServer, queue: FedRedisQueue) -> None:
+    server.command("HSET", "vc:staged_ids", "one", "token")
+    submit_as_the_original(server, "one")
+    queue.expire(1)
+    assert (queue.get("one"), server.command("LLEN", "waiting_jobs")) == (None, 1)
+    server.command("HDEL", "vc:staged_ids", "one")
+    queue.expire(2)
+    assert (job_of(queue, "one").state, server.command("LLEN", "waiting_jobs")) == (JobState.WAITING, 0)
+
+
 def test_a_list_that_is_none_is_said_once_and_ours_go_on(
     server: RedisServer, queue: FedRedisQueue, caplog: pytest.LogCaptureFixture
 ) -> None:

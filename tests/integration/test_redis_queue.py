@@ -17,6 +17,7 @@ from tests.integration.redis_server import RedisServer, running_server
 from tests.unit.copilot.queue import machine, machine_copies
 from tests.unit.copilot.queue.contract import MakeQueue, QueueContract
 from tests.unit.copilot.queue.contract_copies import CopiesContract
+from tests.unit.copilot.queue.contract_past import PastContract
 from tests.unit.copilot.queue.contract_shares import SharesContract
 from tests.unit.copilot.queue.jobs import new_job
 
@@ -44,6 +45,10 @@ class TestShares(SharesContract):
 
 
 class TestCopies(CopiesContract):
+    pass
+
+
+class TestPast(PastContract):
     pass
 
 

@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from client.copilot.account import owner_of
 from client.copilot.queue.lanes import QueueLanes
@@ -20,8 +20,8 @@ from client.copilot.requirements import parse_requirements
 class QueueCopies(QueueLanes):
     """Units of replicated jobs; all inside a transaction."""
 
-    def _make_units(self, place: int, number: int, now: float) -> None:
-        """More units of a job, behind all that wait."""
+    def _make_units(self, place: int, number: int, now: float, taken: Set[str] = frozenset()) -> None:
+        """More units of a job, behind all that wait. taken: names that they must not have."""
         job = self._at(place)
         new = read_order(job["order_json"])
         lane = self._lane(new.submitter, new.priority, parse_requirements(new.requirements).text, True)
@@ -29,7 +29,7 @@ class QueueCopies(QueueLanes):
         made = len(self._units(place))
         # Another job may have been given the very name of a unit.
         ids = (f"{job['id']}.{index}" for index in itertools.count(made + 1))
-        free = (unit_id for unit_id in ids if self._row(unit_id) is None)
+        free = (unit_id for unit_id in ids if unit_id not in taken and self._row(unit_id) is None)
         for unit_id in itertools.islice(free, number):
             self._insert_unit(job, new, unit_id, lane, now)
         self._db.execute("UPDATE lanes SET waiting = waiting + ? WHERE id = ?", (number, lane))

@@ -16,6 +16,9 @@ from client.copilot.requirements import parse_requirements
 #: How long a verb waits for other processes' verbs.
 _BUSY_TIMEOUT_S: Final = 10.0
 _MAX_REASON_CHARS: Final = 500
+_LAST_LETTER: Final = chr(0x10FFFF)
+#: behind all places
+_NO_PLACE: Final = 2**63 - 1
 
 
 class QueueFile:
@@ -68,11 +71,25 @@ class QueueFile:
         said = [bool(row["extends"]) for row in rows if bare(row["agent"]) == bare(agent)]
         return any(said) if said else None
 
+    def find(self, prefix: str, limit: int = 2) -> list[str]:
+        """Ids of jobs that begin so, in order."""
+        ask = "SELECT id FROM jobs WHERE unit_of = 0 AND id >= ? AND id < ? ORDER BY id LIMIT ?"
+        with self._reading() as db:
+            return [row["id"] for row in db.execute(ask, (prefix, prefix + _LAST_LETTER, limit))]
+
     def jobs(
-        self, state: JobState | None = None, limit: int = 1000, *, submitter: str = "", after: str = ""
+        self,
+        state: JobState | None = None,
+        limit: int = 1000,
+        *,
+        submitter: str = "",
+        after: str = "",
+        newest: bool = False,
     ) -> list[Job]:
-        """Jobs in the order of submission."""
-        which, values = ["unit_of = 0", "place > coalesce((SELECT place FROM jobs WHERE id = ?), 0)"], [after]
+        """Jobs in the order of submission, or the newest first."""
+        behind, order = ("<", "DESC") if newest else (">", "ASC")
+        place = f"place {behind} coalesce((SELECT place FROM jobs WHERE id = ?), {_NO_PLACE if newest else 0})"
+        which, values = ["unit_of = 0", place], [after]
         if state:
             which.append("state = ?")
             values.append(state.value)
@@ -80,7 +97,7 @@ class QueueFile:
             which.append("submitter = ?")
             values.append(submitter)
         with self._reading() as db:
-            ask = f"SELECT * FROM jobs WHERE {' AND '.join(which)} ORDER BY place LIMIT ?"
+            ask = f"SELECT * FROM jobs WHERE {' AND '.join(which)} ORDER BY place {order} LIMIT ?"
             return [read_job(row) for row in db.execute(ask, (*values, limit))]
 
     def counts(self) -> dict[JobState, int]:

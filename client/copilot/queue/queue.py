@@ -272,14 +272,24 @@ class QueueView(Protocol):
     def has_lease(self, job_id: str, agent: str) -> bool | None:
         """Whether the agent extends leases, as it said when it had this unit; None if it never had it."""
 
+    def find(self, prefix: str, limit: int = 2) -> list[str]:
+        """Ids of jobs (no units) that begin so, in the order of the alphabet; does not look at other jobs."""
+
     def jobs(
-        self, state: JobState | None = None, limit: int = 1000, *, submitter: str = "", after: str = ""
+        self,
+        state: JobState | None = None,
+        limit: int = 1000,
+        *,
+        submitter: str = "",
+        after: str = "",
+        newest: bool = False,
     ) -> list[Job]:
         """Jobs (no units) in the order of submission.
 
         Args:
             submitter: only theirs; empty: everybody's.
-            after: only those behind this job, or from the first on when there is no such job.
+            after: only those behind this job in that order, or from its start on when there is no such job.
+            newest: the other way round, the newest first.
         """
 
     def counts(self) -> dict[JobState, int]:
@@ -342,6 +352,12 @@ class JobQueue(AgentBook, QueueView, Protocol):
 
     def retry(self, job_id: str, now: float) -> bool:
         """Let a dead job wait again with no attempt counted; False if it is not dead."""
+
+    def prune(self, before: float, now: float) -> int:
+        """Forget all of at most 1000 jobs that became done or dead before then; how many, 0 when there are none left.
+
+        A result of such a job that comes yet is that of an unknown job.
+        """
 
     def close(self) -> None:
         """Close it; idempotent."""

@@ -9,6 +9,7 @@ All keys begin with one prefix (`vc:`):
 
     job:<id>                hash: a job, or a unit of a replicated one; its fields are those of `Job`
     state:<state>           sorted set: jobs, by their places in the order of submission
+    ids                     sorted set: ids of all jobs, for those who know the beginning of one
     places                  the last place given
     lane:<lane>             sorted set: units that wait, by place; lanes: those that are not empty, by priority
     leased                  sorted set: units that agents have, by the end of their lease
@@ -32,7 +33,7 @@ from typing import Any, Final
 from client.copilot.account import owner_of
 from client.copilot.queue.errors import JobExists, RedisUnusable
 from client.copilot.queue.order import check_order
-from client.copilot.queue.queue import NO_HOST, Host, Lease, Lost, NewJob, Taken
+from client.copilot.queue.queue import NO_HOST, Host, JobState, Lease, Lost, NewJob, Taken
 from client.copilot.queue.records import write_order
 from client.copilot.queue.redis_rows import read_job
 from client.copilot.queue.redis_views import RedisBook, RedisViews
@@ -44,6 +45,8 @@ log = logger("site")
 _MAX_CAUSE_CHARS: Final = 500
 #: Jobs that are brought in one step; it takes Redis about 20 ms.
 _MOST_AT_ONCE: Final = 500
+#: Jobs that one verb forgets.
+_MOST_PRUNED: Final = 1000
 
 
 class RedisQueue(RedisViews, RedisBook):
@@ -110,6 +113,18 @@ class RedisQueue(RedisViews, RedisBook):
     def retry(self, job_id: str, now: float) -> bool:
         """Let a dead job wait again."""
         return self._link.ask_flag("retry", now, job_id, uuid.uuid4().hex)
+
+    def prune(self, before: float, now: float) -> int:
+        """Forget jobs that ended before then; at most 1000."""
+        forgotten = 0
+        for state in (JobState.DONE, JobState.DEAD):
+            place = "0"
+            while place and forgotten < _MOST_PRUNED:
+                said = (state, place, repr(min(before, now)), _MOST_PRUNED - forgotten)
+                answer = self._link.ask_list("prune", now, *said)
+                with self._reading():
+                    forgotten, place = forgotten + int(answer[0]), str(answer[1])
+        return forgotten
 
     def _bring(self, verb: str, jobs: Sequence[NewJob], token: str, now: float) -> None:
         taken = self._link.ask_list(verb, now, token, *(value for new in jobs for value in order_values(new)))

@@ -5,6 +5,7 @@ asked once more; so all of them are safe to repeat. Redis that hangs holds a man
 then left alone for PAUSE_S, during which all verbs fail at once.
 """
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable
@@ -36,6 +37,7 @@ _PARTS: Final = (
     "orders",
     "staging",
     "views",
+    "prune",
     "agents",
     "original",
     "run",
@@ -75,6 +77,7 @@ class RedisLink:
         self._clock = clock
         self._down_until = 0.0
         self._said = ""
+        self._is_checked = False
 
     def ask_list(self, verb: str, now: float, *arguments: str | float) -> list[Any]:
         """Run a verb that answers a list, of texts, numbers and lists; raises as `ask`."""
@@ -103,7 +106,9 @@ class RedisLink:
         if self._clock() < self._down_until:
             raise RedisUnusable(self.place.name, self._said)
         try:
-            return self._run(self._prefix, self._terms, verb, repr(now), *arguments)
+            answer = self._run(self._prefix, self._terms, verb, repr(now), *arguments)
+            self._check_memory()
+            return answer
         except redis.RedisError as error:
             failed = unusable(self.place, error)
             log.debug("Redis said to %s: %s", verb, error)
@@ -114,6 +119,20 @@ class RedisLink:
     def close(self) -> None:
         """Close it; idempotent."""
         self._client.close()
+
+    def _check_memory(self) -> None:
+        """Warn once of a server that throws jobs away when its memory is short; not all users may ask."""
+        if self._is_checked:
+            return
+        self._is_checked = True
+        with contextlib.suppress(redis.RedisError, AttributeError):
+            policy = str(self._client.info("memory").get("maxmemory_policy", ""))
+            if policy.startswith("allkeys"):
+                log.warning(
+                    "%s will throw jobs away when its memory is short (maxmemory-policy %s): set noeviction",
+                    self.place.name,
+                    policy,
+                )
 
     def _run(self, *arguments: str | float) -> Any:
         try:

@@ -87,18 +87,30 @@ class RedisViews(RedisBase):
         said = [extends == "1" for extends, _, other in had if bare(other) == bare(agent)]
         return any(said) if said else None
 
+    def find(self, prefix: str, limit: int = 2) -> list[str]:
+        """Ids of jobs that begin so, in order."""
+        return list(map(str, self._link.ask_list("find", 0, prefix, limit)))
+
     def jobs(
-        self, state: JobState | None = None, limit: int = 1000, *, submitter: str = "", after: str = ""
+        self,
+        state: JobState | None = None,
+        limit: int = 1000,
+        *,
+        submitter: str = "",
+        after: str = "",
+        newest: bool = False,
     ) -> list[Job]:
-        """Jobs in the order of submission."""
+        """Jobs in the order of submission, or the newest first."""
         found: list[Job] = []
         place = self._link.expect(str, self._link.ask("place", 0, after)) if after else "0"
+        if newest and place == "0":
+            place = "inf"
         while place and len(found) < limit:
             page = min(limit - len(found), _PAGE)
-            answer = self._link.ask_list("jobs", 0, state or "", place, page, submitter)
+            answer = self._link.ask_list("jobs", 0, state or "", place, page, submitter, int(newest))
             with self._reading():
                 looked, place = float(place), str(answer[0])
-                if place and float(place) <= looked:
+                if place and (float(place) >= looked if newest else float(place) <= looked):
                     raise ValueError("a page ends before it begins")
                 found += [read_job(flat) for flat in answer[1:]]
         return found

@@ -13,14 +13,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from client.copilot.account import bare, owner_of
-from client.copilot.queue.copies import QueueCopies
 from client.copilot.queue.errors import JobExists
 from client.copilot.queue.order import check_order
+from client.copilot.queue.prune import QueuePruning
 from client.copilot.queue.queue import NO_HOST, Host, JobState, Lease, Lost, NewJob, Taken
 from client.copilot.queue.records import write_order
 from client.copilot.requirements import parse_requirements
 
 _MAX_REASON_CHARS: Final = 500
+_HELD_TOO_LONG: Final = "the job was held for too long"
 _INSERT_JOB: Final = (
     "INSERT INTO jobs (id, state, priority, order_json, time_limit_s, submitted_at, submitter, lane, quorum,"
     " max_attempts, confirmed) VALUES (?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -29,22 +30,25 @@ _INSERT_JOB: Final = (
 _ENDED: Final = "FROM jobs WHERE state = 'leased' AND lane IS NOT NULL AND lease_ends_at <= ?"
 
 
-class SqliteQueue(QueueCopies):
+class SqliteQueue(QueuePruning):
     """See `client.copilot.queue.queue.JobQueue` for the verbs."""
 
     def submit(self, jobs: Sequence[NewJob], now: float) -> None:
         """Take all jobs or none."""
+        is_replicated = False
         for new in jobs:
             check_order(new)
+            is_replicated = is_replicated or new.replication.quorum > 1
         with self._transaction(synced=True):
             for submitter in {new.submitter for new in jobs}:
                 self._wake(submitter)
             lanes: dict[tuple[str, int, str], int] = {}
             waiting: Counter[int] = Counter()
+            names = frozenset(new.description.id for new in jobs) if is_replicated else frozenset()
             for new in jobs:
                 if new.replication.quorum > 1:
                     place = self._insert(new, None, now)
-                    self._make_units(place, new.replication.copies, now)
+                    self._make_units(place, new.replication.copies, now, names)
                     continue
                 key = (new.submitter, new.priority, new.requirements)
                 if key not in lanes:
@@ -82,7 +86,7 @@ class SqliteQueue(QueueCopies):
 
     def extend(self, job_id: str, lease_id: str, agent: str, now: float) -> Lease | Lost:
         """Prolong a lease."""
-        with self._transaction() as db:
+        with self._transaction():
             self._expire(now)
             row = self._row(job_id)
             lost = self._why_lost(row, job_id, lease_id, agent)
@@ -90,12 +94,8 @@ class SqliteQueue(QueueCopies):
                 return Lost(lost)
             if row["state"] != JobState.LEASED:
                 return self._renew(row, lease_id, agent, now)
-            if now - row["leased_at"] > self._terms.hold_limit_s:
-                # No agent can name it any more, ids have no blanks; that the agent had the job stays known.
-                db.execute("UPDATE leases SET lease_id = 'ended ' || lease_id WHERE lease_id = ?", (lease_id,))
-                self._count(agent, now, "lost")
-                self._return(row, agent, "held for too long", now)
-                return Lost("the job was held for too long")
+            if self._end_hold(row, lease_id, agent, now):
+                return Lost(_HELD_TOO_LONG)
             lease_s = self._terms.lease_s
             self._set_agent(row, lease_id, agent)
             changed = self._change(
@@ -112,6 +112,8 @@ class SqliteQueue(QueueCopies):
             lost = self._why_lost(row, job_id, lease_id, agent)
             if lost or row is None:
                 return Lost(lost)
+            if self._end_hold(row, lease_id, agent, now):
+                return Lost(_HELD_TOO_LONG)
             return self._renew(row, lease_id, agent, now)
 
     def fail(self, job_id: str, lease_id: str, agent: str, cause: str, now: float) -> bool:
@@ -226,14 +228,26 @@ class SqliteQueue(QueueCopies):
         self._note(row["id"], now, "handed out", agent, f"for {lease_s} s")
         return Lease(changed, lease_id, lease_s)
 
+    def _end_hold(self, row: sqlite3.Row, lease_id: str, agent: str, now: float) -> bool:
+        """Take a job away that one agent has had for too long; whether it was."""
+        if row["state"] != JobState.LEASED or now - row["leased_at"] <= self._terms.hold_limit_s:
+            return False
+        # No agent can name it any more, ids have no blanks; that the agent had the job stays known.
+        self._db.execute("UPDATE leases SET lease_id = 'ended ' || lease_id WHERE lease_id = ?", (lease_id,))
+        self._count(agent, now, "lost")
+        self._return(row, agent, "held for too long", now)
+        return True
+
     def _renew(self, row: sqlite3.Row, lease_id: str, agent: str, now: float) -> Lease:
         """Give a job back to an agent that had it. The lease keeps its id, so that asking twice does no harm."""
         lease_s = self._terms.lease_s
+        # Claiming again and again is holding it, too.
+        since = row["leased_at"] if row["state"] == JobState.LEASED else now
         self._set_agent(row, lease_id, agent)
         changed = self._change(
             "UPDATE jobs SET state = 'leased', extends = 1, confirmed = 1, lease_id = ?, leased_at = ?,"
             " lease_ends_at = ?, finished_at = 0 WHERE place = ? RETURNING *",
-            (lease_id, now, now + lease_s, row["place"]),
+            (lease_id, since, now + lease_s, row["place"]),
         )
         self._note(row["id"], now, "claimed", agent, f"for {lease_s} s")
         self._settle(row["unit_of"], now)

@@ -1,4 +1,4 @@
--- The queue in Redis, 10: what is remembered of agents, by their owner. `agent:<owner>` has it, and `agents` says when
+-- The queue in Redis, 11: what is remembered of agents, by their owner. `agent:<owner>` has it, and `agents` says when
 -- each was seen last.
 
 local FORGET_AFTER_S = 90 * 86400

@@ -3,6 +3,7 @@
 -- Kinds: 0, not replicated; 1, units of replicated jobs that never went out; 2, such units that came back.
 
 local FIRST_COST_S, LEAST_COST_S = 60, 0.001
+local LANES_AT_ONCE = 100
 
 local function lane_of(row)
   return table.concat({row.priority, row.requirement, row.kind, row.submitter}, ' ')
@@ -90,19 +91,22 @@ local function read_met(judged, met)
   return found
 end
 
--- The lanes for a host as {name, priority, submitter}, highest priority first; or, when the asker must judge more
--- requirements first, nil and the answer that tells it which.
-local function lanes_for(met)
-  local all = call('ZREVRANGE', prefix .. 'lanes', 0, -1)
-  local fitting = {}
-  for _, name in ipairs(all) do
-    local priority, requirement, kind, submitter = name:match('^(%S+) (%S+) (%S+) (.*)$')
-    if tonumber(requirement) > met.judged then
-      return nil, {'judge', unpack(call('LRANGE', prefix .. 'requirement_texts', met.judged, met.judged + 999))}
+-- Show `use` the lanes for a host as {name, priority, kind, submitter}, highest priority first, until it has enough: there
+-- may be a priority for each job. Answers nil; or, when the asker must judge more requirements first, what tells it which.
+local function each_lane(met, use)
+  for from = 0, math.huge, LANES_AT_ONCE do
+    local names = call('ZREVRANGE', prefix .. 'lanes', from, from + LANES_AT_ONCE - 1)
+    for _, name in ipairs(names) do
+      local priority, requirement, kind, submitter = name:match('^(%S+) (%S+) (%S+) (.*)$')
+      if tonumber(requirement) > met.judged then
+        return {'judge', unpack(call('LRANGE', prefix .. 'requirement_texts', met.judged, met.judged + 999))}
+      end
+      if met[requirement] and use({name = name, priority = tonumber(priority), kind = kind, submitter = submitter}) then
+        return nil
+      end
     end
-    if met[requirement] then
-      fitting[#fitting + 1] = {name = name, priority = tonumber(priority), kind = kind, submitter = submitter}
+    if #names < LANES_AT_ONCE then
+      return nil
     end
   end
-  return fitting
 end

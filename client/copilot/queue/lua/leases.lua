@@ -1,5 +1,7 @@
 -- The queue in Redis, 5: handing out, and how long an agent has a unit.
 
+local HELD_TOO_LONG = 'the job was held for too long'
+
 local function lease_seconds(row, extends)
   if extends == '1' then
     return terms.lease_s
@@ -61,9 +63,11 @@ end
 
 -- Give a unit back to an agent that had it. The lease keeps its id, so that asking twice does no harm.
 local function renew(row, lease_id, agent, owner)
+  -- Claiming again and again is holding it, too.
+  local since = row.state == 'leased' and row.leased_at or now
   confirmed(row)
   hold(row, agent, owner, now + terms.lease_s)
-  write(row, 'extends', 1, 'lease_id', lease_id, 'leased_at', now, 'finished_at', 0)
+  write(row, 'extends', 1, 'lease_id', lease_id, 'leased_at', since, 'finished_at', 0)
   remember_lease(row, lease_id, agent, 1)
   note_holder(row, owner)
   follow(row)
@@ -137,12 +141,12 @@ local function first_of(lane, owner)
 end
 
 -- The unit that goes out next. Of the lanes of the highest priority that has something for this owner: that of the
--- submitter who had least, then the first submitted.
-local function choose(fitting, owner)
+-- submitter who had least, then the first submitted. Second, what `each_lane` answers.
+local function choose(met, owner)
   local best, best_place
-  for _, lane in ipairs(fitting) do
+  local unknown = each_lane(met, function(lane)
     if best and lane.priority < best.priority then
-      break
+      return true
     end
     lane.had = virtual_time(lane.submitter)
     if not best or lane.had <= best.had then
@@ -152,8 +156,8 @@ local function choose(fitting, owner)
         best, best_place = lane, place
       end
     end
-  end
-  return best and best.first
+  end)
+  return best and best.first, unknown
 end
 
 -- 1 agent, 2 owner, 3 whether it extends, 4 a fresh id, 5 and 6: see read_met
@@ -168,11 +172,10 @@ function verbs.hand_out()
     end
     give_back(row, agent, 'not confirmed after ' .. count(row.resends) .. ' times')
   end
-  local fitting, unknown = lanes_for(read_met(argument(5), argument(6)))
+  local id, unknown = choose(read_met(argument(5), argument(6)), owner)
   if unknown then
     return unknown
   end
-  local id = choose(fitting, owner)
   return id and lease(read(id), lease_id, agent, owner, extends) or {'none'}
 end
 
@@ -186,6 +189,21 @@ function verbs.confirm()
   return {}
 end
 
+-- Take a unit away that one agent has had for too long; whether it was.
+local function end_hold(row, lease_id, agent, owner)
+  if row.state ~= 'leased' or now - count(row.leased_at) <= terms.hold_limit_s then
+    return false
+  end
+  -- No agent can name it any more, ids have no blanks; that the agent had the unit stays known.
+  local leases = prefix .. 'leases:' .. row.id
+  local had = call('HGET', leases, lease_id)
+  call('HDEL', leases, lease_id)
+  call('HSET', leases, 'ended ' .. lease_id, had)
+  tally(owner, agent, 'lost')
+  give_back(row, agent, 'held for too long')
+  return true
+end
+
 -- 1 job, 2 lease, 3 agent, 4 owner
 function verbs.extend()
   expire()
@@ -197,15 +215,8 @@ function verbs.extend()
   if row.state ~= 'leased' then
     return renew(row, lease_id, agent, owner)
   end
-  if now - count(row.leased_at) > terms.hold_limit_s then
-    -- No agent can name it any more, ids have no blanks; that the agent had the unit stays known.
-    local leases = prefix .. 'leases:' .. row.id
-    local had = call('HGET', leases, lease_id)
-    call('HDEL', leases, lease_id)
-    call('HSET', leases, 'ended ' .. lease_id, had)
-    tally(owner, agent, 'lost')
-    give_back(row, agent, 'held for too long')
-    return {'lost', 'the job was held for too long'}
+  if end_hold(row, lease_id, agent, owner) then
+    return {'lost', HELD_TOO_LONG}
   end
   confirmed(row)
   hold(row, agent, owner, now + terms.lease_s)
@@ -220,6 +231,9 @@ function verbs.claim()
   local lost = why_lost(row, argument(2), argument(4))
   if lost then
     return {'lost', lost}
+  end
+  if end_hold(row, argument(2), argument(3), argument(4)) then
+    return {'lost', HELD_TOO_LONG}
   end
   return renew(row, argument(2), argument(3), argument(4))
 end

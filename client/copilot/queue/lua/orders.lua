@@ -38,6 +38,7 @@ local function add_job(order, token)
   write(row, 'order', order.order, 'priority', order.priority, 'submitter', order.submitter,
     'requirement', requirement_number(order.requirement), 'limit', order.limit, 'max', order.max,
     'place', call('INCR', prefix .. 'places'), 'submitted_at', now, 'token', token, 'kind', 0)
+  call('ZADD', prefix .. 'ids', 0, row.id)
   note(row, 'submitted', '', order.submitter)
   if order.quorum > 1 then
     write(row, 'quorum', order.quorum, 'copies', order.copies)
@@ -47,6 +48,16 @@ local function add_job(order, token)
     move(row, 'waiting')
   end
   return row
+end
+
+local function add_jobs(orders, token)
+  for _, order in ipairs(orders) do
+    reserved[order.id] = true
+  end
+  for _, order in ipairs(orders) do
+    now = order.at or now
+    add_job(order, token)
+  end
 end
 
 -- 1 token, then JOB_ARGUMENTS of each job
@@ -59,9 +70,7 @@ function verbs.submit()
   if taken then
     return {taken}
   end
-  for _, order in ipairs(orders) do
-    add_job(order, token)
-  end
+  add_jobs(orders, token)
   return {}
 end
 

@@ -1,6 +1,8 @@
--- The queue in Redis, 11: jobs that the original's copilot-job-submit put into its own list.
+-- The queue in Redis, 12: jobs that the original's copilot-job-submit put into its own list.
 
 local LONGEST_DESCRIPTION = 256 * 1024
+-- Descriptions of one look, all in all; the rest comes with the next one.
+local MOST_READ = 4 * 1024 * 1024
 
 local function description_of(id)
   local key = 'job:' .. id .. ':description'
@@ -18,10 +20,15 @@ function verbs.look_at_original()
   if ids.err then
     return {'wrong', ids.err}
   end
-  local told = {'jobs'}
+  local told, length = {'jobs'}, 0
   for at = #ids, 1, -1 do
+    local said = description_of(ids[at])
+    length = length + #(said or '')
+    if length > MOST_READ then
+      break
+    end
     told[#told + 1] = ids[at]
-    told[#told + 1] = description_of(ids[at])
+    told[#told + 1] = said
   end
   return told
 end
@@ -58,7 +65,9 @@ end
 function verbs.take_original()
   local taken = 0
   for at = 2, #ARGV - 4, JOB_ARGUMENTS + 2 do
-    if call('LREM', argument(1), -1, argument(at)) == 1 then
+    -- One that a submitter is just bringing stays in the list until it is known what became of that.
+    local is_staged = call('HEXISTS', prefix .. 'staged_ids', argument(at + 2)) == 1
+    if not is_staged and call('LREM', argument(1), -1, argument(at)) == 1 then
       take(order_at(at + 2), argument(at + 1))
       taken = taken + 1
     end

@@ -24,12 +24,19 @@ local function add_unit(group, number)
   move(row, 'waiting')
 end
 
+-- Ids of jobs that come with the same call and are not there yet.
+local reserved = {}
+
+-- Another job may have been given the very name of a unit, or will be given it.
+local function is_taken(id)
+  return reserved[id] or call('EXISTS', prefix .. 'job:' .. id) == 1 or call('HEXISTS', prefix .. 'staged_ids', id) == 1
+end
+
 local function add_units(group, wanted)
   local number = count(group.units)
   for _ = 1, wanted do
     number = number + 1
-    -- Another job may have been given the very name.
-    while call('EXISTS', prefix .. 'job:' .. group.id .. '.' .. number) == 1 do
+    while is_taken(group.id .. '.' .. number) do
       number = number + 1
     end
     add_unit(group, number)

@@ -56,10 +56,7 @@ end
 
 local function publish(token)
   local orders, later = next_staged(token), now
-  for _, order in ipairs(orders) do
-    now = order.at
-    add_job(order, token)
-  end
+  add_jobs(orders, token)
   now = later
   return #orders > 0 and 1 or 0
 end

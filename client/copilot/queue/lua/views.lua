@@ -9,14 +9,24 @@ function verbs.has_work()
   if argument(1) == '1' then
     return call('EXISTS', prefix .. 'lanes')
   end
-  local fitting, unknown = lanes_for(read_met(argument(2), argument(3)))
-  return unknown or (#fitting > 0 and 1 or 0)
+  local found = 0
+  local unknown = each_lane(read_met(argument(2), argument(3)), function()
+    found = 1
+    return true
+  end)
+  return unknown or found
 end
 
 -- 1 job
 function verbs.get()
   local row = read(argument(1))
   return row and answer(row) or {}
+end
+
+-- 1 beginning of an id, 2 limit
+function verbs.find()
+  local first = '[' .. argument(1)
+  return call('ZRANGEBYLEX', prefix .. 'ids', first, first .. '\255', 'LIMIT', 0, tonumber(argument(2)))
 end
 
 -- 1 job
@@ -51,19 +61,19 @@ function verbs.place()
 end
 
 -- A part of the jobs behind a place. First how far was looked, empty when to the end; then the jobs.
--- 1 state or empty, 2 place, 3 limit, 4 submitter or empty
+-- 1 state or empty, 2 place, 3 limit, 4 submitter or empty, 5 whether the newest come first, and behind is before
 function verbs.jobs()
-  local limit, submitter = tonumber(argument(3)), argument(4)
+  local limit, submitter, newest = tonumber(argument(3)), argument(4), argument(5) == '1'
+  local range, last = newest and 'ZREVRANGEBYSCORE' or 'ZRANGEBYSCORE', newest and '-inf' or '+inf'
   local most = submitter == '' and limit or MOST_LOOKED_AT
   local found = {}
   for _, state in ipairs(argument(1) == '' and STATES or {argument(1)}) do
-    local part = call('ZRANGEBYSCORE', prefix .. 'state:' .. state, '(' .. argument(2), '+inf', 'WITHSCORES',
-      'LIMIT', 0, most)
+    local part = call(range, prefix .. 'state:' .. state, '(' .. argument(2), last, 'WITHSCORES', 'LIMIT', 0, most)
     for at = 1, #part, 2 do
       found[#found + 1] = {id = part[at], place = tonumber(part[at + 1])}
     end
   end
-  table.sort(found, function(one, other) return one.place < other.place end)
+  table.sort(found, function(one, other) return one.place ~= other.place and (one.place > other.place) == newest end)
   local told = {''}
   for at, job in ipairs(found) do
     if at > most or #told > limit then

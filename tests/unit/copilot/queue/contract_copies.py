@@ -45,6 +45,20 @@ class CopiesContract:
         assert (job.attempts, job.agent, job.new.replication) == (1, A, TWICE)
         assert queue.counts() == dict.fromkeys(JobState, 0) | {JobState.WAITING: 1, JobState.LEASED: 1}
 
+    @pytest.mark.parametrize("names", [("two", "two.1"), ("two.1", "two")])
+    def test_a_job_named_like_a_unit_of_the_same_call_is_not_taken_for_it(
+        self, queue: JobQueue, names: tuple[str, str]
+    ) -> None:
+        queue.cancel("one", 0)
+        queue.submit([new_job(name, replication=TWICE if name == "two" else Replication()) for name in names], 1)
+        assert [job.id for job in queue.jobs(JobState.WAITING)] == list(names)
+        got = {hand_out(queue, f"{owner}@x/1", 2).job.id for owner in "abc"}
+        assert got == {"two.1", "two.2", "two.3"}
+        plain = queue.get("two.1")
+        assert plain is not None
+        assert plain.group == ""
+        assert queue.accept("two.1", A, "", 3) is Taken.ACCEPTED
+
     def test_a_quorum_of_one_is_an_ordinary_job(self, queue: JobQueue) -> None:
         queue.submit([new_job("plain", replication=Replication(3, 1), priority=1)], 0)
         assert hand_out(queue).job.id == "plain"

@@ -57,6 +57,16 @@ class SharesContract:
         ids = [hand_out(queue, f"{n}@x/1").job.id for n in range(5)]
         assert ids == ["urgent0", "urgent1", "urgent2", "b1", "a1"]
 
+    def test_a_job_is_found_below_very_many_priorities(self, queue: JobQueue) -> None:
+        large = [new_job(f"large-{n}", requirements=NEEDS, priority=n + 1) for n in range(250)]
+        queue.submit([*large, new_job("any")], 0)
+        assert queue.has_work({})
+        lease = queue.hand_out(A, 0, extends=True, host={})
+        assert lease is not None
+        assert lease.job.id == "any"
+        assert not queue.has_work({})
+        assert queue.hand_out(B, 0, extends=True, host={}) is None
+
     def test_submitters_of_equal_priority_take_turns_whatever_they_submitted(self, queue: JobQueue) -> None:
         queue.submit([new_job(f"a{n}", submitter="a") for n in range(20)], 0)
         queue.submit([new_job(f"b{n}", submitter="b", requirements=NEEDS if n % 2 else "") for n in range(4)], 0)

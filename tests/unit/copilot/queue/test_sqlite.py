@@ -10,6 +10,7 @@ from client.copilot.queue.schema import STEPS
 from client.copilot.queue.sqlite import SqliteQueue
 from tests.unit.copilot.queue.contract import TERMS, A, MakeQueue, QueueContract, hand_out
 from tests.unit.copilot.queue.contract_copies import CopiesContract
+from tests.unit.copilot.queue.contract_past import PastContract
 from tests.unit.copilot.queue.contract_shares import SharesContract
 from tests.unit.copilot.queue.jobs import new_job
 
@@ -28,6 +29,10 @@ class TestShares(SharesContract):
 
 
 class TestCopies(CopiesContract):
+    pass
+
+
+class TestPast(PastContract):
     pass
 
 
