@@ -14,12 +14,13 @@ _STATES: Final = tuple(state.value for state in JobState)
 _VALUED: Final = frozenset({"--site", "--state", "--submitter", "--since", "--limit", "--after"})
 _EXAMPLES: Final = """\
 examples:
-  main.py jobs                                          the first 50 jobs
+  main.py jobs                                          the 50 newest jobs
   main.py jobs list --state dead --since 2h
   main.py jobs show 3f2a                                the beginning of an id suffices
   main.py jobs log 3f2a --follow                        waits for its end, then shows what it wrote
   main.py jobs retry --state dead --submitter anna      asks before it does it; --yes does not
   main.py jobs wait --submitter anna && echo all done
+  main.py jobs prune --older-than 30d                   results on the disk stay
 
 With --site left out, the environment variable VOLUNTEER_CLOUD_SITE names the site.
 
@@ -37,6 +38,7 @@ _JSON: Final = """\
   log           {id, state, kept: accepted, candidate, refused or null, folder, stdout, stderr, truncated}
   cancel, retry {changed: [job], unchanged: [{id, state}]}
   dead          {number, groups: [{reason, number, last_at, jobs: [id]}]}
+  prune         {forgotten: number}
   wait          {number, done, dead: [{id, reason}], gone: [id], over: whether all have ended}
   job           {id, state, attempts, agent, submitted_at, finished_at, lease_ends_at, reason, cancelled, group, title,
                  command, arguments, submitter, priority, ...}
@@ -49,10 +51,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog=PROG, description="Jobs of a site: see, stop, repeat.", epilog=_EXAMPLES, formatter_class=raw)
     _add_usual(parser, {})
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs, each with --help")
-    listing = _verb(verbs, "list", "show jobs, in the order of submission (the default)")
+    listing = _verb(verbs, "list", "show jobs, the newest first (the default)")
     _add_filters(listing)
     listing.add_argument("--limit", type=int, default=50, metavar="N", help="at most so many (50)")
     listing.add_argument("--after", default="", metavar="ID", help="the next page: those behind this job")
+    listing.add_argument("--oldest", action="store_true", help="the oldest first")
     show = _verb(verbs, "show", "everything that is known of a job")
     show.add_argument("job", metavar="ID", help="of a job, or of one copy of it (ID.2)")
     log = _verb(verbs, "log", "what a job wrote on standard output")
@@ -72,6 +75,10 @@ def build_parser() -> argparse.ArgumentParser:
     wait.add_argument("jobs", nargs="*", metavar="ID", help="none: all that wait or are at work")
     wait.add_argument("--submitter", default="", metavar="NAME", help="without ids: only theirs")
     wait.add_argument("--timeout", type=float, metavar="SECONDS", help="wait at most so long")
+    prune = _verb(verbs, "prune", "forget jobs that ended long ago; their results on the disk stay")
+    prune.add_argument(
+        "--older-than", type=parse_since, required=True, metavar="WHEN", help="done or dead since: 30d, 8w, a date"
+    )
     return parser
 
 

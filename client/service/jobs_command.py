@@ -43,7 +43,11 @@ def _list(given: argparse.Namespace, _: SiteFolder, queue: JobQueue) -> int:
     after = find_job(queue, given.after).id if given.after else ""
     state = JobState(given.state) if given.state else None
     # One more than is shown tells whether there are more.
-    jobs = list(each_job(queue, state, given.submitter, after=after, since=given.since, most=given.limit + 1))
+    jobs = list(
+        each_job(
+            queue, state, given.submitter, after=after, since=given.since, most=given.limit + 1, newest=not given.oldest
+        )
+    )
     following = jobs[given.limit - 1].id if len(jobs) > given.limit else None
     jobs, counts = jobs[: given.limit], queue.counts()
     if given.json:
@@ -147,6 +151,21 @@ def _wait(given: argparse.Namespace, _: SiteFolder, queue: JobQueue) -> int:
     return 0 if ended.done == len(ids) else 1
 
 
+def _prune(given: argparse.Namespace, folder: SiteFolder, queue: JobQueue) -> int:
+    counts, forgotten = queue.counts(), 0
+    with Counter("Jobs forgotten", counts[JobState.DONE] + counts[JobState.DEAD], quiet=True) as bar:
+        while pruned := queue.prune(given.older_than, time.time()):
+            forgotten += pruned
+            bar.show(forgotten)
+    if given.json:
+        say_json({"forgotten": forgotten})
+        return 0
+    say(f"{counted(forgotten, 'job')} forgotten.")
+    if forgotten:
+        tell(f"Their results stay in {folder.results}")
+    return 0
+
+
 _VERBS: Final[Mapping[str, Callable[[argparse.Namespace, SiteFolder, JobQueue], int]]] = {
     "list": _list,
     "show": _show,
@@ -155,4 +174,5 @@ _VERBS: Final[Mapping[str, Callable[[argparse.Namespace, SiteFolder, JobQueue], 
     "retry": _change,
     "dead": _dead,
     "wait": _wait,
+    "prune": _prune,
 }

@@ -13,8 +13,8 @@ from client.service.near import nearest
 from client.service.site_errors import NoSuchJob
 
 _PAGE: Final = 1000
-#: Beginnings of ids are looked for among so many jobs.
-_LOOKED_AT: Final = 200_000
+#: So many ids that begin alike are named.
+_NAMED: Final = 3
 #: Among more, something is always like what was written.
 _COMPARED: Final = 5000
 _ALIKE: Final = 0.75
@@ -34,21 +34,24 @@ def find_job(queue: JobQueue, word: str) -> Job:
     if job is not None:
         return job
     unit = _UNIT_ID.fullmatch(word)
-    known = [job.id for job in each_job(queue, most=_LOOKED_AT)]
-    fitting = [found for found in known if word and found.startswith(word)]
+    fitting = queue.find(word, _NAMED + 1) if word else []
     if not fitting and unit is not None:
-        fitting = [found + unit[2] for found in known if found.startswith(unit[1])]
+        fitting = [found + unit[2] for found in queue.find(unit[1], _NAMED + 1)]
     if len(fitting) > 1:
-        what = f"{len(fitting)} jobs begin with {word}, as {', '.join(fitting[:3])}"
+        number = f"more than {_NAMED}" if len(fitting) > _NAMED else str(len(fitting))
+        what = f"{number} jobs begin with {word}, as {', '.join(fitting[:_NAMED])}"
         raise BadInput("the job's id", what, "write more of it")
     job = queue.get(fitting[0]) if fitting else None
     if job is None:
-        near = _near(word, known) if word and len(known) <= _COMPARED else ""
+        near = _near(queue, word) if word else ""
         raise NoSuchJob(word, f"did you mean {near}?") if near else NoSuchJob(word)
     return job
 
 
-def _near(word: str, known: list[str]) -> str:
+def _near(queue: JobQueue, word: str) -> str:
+    known = [job.id for job in each_job(queue, most=_COMPARED + 1)]
+    if len(known) > _COMPARED:
+        return ""
     return nearest(word, known, alike=_ALIKE) or nearest(word, {job[: len(word)] for job in known}, alike=_ALIKE)
 
 
@@ -60,8 +63,9 @@ def each_job(
     after: str = "",
     since: float = 0.0,
     most: int | None = None,
+    newest: bool = False,
 ) -> Iterator[Job]:
-    """Jobs in the order of submission, fetched page by page.
+    """Jobs in the order of submission, or the newest first, fetched page by page.
 
     Args:
         after: only those behind this one.
@@ -70,12 +74,14 @@ def each_job(
     """
     given = 0
     while most is None or given < most:
-        page = queue.jobs(state, _PAGE, submitter=submitter, after=after)
+        # A small wish is a small page.
+        size = _PAGE if most is None or since else min(_PAGE, most - given)
+        page = queue.jobs(state, size, submitter=submitter, after=after, newest=newest)
         for job in page:
             if job.submitted_at >= since and (most is None or given < most):
                 given += 1
                 yield job
-        if len(page) < _PAGE:
+        if len(page) < size:
             return
         after = page[-1].id
 
