@@ -5,10 +5,12 @@ The raw wait status and the CPU time come from wait4(2) on a pidfd, so no thread
 
 import asyncio
 import contextlib
+import errno
 import functools
 import os
 import re
 import signal
+import stat
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -197,7 +199,18 @@ def _number_taken(number: int) -> Iterator[None]:
 
 
 def _open_output(path: Path, uid: int | None) -> int:
-    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    if uid is not None:
-        os.fchown(number, uid, uid)
+    """A file of the job's folder, where the job may have put anything by that name when it ran before."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    number = os.open(path, flags, 0o644)
+    try:
+        about = os.fstat(number)
+        # A second name may be that of a file that is not the job's to write, or to own.
+        if not stat.S_ISREG(about.st_mode) or about.st_nlink != 1:
+            raise OSError(errno.EINVAL, "not a file of the job's own", str(path))
+        if uid is not None:
+            os.fchown(number, uid, uid)
+        os.set_blocking(number, True)
+    except OSError:
+        os.close(number)
+        raise
     return number

@@ -9,12 +9,14 @@ else, in its environment.
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 import re
 import shlex
 import shutil
 import signal
+import stat
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,6 +41,8 @@ _CHECK_INTERVAL_S: Final = 1.0
 #: A look at the clock counts at most this much: a computer that was paused has not run the job.
 _LONGEST_TICK_S: Final = 5.0
 _MARGIN_BYTES: Final = 1024 * 1024
+#: of a job's error output that are looked at for what went wrong
+_LAST_BYTES: Final = 4096
 #: names that the shell takes as they are
 _PACKAGE: Final = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9_.,:/+-]{0,254}")
 
@@ -192,7 +196,9 @@ class LocalRunner:
         wrapper.unlink(missing_ok=True)
         wrapper.write_bytes(text)
         wrapper.chmod(0o755)
-        (folder / "resources").touch()
+        # Only to be there, as with the original; a link that the job left in its place leads nowhere.
+        with contextlib.suppress(FileExistsError):
+            (folder / "resources").open("xb").close()
         if self._settings.job_uid is not None:
             _give(folder, self._settings.job_uid)
 
@@ -246,7 +252,7 @@ class LocalRunner:
             self._child = None
         if is_kill(child.status or 0) and kernel_kills() > kills:
             raise JobFailed(record.job.id, "memory-limit", "this computer had no more memory for it")
-        self._check_size(record)
+        await asyncio.to_thread(self._check_size, record)
         return Outcome(child.status or 0, child.cpu_s, elapsed_s)
 
     async def _watch(self, child: Child, record: JobRecord) -> float:
@@ -311,17 +317,28 @@ def _package_lines(name: str) -> str:
 
 
 def _last_line(path: Path) -> str:
+    """What was said last in a file of the job's folder; of anything but a file, nothing."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return ""
+    with os.fdopen(number, "rb") as source:
+        about = os.fstat(number)
+        if not stat.S_ISREG(about.st_mode) or about.st_nlink != 1:
+            return ""
+        source.seek(max(0, about.st_size - _LAST_BYTES))
+        lines = source.read(_LAST_BYTES).decode("utf-8", "replace").splitlines()
     return lines[-1][:200] if lines else ""
 
 
 def _give(folder: Path, uid: int) -> None:
+    """All of a work directory to a user, but for a second name of a file that was never of the job's user before."""
+    before = folder.stat().st_uid
     for top, folders, files in os.walk(folder):
         for name in [top, *(f"{top}/{entry}" for entry in (*folders, *files))]:
-            os.chown(name, uid, uid, follow_symlinks=False)
+            about = os.lstat(name)
+            if stat.S_ISDIR(about.st_mode) or about.st_nlink == 1 or about.st_uid == before:
+                os.chown(name, uid, uid, follow_symlinks=False)
 
 
 def _cause(failed: OSError, otherwise: str) -> str:

@@ -248,6 +248,29 @@ async def test_a_link_in_place_of_stdout_is_not_followed(root: Path) -> None:
     assert victim.read_text() == "whole"
 
 
+@pytest.mark.parametrize("made", ["mkfifo", "ln -s ../../secret", "ln ../../secret"])
+async def test_what_is_put_in_place_of_an_output_stops_nothing_and_tells_nothing(root: Path, made: str) -> None:
+    secret = root / "secret"
+    secret.write_text("the password")
+    secret.chmod(0o666)
+    bench = Bench(root, f"#!/bin/sh\nrm -f stderr resources; {made} stderr && {made} resources; touch made\n")
+    await bench.execute()
+    assert (bench.folder / "stderr").exists() and (bench.folder / "made").exists()
+    with pytest.raises(JobFailed, match="start") as failed:
+        async with asyncio.timeout(30):
+            await bench.again()
+    assert "password" not in failed.value.said
+    assert secret.read_text() == "the password"
+    assert secret.stat().st_uid == os.geteuid()
+
+
+async def test_a_link_in_place_of_an_empty_file_makes_nothing_elsewhere(root: Path) -> None:
+    bench = Bench(root, "#!/bin/sh\nrm -f resources; ln -s ../../new resources\n")
+    await bench.execute()
+    await bench.again()
+    assert not (root / "new").exists()
+
+
 async def test_clean_removes_everything(root: Path) -> None:
     bench = Bench(root, "#!/bin/sh\nmkdir -p a/b; chmod 0 a\n")
     await bench.execute()
