@@ -3,15 +3,18 @@
 import asyncio
 import contextlib
 import os
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from client.copilot.errors import FileTooBig, TransferFailed
+from client.copilot.storage import https
 from client.copilot.storage.https import HttpsTransfer
 from tests.helpers.servers import make_certificate
 
@@ -224,6 +227,31 @@ async def test_an_upload_can_be_given_up_at_once(server: Server, local: Path) ->
         await task
     assert task.cancelled()
     assert loop.time() - began < WITHIN_S / 2
+
+
+async def test_a_transfer_given_up_while_it_connects_asks_for_nothing(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connecting, go = threading.Event(), threading.Event()
+    connect = socket.create_connection
+
+    def slowly(*where: Any) -> socket.socket:
+        connecting.set()
+        go.wait(WITHIN_S)
+        return connect(*where)
+
+    monkeypatch.setattr(socket, "create_connection", slowly)
+    monkeypatch.setattr(https, "_END_S", 0.01)
+    server.files = {"/in/a": b"late"}
+    getting = asyncio.create_task(server.transfer().get(f"{server.url}/in", "a", tmp_path / "a", limit_bytes=9))
+    await asyncio.to_thread(connecting.wait, WITHIN_S)
+    getting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await getting
+    go.set()
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert server.asked == []
+    assert not list(tmp_path.glob("a*"))
 
 
 async def test_a_kept_connection_that_the_server_ended_is_replaced(server: Server, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ elsewhere has refused.
 """
 
 import contextlib
+import errno
 import http.client
 import os
 import re
@@ -40,6 +41,7 @@ class _Connection(http.client.HTTPSConnection):
 
     def __init__(self, server: tuple[str, int], reached: tuple[str, int], context: ssl.SSLContext, limit_s: float):
         super().__init__(*server, timeout=limit_s, context=context)
+        self.is_aborted = False
         self._reached = reached
         self._tls = context
 
@@ -53,8 +55,10 @@ class _Connection(http.client.HTTPSConnection):
         except BaseException:
             raw.close()
             raise
-        # Known before the handshake, so that this can be aborted.
+        # Known before the handshake, so that this can be aborted; who came earlier found nothing to abort.
         self.sock = sock
+        if self.is_aborted:
+            raise ConnectionAbortedError(errno.ECONNABORTED, "given up")
         sock.do_handshake()
 
 
@@ -77,7 +81,6 @@ class Exchange:
         self.name = f"{server[0]}:{server[1]}"
         self.etag = ""
         self._connection = _Connection(server, reached, context, idle_limit_s)
-        self._aborted = False
         self._used = False
 
     def put(self, path: str, headers: Iterable[tuple[str, str]], local: Path) -> int:
@@ -115,7 +118,7 @@ class Exchange:
 
     def abort(self) -> None:
         """From any thread: whatever goes on ends soon, with an error."""
-        self._aborted = True
+        self._connection.is_aborted = True
         sock = self._connection.sock
         if sock is not None:
             with contextlib.suppress(OSError):
@@ -156,7 +159,7 @@ class Exchange:
             return self._connection.getresponse()
         except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, ssl.SSLEOFError):
             self.close()
-            if not again or self._aborted:
+            if not again or self._connection.is_aborted:
                 raise
         # A kept connection may have been ended by the server meanwhile; this says nothing about a new one.
         self._connection.request("GET", path, headers=headers)
