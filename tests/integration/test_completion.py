@@ -44,7 +44,7 @@ def tab(script: Path, *words: str) -> list[str]:
     [
         (["dr"], ["drain"]),
         (["jobs", "can"], ["cancel"]),
-        (["jobs", ""], ["list", "show", "log", "cancel", "retry", "dead", "wait"]),
+        (["jobs", ""], ["list", "show", "log", "cancel", "retry", "dead", "wait", "prune"]),
         (["jobs", "list", "--state", ""], ["waiting", "leased", "done", "dead"]),
         (["agents", "re"], ["revoke"]),
         (["site", "--queue", ""], ["sqlite", "redis"]),
