@@ -46,10 +46,19 @@ class Heartbeat:
     Args:
         room: bare JID of the room; empty: only those of `trusted` are answered.
         trusted: bare JIDs that may ask directly.
+        is_private: the processes of this user are told to those of `trusted` only.
     """
 
-    def __init__(self, room: str, trusted: tuple[str, ...] = (), clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        room: str,
+        trusted: tuple[str, ...] = (),
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        is_private: bool = False,
+    ) -> None:
         self.room = room
+        self._is_private = is_private
         self._askers = {room, *trusted} - {""}
         self._clock = clock
         self._answered_at: deque[float] = deque(maxlen=MAX_ANSWERS)
@@ -78,6 +87,8 @@ class Heartbeat:
         component = info.get("component")
         look = COMPONENTS.get(component) if isinstance(component, str) else None
         if look is None or not isinstance(component, str):
+            return None
+        if self._is_private and component == _UNNAMED and bare(sender) == self.room:
             return None
         status = build_status(await asyncio.to_thread(look))
         shown = "" if component == _UNNAMED else component

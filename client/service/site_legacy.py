@@ -41,7 +41,8 @@ def legacy_config(folder: SiteFolder, plan: SitePlan, certificate: Path, key: Pa
         return ""
     if not folder.legacy.exists():
         write_accounts(folder.legacy, {})
-    return build_legacy_host(LegacyHost(LEGACY_DOMAIN, folder.legacy, (plan.job_manager,)), certificate, key)
+    host = LegacyHost(LEGACY_DOMAIN, folder.legacy, (plan.job_manager,), ROOM.partition("@")[0])
+    return build_legacy_host(host, certificate, key)
 
 
 def read_accounts(file: Path) -> dict[str, str]:

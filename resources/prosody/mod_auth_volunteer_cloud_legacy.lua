@@ -1,21 +1,20 @@
--- Accounts of agents of the original Co-Pilot, and the walls around them: they know the managers, the rooms for
--- heartbeats, and nobody else. The accounts stand in a file of lines `name = "password"`, read anew when it changes, so
+-- Accounts of agents of the original Co-Pilot, and the walls around them: they know the managers, the room for
+-- heartbeats, and nobody else. In the room they talk; they make no others, and invite, govern and shut out nobody. The accounts stand in a file of lines `name = "password"`, read anew when it changes, so
 -- that one that is added or removed counts at once.
 --
 --   authentication = "volunteer_cloud_legacy"
 --   volunteer_cloud_legacy_file = "/path/legacy.toml"
 --   volunteer_cloud_legacy_managers = { "jm@localhost" }       bare JIDs
---   volunteer_cloud_legacy_rooms = "conference.legacy.localhost"
+--   volunteer_cloud_legacy_room = "pilots-lounge@conference.legacy.localhost"
 local lfs = require "lfs";
 local jid_bare = require "util.jid".bare;
-local jid_split = require "util.jid".split;
 local new_sasl = require "util.sasl".new;
 local st = require "util.stanza";
 
 local host = module.host;
 local path = module:get_option_string("volunteer_cloud_legacy_file");
 local managers = module:get_option_set("volunteer_cloud_legacy_managers", {});
-local rooms = module:get_option_string("volunteer_cloud_legacy_rooms", "");
+local room = module:get_option_string("volunteer_cloud_legacy_room", "");
 
 local accounts, read_at = {}, nil;
 
@@ -84,13 +83,21 @@ end
 
 module:provides("auth", provider);
 
-local function is_allowed(session, to)
+-- The first in a room owns it, and would govern it by an iq; a message to the room that is not for all invites others.
+local function is_talk(stanza, to)
+	if stanza.name == "iq" then
+		return stanza.attr.type ~= "set";
+	end
+	return stanza.name == "presence" or stanza.attr.type == "groupchat" or jid_bare(to) ~= to;
+end
+
+local function is_allowed(session, stanza)
+	local to = stanza.attr.to;
 	local bare = to and jid_bare(to);
 	if not to or bare == session.username .. "@" .. host or to == host or managers:contains(bare) then
 		return true;
 	end
-	local _, to_host = jid_split(to);
-	return rooms ~= "" and to_host == rooms;
+	return bare == room and is_talk(stanza, to);
 end
 
 local function guard(event)
@@ -102,7 +109,7 @@ local function guard(event)
 		session:close({ condition = "not-authorized", text = "the account was removed" });
 		return true;
 	end
-	if is_allowed(session, stanza.attr.to) then
+	if is_allowed(session, stanza) then
 		return nil;
 	end
 	if stanza.attr.type ~= "error" then

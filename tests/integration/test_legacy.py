@@ -138,6 +138,32 @@ async def test_managers_and_old_clients_answer_heartbeats_in_the_room(site: Site
     assert found["old"] == {}
 
 
+async def test_the_room_is_for_talking_only(site: Site, old: OldClient) -> None:
+    enters = "<presence to='{}/old'><x xmlns='http://jabber.org/protocol/muc'/></presence>"
+    old.send_raw(enters.format(ROOM))
+    await old.text_with("<subject")
+    refused = [
+        enters.format(f"another@conference.{LEGACY_DOMAIN}"),
+        f"<iq id='i' type='set' to='{ROOM}'><query xmlns='http://jabber.org/protocol/muc#owner'><destroy/></query></iq>",
+        f"<message id='m' to='{ROOM}'><x xmlns='http://jabber.org/protocol/muc#user'><invite to='jm@localhost'/></x>"
+        "</message>",
+    ]
+    for stanza in refused:
+        old.send_raw(stanza)
+        assert "forbidden" in await old.text_with("</error>")
+
+
+async def test_managers_take_no_commands_of_who_is_in_the_room(site: Site, old: OldClient) -> None:
+    submit(site.folder.base, JobOrder(command="run.sh", input_files=(make_script(site),)))
+    old.send_raw(f"<presence to='{ROOM}/old'><x xmlns='http://jabber.org/protocol/muc'/></presence>")
+    await old.text_with("<subject")
+    old.send(f"{ROOM}/jobs-1", {"command": "want_getJob", "agentHost": "h"})
+    await old.ask(JM, {"command": "want_getJob", "agentHost": "h"}, "have_getJob")
+    old.send(f"{ROOM}/jobs-1", {"command": "Heartbeat:ping"})
+    while (received := await old.next()).info.get("command") != "pong":
+        assert received.info.get("command") is None
+
+
 async def test_two_meet_in_a_room(site: Site, old: OldClient) -> None:
     other = OldClient(LEGACY_DOMAIN, "other", PASSWORD)
     await other.connect(port_of(site))

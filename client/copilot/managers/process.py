@@ -63,7 +63,7 @@ class ManagerProcess:
         self._transport = XmppTransport(account, self._on_info, resend=False, on_state=self._on_state, codec=codec)
         if secure and secure.gives_tickets:
             self.add(secure.ticket_desk())
-        self._heartbeat = Heartbeat(settings.room, (account.jid,)) if settings.room else None
+        self._heartbeat = Heartbeat(settings.room, (account.jid,), is_private=True) if settings.room else None
         self._transport.greeting = self._heartbeat.greeting(account.resource) if self._heartbeat else ""
         self._transport.on_bounce = self._on_bounce
         self._reported: OrderedDict[str, Report] = OrderedDict()
@@ -109,6 +109,9 @@ class ManagerProcess:
     async def _on_info(self, incoming: Incoming) -> None:
         if self._heartbeat and self._heartbeat.asks(incoming.info):
             await self._heartbeat.serve(incoming, self._transport)
+            return
+        if self._heartbeat and bare(incoming.sender) == self._settings.room:
+            # Who is in the room has a JID of his own; with a second one he could agree with himself.
             return
         try:
             command = parse_info(incoming.info)

@@ -23,11 +23,13 @@ class LegacyHost:
     Attributes:
         accounts: file of lines `name = "password"`.
         managers: bare JIDs that its agents may talk to.
+        room: name of the room for heartbeats, the only one that they may enter.
     """
 
     domain: str
     accounts: Path
     managers: tuple[str, ...]
+    room: str
 
     @property
     def rooms(self) -> str:
@@ -45,7 +47,7 @@ def build_legacy_host(legacy: LegacyHost, certificate: Path, key: Path) -> str:
         '    modules_disabled = { "offline"; "volunteer_cloud_walls"; "volunteer_cloud_resumption"; "smacks" }',
         f"    volunteer_cloud_legacy_file = {_lua(legacy.accounts)}",
         f"    volunteer_cloud_legacy_managers = {{ {managers} }}",
-        f"    volunteer_cloud_legacy_rooms = {_lua(legacy.rooms)}",
+        f"    volunteer_cloud_legacy_room = {_lua(f'{legacy.room}@{legacy.rooms}')}",
         f'    ssl = {{ key = {_lua(key)}; certificate = {_lua(certificate)}; protocol = "tlsv1_2" }}',
         "",
         f'Component {_lua(legacy.rooms)} "muc"',

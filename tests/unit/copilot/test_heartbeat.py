@@ -75,6 +75,14 @@ async def test_unknown_components_and_strangers_get_nothing() -> None:
     assert not beat.asks({"command": "pong"})
 
 
+async def test_a_manager_tells_its_users_processes_to_its_own_only() -> None:
+    beat = Heartbeat(ROOM, (JM,), is_private=True)
+    asked = {"command": "Heartbeat:getStatus", "component": "runningProcesses"}
+    assert await beat.answer(ASKER, asked) is None
+    assert await beat.answer(f"{JM}/operator", asked)
+    assert await beat.answer(ASKER, {"command": "Heartbeat:getStatus", "component": "systemLoad"})
+
+
 async def test_answers_are_limited() -> None:
     clock = Clock()
     beat = Heartbeat(ROOM, clock=clock)
