@@ -70,6 +70,9 @@ FACES: Final = {
 def main(argv: list[str]) -> int:
     """Run a face or a role; returns the exit code."""
     word = argv[0] if argv and not argv[0].startswith("-") else ""
+    if word in _INNER and argv[1:2] in (["-h"], ["--help"]):
+        print(f"main.py {word}: {ROLES[word][2]}. The program starts it itself; there is nothing to type.")
+        return 0
     try:
         if word in ROLES:
             module, function, _ = ROLES[word]

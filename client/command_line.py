@@ -1,7 +1,9 @@
 """A parser of command lines that says what is wrong in one sentence, as all of this program does."""
 
 import argparse
+import contextlib
 import difflib
+import math
 import re
 from typing import Final, NoReturn
 
@@ -25,6 +27,18 @@ class Parser(argparse.ArgumentParser):
         """Raise it."""
         what, remedy = explain(message)
         raise BadInput(self.prog, what, remedy or f"{self.prog} --help tells what it takes")
+
+
+def span_s(text: str) -> float:
+    """A time to wait, in seconds, for the `type` of an option.
+
+    Raises:
+        argparse.ArgumentTypeError: it is no number, below 0, or has no end.
+    """
+    with contextlib.suppress(ValueError):
+        if math.isfinite(seconds := float(text)) and seconds >= 0:
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0 on")
 
 
 def explain(message: str) -> tuple[str, str]:

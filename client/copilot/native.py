@@ -42,6 +42,17 @@ log = logging.getLogger("agent")
 #: Beyond all accounts; the agent's process id is added, so that two agents do not kill each other's jobs.
 FIRST_UID: Final = 0x70000000
 GRACE_S: Final = 10.0
+_SETTINGS: Final = """\
+settings:
+  {"root": "/var/lib/agent",                            an existing folder, of this agent alone
+   "agent": {"jid": ..., "password": ..., "host": ..., "port": 5222, "ca_pem": ..., "job_manager": "jm@localhost",
+             "https": "host:port"},                     https is of [transfer] in the project file; without it: Chirp
+   "job": {"needs_network": false, "time_limit_s": 3600, "output_limit_mib": 100, "memory_limit_mib": 0},
+   "software": "/software"}
+
+As root it confines jobs as a guest does; as anybody else they run as that user. Ctrl+C once: it ends after the job in
+hand. Twice: the job is kept for the next start. docs/operator-guide.md says how to get an account.
+"""
 
 
 def main(argv: list[str]) -> int:
@@ -50,7 +61,12 @@ def main(argv: list[str]) -> int:
     Raises:
         BadInput: the settings cannot be used.
     """
-    parser = argparse.ArgumentParser(prog="main.py agent", description="A Co-Pilot agent on this computer.")
+    parser = argparse.ArgumentParser(
+        prog="main.py agent",
+        description="A Co-Pilot agent on this computer.",
+        epilog=_SETTINGS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("settings", type=Path, nargs="?", help="JSON file")
     original = "instead: configuration of the original Co-Pilot's agent, its file or the folder that it is in"
     parser.add_argument("--original-config", type=Path, metavar="FILE", help=original)
@@ -90,7 +106,10 @@ def load_settings(path: Path) -> Mapping[str, Any]:
         settings = json.loads(path.read_text(encoding="utf-8"))
         missing = [name for name in ("jid", "password", "host", "port", "job_manager") if name not in settings["agent"]]
         root = Path(settings["root"])
-    except (OSError, ValueError, KeyError, TypeError) as wrong:
+        _check_values(settings, root)
+    except KeyError as wrong:
+        raise BadInput(str(path), f"it lacks {wrong.args[0]}", "see main.py agent --help") from wrong
+    except (OSError, ValueError, TypeError, AttributeError) as wrong:
         raise BadInput(str(path), f"cannot be used: {wrong}", "see main.py agent --help") from wrong
     if missing:
         raise BadInput(str(path), f"agent lacks {', '.join(missing)}", "add them")
@@ -98,6 +117,13 @@ def load_settings(path: Path) -> Mapping[str, Any]:
         raise BadInput(str(path), f"root is no folder: {root}", "make it, or name another")
     found: Mapping[str, Any] = settings
     return found
+
+
+def _check_values(settings: Mapping[str, Any], root: Path) -> None:
+    """What is read only later fails here; raises ValueError, TypeError or AttributeError."""
+    for number in (settings["agent"].get("port", 0), settings.get("job_uid", 0)):
+        int(number)
+    runner_settings(settings.get("job", {}), root, Path(settings.get("software", "")), None)
 
 
 async def run(settings: Mapping[str, Any], report: Report, *, max_jobs: int = 0) -> None:

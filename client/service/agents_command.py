@@ -92,7 +92,7 @@ def main(argv: list[str]) -> int:
     if given.verb == "list" and given.owner:
         raise BadInput(PROG, "list takes no owner", f"write {PROG} show {given.owner}")
     if given.verb != "list" and not given.owner:
-        raise BadInput(PROG, f"{given.verb} whom?", f"write {PROG} {given.verb} OWNER")
+        raise BadInput(PROG, f"it was not said whom to {given.verb}", f"write {PROG} {given.verb} OWNER")
     with closing(open_site_queue(folder)) as queue:
         known = _known(folder, queue)
         if given.verb == "list":

@@ -6,7 +6,7 @@ import time
 from contextlib import closing
 from typing import Final
 
-from client.command_line import Parser
+from client.command_line import Parser, span_s
 from client.copilot.queue.queue import JobQueue, JobState
 from client.errors import BadInput
 from client.service.agents_command import find_owner, known_owners
@@ -47,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--off", action="store_true", help="give out jobs again")
     parser.add_argument("--status", action="store_true", help="change nothing, tell who is drained")
     parser.add_argument("--wait", action="store_true", help="stay until nothing is at work")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="--wait: at most so long")
+    parser.add_argument("--timeout", type=span_s, metavar="SECONDS", help="--wait: at most so long")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
@@ -57,6 +57,8 @@ def main(argv: list[str]) -> int:
     given = build_parser().parse_args(argv)
     if given.off + given.status + given.wait > 1:
         raise BadInput(PROG, "--off, --status and --wait do not go together", "choose one of them")
+    if given.timeout is not None and not given.wait:
+        raise BadInput(PROG, "--timeout says how long --wait waits", "add --wait, or leave out --timeout")
     folder = existing_site(given, PROG)
     with closing(open_site_queue(folder)) as queue:
         owner = find_owner(known_owners(folder, queue), given.owner) if given.owner else ""

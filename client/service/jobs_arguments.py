@@ -3,7 +3,7 @@
 import argparse
 from typing import Any, Final
 
-from client.command_line import Parser
+from client.command_line import Parser, span_s
 from client.copilot.queue.queue import JobState
 from client.service.jobs_select import parse_since
 from client.service.site_argument import add_site
@@ -62,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     log.add_argument("job", metavar="ID")
     log.add_argument("--stderr", action="store_true", help="what it wrote on standard error instead")
     log.add_argument("--follow", action="store_true", help="wait for its end, and tell meanwhile who has it")
-    log.add_argument("--timeout", type=float, metavar="SECONDS", help="--follow: wait at most so long")
+    log.add_argument("--timeout", type=span_s, metavar="SECONDS", help="--follow: wait at most so long")
     for verb, told in (("cancel", "have nobody do jobs any more"), ("retry", "let dead jobs wait again")):
         change = _verb(verbs, verb, told)
         change.add_argument("jobs", nargs="*", metavar="ID")
@@ -74,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     wait = _verb(verbs, "wait", "until jobs are done or dead")
     wait.add_argument("jobs", nargs="*", metavar="ID", help="none: all that wait or are at work")
     wait.add_argument("--submitter", default="", metavar="NAME", help="without ids: only theirs")
-    wait.add_argument("--timeout", type=float, metavar="SECONDS", help="wait at most so long")
+    wait.add_argument("--timeout", type=span_s, metavar="SECONDS", help="wait at most so long")
     prune = _verb(verbs, "prune", "forget jobs that ended long ago; their results on the disk stay")
     prune.add_argument(
         "--older-than", type=parse_since, required=True, metavar="WHEN", help="done or dead since: 30d, 8w, a date"

@@ -139,6 +139,9 @@ def _wait(given: argparse.Namespace, _: SiteFolder, queue: JobQueue) -> int:
     else:
         states = (JobState.WAITING, JobState.LEASED)
         ids = [job.id for state in states for job in each_job(queue, state, given.submitter)]
+        if not ids and not given.json:
+            say("No job waits, and none is at work.")
+            return 0
     with Counter("Jobs", len(ids), quiet=given.json) as bar:
         ended, is_over = asyncio.run(until_ended(queue, ids, watcher(bar), given.timeout))
     if given.json:

@@ -14,7 +14,7 @@ from client.copilot.queue.queue import Job, JobQueue, JobState
 from client.service.job_watch import LOOK_S
 from client.service.jobs_told import what_of
 from client.service.site_folder import SiteFolder
-from client.service.table import say_json, span, tell
+from client.service.table import counted, say_json, span, tell
 
 _PIECE: Final = 64 * 1024
 #: of each stream in a JSON document
@@ -97,7 +97,7 @@ def _now(queue: JobQueue, job: Job) -> str:
         since = f", since {span(time.time() - given[-1])}" if given else ""
         return printable(f"It is at work: {job.agent}{since}, attempt {job.attempts}.")
     if job.state is JobState.WAITING:
-        tried = f" After {job.attempts} attempts; the last: {job.reason}." if job.attempts else ""
+        tried = f" After {counted(job.attempts, 'attempt')}; the last: {job.reason}." if job.attempts else ""
         return printable(f"It waits for an agent.{tried}")
     if job.state is JobState.DEAD:
         return printable(f"It is dead: {job.reason}.")

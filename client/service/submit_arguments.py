@@ -27,6 +27,8 @@ _COMPARED: Final = ", ".join(filter(None, COMPARERS))
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 #: options that speak of a program of the operator's own
 _OWN: Final = ("input_files", "arguments", "packages", "title", "validator", "expected", "validation_script")
+#: Pythia counts them in 32 bits; more would take a computer years.
+_MOST_EVENTS: Final = 1_000_000_000
 _OWN_TOO: Final = ("parameters", "raw", "no_output")
 _EXAMPLES: Final = """\
 examples:
@@ -167,8 +169,8 @@ def _demo_orders(given: argparse.Namespace) -> list[JobOrder]:
         what = f"--{own[0].replace('_', '-')} speaks of a program, and --command, which names it, is missing"
         raise BadInput(PROG, what, "add --command FILE; without it the demonstration is run")
     number, events = 1 if given.number is None else given.number, 200 if given.events is None else given.events
-    if events < 1 or not 1 <= number <= MAX_JOBS:
-        what = f"--events must be at least 1, and --number from 1 to {MAX_JOBS}"
+    if not 1 <= events <= _MOST_EVENTS or not 1 <= number <= MAX_JOBS:
+        what = f"--events must be from 1 to {_MOST_EVENTS}, and --number from 1 to {MAX_JOBS}"
         raise BadInput("the command line", what, "give other numbers")
     seed = random.randint(1, MAX_SEED - MAX_JOBS) if given.seed is None else given.seed
     if not 1 <= seed <= MAX_SEED - number:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import tomllib
 from collections.abc import Sequence
 from contextlib import closing
 from typing import Any, Final
@@ -33,6 +34,8 @@ def main(argv: list[str]) -> int:
     folder = existing_site(given, PROG)
     orders = build_orders(given)
     number = sum(order.number for order in orders)
+    if given.pilot and given.pilot not in _services(folder):
+        tell(f"Note: {folder.pilots} does not name {given.pilot!r}; agents give such jobs back until it does.")
     if given.dry_run:
         check_orders(orders)
         _show(orders, number, as_json=given.json)
@@ -52,6 +55,14 @@ def main(argv: list[str]) -> int:
     if len(ids) > _SHOWN:
         say(f"  ... and {len(ids) - _SHOWN:,} more; --json names all")
     return 0
+
+
+def _services(folder: SiteFolder) -> set[str]:
+    """The outside services of the site; a file that cannot be read is the key manager's to tell."""
+    try:
+        return set(tomllib.loads(folder.pilots.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return set()
 
 
 def _submit(folder: SiteFolder, orders: Sequence[JobOrder], number: int) -> list[str]:

@@ -97,7 +97,12 @@ async def test_trivial_jobs_per_minute(xmpp: Xmpp, chirp: Chirp, root: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", '{"agent": {}, "root": "/"}', '{"agent": {"jid": "a"}, "root": "/nowhere"}']
+    "text",
+    [
+        *("", "[]", "{}", '{"agent": {}}', '{"agent": {}, "root": "/"}', '{"agent": {"jid": "a"}, "root": "/nowhere"}'),
+        *('{"agent": {"port": "x"}, "root": "/"}', '{"agent": {}, "root": "/", "job": [1]}'),
+        '{"agent": {}, "root": "/", "job": {"time_limit_s": "long"}}',
+    ],
 )
 def test_settings_that_cannot_be_used(tmp_path: Path, text: str) -> None:
     path = tmp_path / "settings.json"

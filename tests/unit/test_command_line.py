@@ -2,7 +2,7 @@
 
 import pytest
 
-from client.command_line import Parser
+from client.command_line import Parser, span_s
 from client.errors import BadInput
 from client.messages import sentence
 
@@ -14,6 +14,7 @@ def parser() -> Parser:
     show.add_argument("name")
     show.add_argument("size")
     show.add_argument("--number", type=int)
+    show.add_argument("--wait", type=span_s)
     show.add_argument("--form", choices=("light", "dark"))
     words.add_parser("remove")
     return made
@@ -27,6 +28,9 @@ def parser() -> Parser:
         ("", "main.py thing: WORD is missing. What to do: main.py thing --help tells what it takes."),
         ("show", "main.py thing show: name and size are missing."),
         ("show a b --number x", "main.py thing show: 'x' is no whole number. What to do: give one for --number."),
+        ("show a b --wait nan", "--wait: 'nan' is no number of seconds from 0 on."),
+        ("show a b --wait=-1", "--wait: '-1' is no number of seconds from 0 on."),
+        ("show a b --wait soon", "--wait: 'soon' is no number of seconds from 0 on."),
         ("show a b --form blue", "there is no 'blue'. What to do: choose one of light, dark."),
         ("show a b --form", "--form has no value. What to do: write it behind; one that begins with - as --form=VAL"),
         ("remove it", "main.py thing: 'it' is not understood."),

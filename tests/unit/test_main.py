@@ -63,6 +63,12 @@ def test_every_role_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(f"\n  {role} " in said for role in main.ROLES)
 
 
+@pytest.mark.parametrize("role", ["worker", "token", "relay"])
+def test_what_only_the_program_starts_says_so(role: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main([role, "--help"]) == 0
+    assert "nothing to type" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("role", main.ROLES)
 def test_every_role_can_be_imported(role: str) -> None:
     module, function, _ = main.ROLES[role]

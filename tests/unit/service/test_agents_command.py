@@ -142,7 +142,7 @@ def test_waiting_ends_when_nothing_is_at_work(site: SiteFolder, job: str, capsys
     assert drain(capsys, "--wait") == {"drained": [""], "at_work": 0, "over": True}
 
 
-@pytest.mark.parametrize("words", [["--off", "--status"], ["--off", "--wait"]])
+@pytest.mark.parametrize("words", [["--off", "--status"], ["--off", "--wait"], ["--timeout", "5"]])
 def test_wishes_that_do_not_go_together_are_refused(site: SiteFolder, words: list[str]) -> None:
     with pytest.raises(BadInput):
         drain_command.main(words)

@@ -238,6 +238,8 @@ def test_waiting_tells_how_it_ended(site: SiteFolder, ids: list[str], capsys: py
     found = said(capsys, "wait", *ids, code=1)
     assert (found["done"], found["dead"]) == (2, [{"id": ids[2], "reason": "cancelled"}])
     assert main(["wait"]) == 0
+    assert capsys.readouterr().out == "No job waits, and none is at work.\n"
+    assert said(capsys, "wait")["number"] == 0
 
 
 @pytest.mark.parametrize("word", ["", "none", "."])

@@ -72,10 +72,16 @@ def test_the_submitter_is_whoever_types(site: SiteFolder, script: str, monkeypat
     assert (job.new.submitter, job.new.output) == ("berta", False)
 
 
-def test_a_job_names_the_service_that_it_needs_tokens_of(site: SiteFolder, script: str) -> None:
+def test_a_job_names_the_service_that_it_needs_tokens_of(
+    site: SiteFolder, script: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["--command", script, "--pilot", "atlas"]) == 0
     [job] = jobs(site)
     assert job.new.description.pilot_service == "atlas"
+    assert "does not name 'atlas'" in capsys.readouterr().err
+    site.pilots.write_text('[atlas]\nfile = "token.pem"\n')
+    assert main(["--command", script, "--pilot", "atlas", "--dry-run"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_an_array_has_a_job_for_each_row(site: SiteFolder, script: str, tmp_path: Path) -> None:
@@ -126,7 +132,8 @@ def test_a_trial_submits_nothing(site: SiteFolder, script: str, capsys: pytest.C
         (["--command", "SCRIPT", "--original-queue", "redis://x", "--copies", "2"], "cannot keep --copies"),
         (["--events", "1", "--original-queue", "redis://x", "--wait"], "cannot keep --wait"),
         (["--command", "SCRIPT", "--original-queue", "http://x"], "redis"),
-        (["--events", "0"], "must be at least 1"),
+        (["--events", "0"], "must be from 1"),
+        (["--events", "9" * 20], "must be from 1"),
         (["--seed", "0"], "must be from 1"),
         (["--reference", "/nowhere"], "cannot be read"),
     ],
