@@ -26,6 +26,8 @@ from client.service.table import ago, clock, counted, say, say_json, say_table, 
 
 __all__ = ["build_parser", "main"]
 
+#: Between two steps managers have their turn; who waits for a SQLite file looks at it ten times a second.
+_TURN_S: Final = 0.12
 _DEAD_COLUMNS: Final = ("JOBS", "LAST", "FOR EXAMPLE", "REASON")
 
 
@@ -154,12 +156,19 @@ def _wait(given: argparse.Namespace, _: SiteFolder, queue: JobQueue) -> int:
     return 0 if ended.done == len(ids) else 1
 
 
+async def _forget(queue: JobQueue, before: float, bar: Counter) -> int:
+    forgotten = 0
+    while pruned := queue.prune(before, time.time()):
+        forgotten += pruned
+        bar.show(forgotten)
+        await asyncio.sleep(_TURN_S)
+    return forgotten
+
+
 def _prune(given: argparse.Namespace, folder: SiteFolder, queue: JobQueue) -> int:
-    counts, forgotten = queue.counts(), 0
+    counts = queue.counts()
     with Counter("Jobs forgotten", counts[JobState.DONE] + counts[JobState.DEAD], quiet=True) as bar:
-        while pruned := queue.prune(given.older_than, time.time()):
-            forgotten += pruned
-            bar.show(forgotten)
+        forgotten = asyncio.run(_forget(queue, given.older_than, bar))
     if given.json:
         say_json({"forgotten": forgotten})
         return 0

@@ -118,6 +118,50 @@ class BreaksOff(RedisQueue):
         self._link.ask = ask_until  # type: ignore[method-assign]
 
 
+def test_requirements_that_were_lost_are_judged_anew(server: RedisServer, make_queue: MakeQueue) -> None:
+    small, large = {"Memory": "1000"}, {"Memory": "4000"}
+    with closing(make_queue(Terms())) as queue:
+        queue.submit([new_job("one", requirements="other.Memory < 2000")], 0)
+        assert queue.has_work(small)
+        # As when a copy takes over that did not have the last changes yet.
+        server.command("FLUSHALL")
+        queue.submit([new_job("two", requirements="other.Memory > 2000")], 1)
+        assert not queue.has_work(small)
+        assert queue.hand_out("a@x/1", 2, extends=True, host=small) is None
+        lease = queue.hand_out("a@x/1", 3, extends=True, host=large)
+        assert lease is not None
+        assert lease.job.id == "two"
+
+
+class IsHeldUp(RedisQueue):
+    """Does not come to the end of its submitting before a manager has lost patience."""
+
+    def __init__(self, place: RedisPlace, manager: RedisQueue) -> None:
+        super().__init__(place)
+        ask = self._link.ask
+
+        def ask_late(asked: str, *more: Any) -> Any:
+            if asked == "commit":
+                manager.expire(5000)
+            return ask(asked, *more)
+
+        self._link.ask = ask_late  # type: ignore[method-assign]
+
+
+def test_jobs_of_which_some_were_forgotten_are_not_submitted(server: RedisServer, make_queue: MakeQueue) -> None:
+    jobs = [new_job(f"job-{number}") for number in range(1300)]
+    with closing(RedisQueue(server.place)) as manager, closing(IsHeldUp(server.place, manager)) as submitter:
+        server.command("FLUSHALL")
+        with pytest.raises(RedisUnusable, match="too slowly"):
+            submitter.submit(jobs, 0)
+        for now in (5001, 5002, 5003):
+            manager.expire(now)
+        assert manager.counts()[JobState.WAITING] == 0
+        assert server.command("KEYS", "vc:stag*") == []
+        manager.submit(jobs, 6000)
+        assert manager.counts()[JobState.WAITING] == 1300
+
+
 @pytest.mark.parametrize(("verb", "submitted"), [("commit", False), ("publish", True)])
 def test_a_submitter_that_breaks_off_has_submitted_all_or_nothing(
     server: RedisServer, make_queue: MakeQueue, verb: str, submitted: bool

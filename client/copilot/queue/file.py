@@ -17,6 +17,11 @@ from client.copilot.requirements import parse_requirements
 _BUSY_TIMEOUT_S: Final = 10.0
 _MAX_REASON_CHARS: Final = 500
 _LAST_LETTER: Final = chr(0x10FFFF)
+_MOST_EVENTS: Final = 1000
+_TRIM_HISTORY: Final = (
+    "DELETE FROM history WHERE job_id = ? AND rowid <="
+    " (SELECT rowid FROM history WHERE job_id = ? ORDER BY rowid DESC LIMIT 1 OFFSET ?)"
+)
 #: behind all places
 _NO_PLACE: Final = 2**63 - 1
 
@@ -144,6 +149,9 @@ class QueueFile:
     def _note(self, job_id: str, at: float, what: str, agent: str, detail: str) -> None:
         values = (job_id, at, what, agent, detail[:_MAX_REASON_CHARS])
         self._db.execute("INSERT INTO history VALUES (?, ?, ?, ?, ?)", values)
+        if what != "submitted":
+            # An agent can claim its job as often as it likes.
+            self._db.execute(_TRIM_HISTORY, (job_id, job_id, _MOST_EVENTS))
 
     @contextlib.contextmanager
     def _transaction(self, *, synced: bool = False) -> Iterator[sqlite3.Connection]:

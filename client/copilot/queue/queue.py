@@ -296,7 +296,7 @@ class QueueView(Protocol):
         """How many jobs are in each state; every state has a number."""
 
     def history(self, job_id: str) -> list[Event]:
-        """What happened to a job and its units, oldest first."""
+        """What happened to a job and its units, oldest first; of what happened very often the last 1000 events."""
 
 
 class JobQueue(AgentBook, QueueView, Protocol):

@@ -140,7 +140,9 @@ class RedisQueue(RedisViews, RedisBook):
             while self._link.ask_flag("unstage", now, token):
                 pass
             raise
-        self._link.ask_flag("commit", now, token)
+        if not self._link.ask_flag("commit", now, token, len(jobs)):
+            said = "the jobs were brought too slowly, or this computer's clock is an hour behind"
+            raise RedisUnusable(self._link.place.name, said, is_silent=True)
         try:
             while self._link.ask_flag("publish", now, token):
                 pass

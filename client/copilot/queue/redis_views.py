@@ -11,9 +11,9 @@ from client.copilot.queue.agents import facts_of
 from client.copilot.queue.errors import RedisUnusable
 from client.copilot.queue.queue import AgentRecord, Candidate, Event, Host, Job, JobState, SeenAgent, Terms
 from client.copilot.queue.redis_link import RedisLink
+from client.copilot.queue.redis_met import MetRequirements
 from client.copilot.queue.redis_place import RedisPlace
 from client.copilot.queue.redis_rows import read_agent, read_candidate, read_event, read_job
-from client.copilot.requirements import parse_requirements
 
 #: Jobs in one answer, so that others need not wait for long.
 _PAGE: Final = 500
@@ -32,8 +32,7 @@ class RedisBase:
     ) -> None:
         self._terms = terms or Terms()
         self._link = RedisLink(place, prefix, json.dumps(vars(self._terms)), clock=clock)
-        #: Texts of the requirements that jobs had so far, by their numbers from 1 up.
-        self._requirements: list[str] = []
+        self._met = MetRequirements()
 
     def close(self) -> None:
         """Close it; idempotent."""
@@ -50,15 +49,11 @@ class RedisBase:
     def _ask_for(self, host: Host, verb: str, now: float, *arguments: str) -> Any:
         """Ask for a host; again when jobs have requirements that were not judged yet, which comes once for each."""
         while True:
-            met = [number for number, text in enumerate(self._requirements, 1) if parse_requirements(text).met_by(host)]
-            known = (str(len(self._requirements)), ",".join(map(str, met)))
-            answer = self._link.ask(verb, now, *arguments, *known)
+            answer = self._link.ask(verb, now, *arguments, *self._met.said_for(host))
             if not isinstance(answer, list) or answer[:1] != ["judge"]:
                 return answer
             with self._reading():
-                if not answer[1:]:
-                    raise ValueError("a requirement is missing")
-                self._requirements += answer[1:]
+                self._met.learn(answer[1], answer[2:])
 
 
 class RedisViews(RedisBase):

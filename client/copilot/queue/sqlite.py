@@ -120,7 +120,7 @@ class SqliteQueue(QueuePruning):
         """The holder gives the job back."""
         with self._transaction():
             row = self._row(job_id)
-            if row is None or row["state"] != JobState.LEASED or row["lease_id"] != lease_id:
+            if row is None or not _is_out(row) or row["lease_id"] != lease_id:
                 return False
             self._blame(agent, now, "failed")
             self._return(row, agent, f"failed: {cause}", now)
@@ -154,7 +154,7 @@ class SqliteQueue(QueuePruning):
             if row is None:
                 return
             self._blame(agent, now, "refused")
-            if row["state"] == JobState.LEASED and bare(row["agent"]) == bare(agent):
+            if _is_out(row) and bare(row["agent"]) == bare(agent):
                 self._return(row, agent, f"output refused: {reason}", now)
             else:
                 self._note(job_id, now, "late output refused", agent, reason)
@@ -305,3 +305,8 @@ class SqliteQueue(QueuePruning):
         if row["state"] == JobState.LEASED and row["lease_id"] != lease_id:
             return "another computer does the job"
         return "another computer of this owner had the same job" if self._has_another(row, agent) else ""
+
+
+def _is_out(row: sqlite3.Row) -> bool:
+    """Whether an agent has it. The row of a job with units says it of them, and is nobody's itself."""
+    return row["state"] == JobState.LEASED and row["lane"] is not None

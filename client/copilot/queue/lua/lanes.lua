@@ -82,9 +82,14 @@ local function requirement_number(said)
   return fresh
 end
 
--- `judged`: so many requirements the asker has judged; `met`: the numbers of those that its host meets, with commas.
-local function read_met(judged, met)
+-- `judged`: so many requirements the asker has judged; `met`: the numbers of those that its host meets, with commas;
+-- `last`: the text of the last one. When it is another here, a copy of Redis has taken over that did not have them all,
+-- and numbers were given anew: then none is judged.
+local function read_met(judged, met, last)
   local found = {['0'] = true, judged = tonumber(judged)}
+  if found.judged > 0 and call('LINDEX', prefix .. 'requirement_texts', found.judged - 1) ~= last then
+    return {['0'] = true, judged = 0}
+  end
   for number in met:gmatch('%d+') do
     found[number] = true
   end
@@ -99,7 +104,7 @@ local function each_lane(met, use)
     for _, name in ipairs(names) do
       local priority, requirement, kind, submitter = name:match('^(%S+) (%S+) (%S+) (.*)$')
       if tonumber(requirement) > met.judged then
-        return {'judge', unpack(call('LRANGE', prefix .. 'requirement_texts', met.judged, met.judged + 999))}
+        return {'judge', met.judged, unpack(call('LRANGE', prefix .. 'requirement_texts', met.judged, met.judged + 999))}
       end
       if met[requirement] and use({name = name, priority = tonumber(priority), kind = kind, submitter = submitter}) then
         return nil

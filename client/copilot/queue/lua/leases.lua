@@ -160,7 +160,7 @@ local function choose(met, owner)
   return best and best.first, unknown
 end
 
--- 1 agent, 2 owner, 3 whether it extends, 4 a fresh id, 5 and 6: see read_met
+-- 1 agent, 2 owner, 3 whether it extends, 4 a fresh id, 5 to 7: see read_met
 function verbs.hand_out()
   local agent, owner, extends, lease_id = argument(1), argument(2), argument(3), argument(4)
   expire()
@@ -172,7 +172,7 @@ function verbs.hand_out()
     end
     give_back(row, agent, 'not confirmed after ' .. count(row.resends) .. ' times')
   end
-  local id, unknown = choose(read_met(argument(5), argument(6)), owner)
+  local id, unknown = choose(read_met(argument(5), argument(6), argument(7)), owner)
   if unknown then
     return unknown
   end

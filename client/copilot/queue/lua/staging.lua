@@ -45,12 +45,16 @@ function verbs.stage()
   return {}
 end
 
--- 1 token
+-- Whether they count now. Not if some were forgotten meanwhile: then none do.
+-- 1 token, 2 number of jobs
 function verbs.commit()
-  local known = call('LPOS', prefix .. 'committed', argument(1))
-  if not known and call('EXISTS', staged_key(argument(1))) == 1 then
-    call('RPUSH', prefix .. 'committed', argument(1))
+  if call('LPOS', prefix .. 'committed', argument(1)) then
+    return 1
   end
+  if call('LLEN', staged_key(argument(1))) ~= tonumber(argument(2)) then
+    return 0
+  end
+  call('RPUSH', prefix .. 'committed', argument(1))
   return 1
 end
 

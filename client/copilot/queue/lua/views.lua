@@ -4,13 +4,13 @@ local STATES = {'waiting', 'leased', 'done', 'dead'}
 -- So many jobs are looked at by one verb.
 local MOST_LOOKED_AT = 2000
 
--- 1 whether any host, 2 and 3: see read_met
+-- 1 whether any host, 2 to 4: see read_met
 function verbs.has_work()
   if argument(1) == '1' then
     return call('EXISTS', prefix .. 'lanes')
   end
   local found = 0
-  local unknown = each_lane(read_met(argument(2), argument(3)), function()
+  local unknown = each_lane(read_met(argument(2), argument(3), argument(4)), function()
     found = 1
     return true
   end)

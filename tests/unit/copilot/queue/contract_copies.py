@@ -59,6 +59,14 @@ class CopiesContract:
         assert plain.group == ""
         assert queue.accept("two.1", A, "", 3) is Taken.ACCEPTED
 
+    def test_a_job_with_units_is_not_given_back_as_if_it_was_one(self, queue: JobQueue) -> None:
+        hand_out(queue)
+        for _ in range(3):
+            assert not queue.fail("one", "", A, "spite", 1)
+            queue.refuse("one", A, "spite", 1)
+        assert (state(queue, "one"), state(queue, "one.1")) == (JobState.LEASED, JobState.LEASED)
+        assert reason(queue, "one") == ""
+
     def test_a_quorum_of_one_is_an_ordinary_job(self, queue: JobQueue) -> None:
         queue.submit([new_job("plain", replication=Replication(3, 1), priority=1)], 0)
         assert hand_out(queue).job.id == "plain"

@@ -103,6 +103,17 @@ class PastContract:
         queue.submit([new_job("three", replication=TWICE)], 6)
         assert hand_out(queue, "a@x/9", 7).job.id == "three.1"
 
+    def test_a_history_does_not_grow_for_ever(self, queue: JobQueue) -> None:
+        queue.submit([new_job("one"), new_job("two")], 0)
+        lease = hand_out(queue)
+        for number in range(1100):
+            queue.claim("one", lease.lease_id, A, 1 + number / 1000)
+        events = queue.history("one")
+        assert len(events) == 1000
+        assert {event.what for event in events} == {"claimed"}
+        assert events[-1].at == 1 + 1099 / 1000
+        assert [event.what for event in queue.history("two")] == ["submitted"]
+
     def test_claiming_does_not_make_a_job_ones_own_for_ever(self, queue: JobQueue) -> None:
         queue.submit([new_job("one")], 0)
         lease = hand_out(queue)

@@ -1,0 +1,51 @@
+"""Which requirements of jobs a computer meets, by the numbers that they have in Redis."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from client.copilot.errors import BadRequirements
+from client.copilot.queue.queue import Host
+from client.copilot.requirements import Requirements, parse_requirements
+
+#: Judgements that are remembered, of all computers together.
+_MOST_KEPT: Final = 1_000_000
+_MOST_HOSTS: Final = 2000
+
+
+class MetRequirements:
+    """Requirements are learned when a job has a new one; each is judged once for a computer."""
+
+    def __init__(self) -> None:
+        self._known: list[Requirements] = []
+        self._last = ""
+        self._met: dict[frozenset[tuple[str, str]], tuple[int, str]] = {}
+
+    def learn(self, known: int, texts: Sequence[str]) -> None:
+        """The requirements behind the first `known`; 0: all are others than they were.
+
+        Raises:
+            ValueError: there are none, or they are of no use.
+        """
+        if not texts or known not in {0, len(self._known)}:
+            raise ValueError("a requirement is missing")
+        if known == 0:
+            self._known, self._met = [], {}
+        try:
+            self._known += [parse_requirements(text) for text in texts]
+        except BadRequirements as wrong:
+            raise ValueError(str(wrong)) from wrong
+        self._last = texts[-1]
+
+    def said_for(self, host: Host) -> tuple[int, str, str]:
+        """What Redis is told of a computer: the number of requirements known, those met, the last one known."""
+        if not self._known:
+            return 0, "", ""
+        if len(self._met) > _MOST_HOSTS or len(self._met) * len(self._known) > _MOST_KEPT:
+            self._met = {}
+        key = frozenset(host.items())
+        judged, met = self._met.get(key, (0, ""))
+        for number, one in enumerate(self._known[judged:], judged + 1):
+            if one.met_by(host):
+                met += f",{number}"
+        self._met[key] = (len(self._known), met)
+        return len(self._known), met, self._last
