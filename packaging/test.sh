@@ -3,7 +3,7 @@
 # and there what fails is tried once more, alone. Arguments are pytest's.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-packaging/check.sh
+EXAMPLES=100 packaging/check.sh
 export QT_QPA_PLATFORM=offscreen
 .venv/bin/python -m packaging.suite "$@"
 # Last, for its guests take a processor for minutes. One line says so if this computer cannot have it. By hand its failure

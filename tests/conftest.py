@@ -2,7 +2,16 @@
 
 import os
 
+import hypothesis
 import pytest
+
+#: Of a property so many examples are tried before each commit; `make test` tries three times as many.
+EXAMPLES = int(os.environ.get("EXAMPLES", "30"))
+# The library chooses other settings in CI, which stay. Times are for the bench, so there is no deadline anywhere.
+hypothesis.settings.register_profile(
+    "volunteer-cloud", hypothesis.settings.default, max_examples=EXAMPLES, deadline=None
+)
+hypothesis.settings.load_profile("volunteer-cloud")
 
 #: hardware and outside world that no set-up can install
 MAY_LACK = ("no /dev/kvm", "no hardware accelerator", "has no network")

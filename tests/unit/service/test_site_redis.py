@@ -22,6 +22,8 @@ REDIS = replace(SQLITE, shape=SiteShape(queue="redis"))
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SiteFolder:
     monkeypatch.setattr(shutil, "which", lambda tool: f"/usr/bin/{tool}")
+    # Wherever tests keep their files, it is not too deep for a socket.
+    monkeypatch.setattr(site_redis, "_LONGEST_SOCKET", len(bytes(tmp_path)) + 60)
     folder = SiteFolder(tmp_path / "a site")
     folder.make()
     return folder
