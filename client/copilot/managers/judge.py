@@ -71,7 +71,7 @@ class Judge:
             try:
                 job, claim = self.queue.get(kept.facts["job_id"]), _claim_of(kept.facts)
                 verdicts.append((claim, self._weigh(job, claim, kept)))
-            except (OSError, QueueError, OutputRefused) as error:
+            except (OSError, QueueError) as error:
                 log.error("candidate of job %s left for the next start: %s", kept.job_id, error)
         for parcel in self.shelf.left():
             try:
@@ -150,7 +150,12 @@ class Judge:
         """Compare a candidate that is kept, and let the queue count. May be done again at any step."""
         taken = Taken.UNKNOWN
         if job is not None:
-            taken = self._offer(job, claim, kept, f"{kept.facts['files']} files, {kept.facts['size_bytes']} bytes")
+            detail = f"{kept.facts['files']} files, {kept.facts['size_bytes']} bytes"
+            try:
+                taken = self._offer(job, claim, kept, detail)
+            except OutputRefused as gone:
+                # It could be compared before it was kept: meanwhile another manager has found enough others.
+                log.info("result of %s from %s is not compared any more: %s", claim.job_id, claim.sender, gone.said)
         if taken is Taken.ACCEPTED:
             self.shelf.candidates.promote(kept, self.shelf.result(kept.job_id))
         elif taken is not Taken.KEPT:

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
-from typing import Final
+from collections.abc import Callable
+from functools import partial
+from typing import Final, TypeVar
 
 from client.copilot.managers.config import Config, read_process_settings
 from client.copilot.managers.instance import claim_instance
@@ -26,6 +28,7 @@ MAX_CLAIMS: Final = 10_000
 MAX_WISHES: Final = 1000
 SWEEP_INTERVAL_S: Final = 3600.0
 _MIB: Final = 1024 * 1024
+_Result = TypeVar("_Result")
 
 
 def main(argv: list[str]) -> int:
@@ -120,12 +123,12 @@ class StorageService:
         self._claims.put_nowait(claim)
 
     async def _judge_all(self) -> None:
-        for claim, verdict in await asyncio.to_thread(self._judge_earlier):
+        for claim, verdict in await _to_its_end(self._judge_earlier):
             await self._announce(claim, verdict)
         while True:
             claim = await self._claims.get()
             try:
-                verdict = await asyncio.to_thread(self._judge.judge, claim)
+                verdict = await _to_its_end(partial(self._judge.judge, claim))
             except (OSError, QueueError) as error:
                 # A full disk: the job returns to the queue when its lease ends.
                 log.error("output of job %s not judged: %s", claim.job_id, error)
@@ -166,6 +169,16 @@ class StorageService:
         with contextlib.closing(open_queue(self._config)) as queue:
             removed = sweep(queue, self._shelf)
         return removed + (self._uploads.sweep() if self._uploads else 0)
+
+
+async def _to_its_end(work: Callable[[], _Result]) -> _Result:
+    """Do it in a thread; when cancelled, only after its end: the queue must not be closed under it."""
+    thread = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(thread)
+    except asyncio.CancelledError:
+        await asyncio.gather(thread, return_exceptions=True)
+        raise
 
 
 def _upload_service(config: Config, process: ManagerProcess) -> UploadService | None:

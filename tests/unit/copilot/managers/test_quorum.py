@@ -136,6 +136,31 @@ def test_a_result_that_comes_while_the_quorum_is_reached_is_not_needed(
     assert (storage.state, storage.left()) == (JobState.DONE, [])
 
 
+def test_a_result_that_is_removed_while_it_is_compared_is_not_needed(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.submit(Replication(3, 2, "json"))
+    claims = [storage.lease(agent) for agent in "abc"]
+    for claim in claims:
+        storage.upload(claim, GOOD)
+    find = judging.find_agreement
+    others: list[str] = []
+
+    def late(compare: str, expected: Any, output: Path, earlier: Any, own: str) -> str:
+        if earlier and not others:
+            others.append("begun")
+            other = Storage(storage.base, "storage-2")
+            others.append(other.judge.judge(claims[2]).reason)
+            other.queue.close()
+        return find(compare, expected, output, earlier, own)
+
+    monkeypatch.setattr(judging, "find_agreement", late)
+    assert storage.judge.judge(claims[0]).reason == WAITS
+    assert storage.judge.judge(claims[1]) == Verdict("one.2", False, NOT_NEEDED)
+    assert others == ["begun", ""]
+    assert (storage.state, storage.left()) == (JobState.DONE, [])
+
+
 def test_a_candidate_is_compared_again_when_another_came_meanwhile(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

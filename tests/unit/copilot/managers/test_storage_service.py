@@ -1,6 +1,7 @@
 """The storage manager's process when its disk or its queue fails. It has no session here."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from client.copilot.managers import storage
 from client.copilot.managers.config import Config
 from client.copilot.managers.errors import InstanceRunning
+from client.copilot.managers.judge import Judge, Verdict
 from client.copilot.managers.shelf import Claim, Shelf
 from client.copilot.managers.storage import StorageService
 from client.copilot.queue.queue import JobState
@@ -93,6 +95,29 @@ async def test_a_sweep_does_not_touch_the_judges_queue(
     async with running(service._sweep()) as task:
         await lasts_until(task, lambda: swept)
     assert swept[0] not in (service._queue, service._judge_queue)
+
+
+async def test_an_output_in_hand_is_dealt_with_before_the_end(
+    service: StorageService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go = threading.Event(), threading.Event()
+    ended: list[Claim] = []
+
+    def judge(_: Judge, claim: Claim) -> Verdict:
+        begun.set()
+        go.wait(WITHIN_S)
+        ended.append(claim)
+        return Verdict(claim.job_id, True, "")
+
+    monkeypatch.setattr(Judge, "judge", judge)
+    claim = Claim("one", "a@x/1", 0, None)
+    task = asyncio.create_task(service._judge_all())
+    service._note(claim)
+    assert await asyncio.to_thread(begun.wait, WITHIN_S)
+    task.cancel()
+    asyncio.get_running_loop().call_later(0.05, go.set)
+    await asyncio.gather(task, return_exceptions=True)
+    assert (ended, task.cancelled()) == ([claim], True)
 
 
 async def test_outputs_are_judged_though_those_of_an_earlier_run_cannot_be_read(
