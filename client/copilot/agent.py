@@ -228,8 +228,7 @@ class Agent:
             self._work = None
             for task in (keeper, steps):
                 task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(keeper, steps, return_exceptions=True)
+            await asyncio.gather(keeper, steps, return_exceptions=True)
 
     async def _end(self, record: JobRecord, steps: "asyncio.Task[None]", keeper: "asyncio.Task[str]") -> None:
         lost = not steps.done()

@@ -20,6 +20,8 @@ log = logging.getLogger("agent.talk")
 
 #: Most redirects served for one project in one run; a manager that redirects without end is ignored.
 MAX_REFERRALS: Final = 100
+#: Most messages that are remembered in case they bounce.
+MAX_SLOTS: Final = 1000
 #: Most answers to one question that wait to be looked at.
 MAX_HEARD: Final = 100
 
@@ -171,6 +173,8 @@ class Conversation:
         """Sends a command; an unconfirmed earlier one of the same slot is not sent again any more."""
         self.settle(slot)
         self._slots[slot] = _Posted(await self._transport.send(to, build_info(command)), to, command)
+        if len(self._slots) > MAX_SLOTS:
+            del self._slots[next(iter(self._slots))]
 
     def settle(self, slot: str) -> None:
         """The slot's question needs no answer any more."""

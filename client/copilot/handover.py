@@ -154,8 +154,12 @@ class Handover:
             get = GetJobOutputDir(job_id, self._agent_host, record.job_data, size)
             limit_s = self._timers.store_answer_s
             place = await self._talk.ask("place", have.sender, get, StoreJobOutputDir, timeout_s=limit_s, job_id=job_id)
-            if place is not None and (place.command.chirp_url or place.command.put_url):
+            if place is None:
+                continue
+            if place.command.chirp_url or place.command.put_url:
                 return place
+            # It answers at once that it has none: asked at once, it would be asked without end.
+            await self._talk.pause(wait_s)
         raise AssertionError("the waits have no end")
 
     async def _find_manager(self, record: JobRecord) -> Answer:

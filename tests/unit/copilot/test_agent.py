@@ -11,6 +11,7 @@ import pytest
 from client.clock import SystemClock
 from client.copilot.agent import MAX_STARTS, Agent, AgentSettings
 from client.copilot.checkpoint import Checkpoint, JobRecord
+from client.copilot.conversation import MAX_SLOTS
 from client.copilot.errors import JobFailed
 from client.copilot.messages import (
     ClaimJob,
@@ -220,6 +221,29 @@ async def test_redirect_is_followed_in_any_state(tmp_path: Path) -> None:
     bench = Bench(tmp_path, managers, max_jobs=1)
     await bench.agent.run()
     assert [to for to, told in managers.heard if isinstance(told, JobDone)] == ["other@localhost/s"]
+
+
+@in_fast_time
+async def test_a_manager_that_names_no_place_is_not_asked_in_a_rush(tmp_path: Path) -> None:
+    managers = FakeManagers(describe())
+    managers.answers[GetJobOutputDir] = lambda to, asked: [(STORAGE, StoreJobOutputDir(asked.job_id, asked.job_id))]
+    bench = Bench(tmp_path, managers)
+    async with bench.running():
+        await asyncio.sleep(100)
+        assert 3 <= len(managers.commands(GetJobOutputDir)) <= 6
+        managers.answers.clear()
+    assert bench.states()[-1] == "done"
+
+
+@in_fast_time
+async def test_a_manager_that_hands_out_on_and_on_fills_no_memory(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, FakeManagers())
+    async with bench.running():
+        for number in range(MAX_SLOTS + 100):
+            bench.managers.say(JOBS, RunJob(describe(f"late-{number}"), {}, 30, "lease"))
+        await asyncio.sleep(10)
+        assert len(bench.managers.commands(JobFailedReport)) == MAX_SLOTS + 100
+        assert len(bench.agent._talk._slots) <= MAX_SLOTS
 
 
 @in_fast_time
