@@ -124,13 +124,20 @@ def kill_user(uid: int) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
-def kill_left(folder: Path) -> None:
-    """Kills the processes of jobs that an agent before us left behind below a folder, when it was killed itself.
+def kill_left(folder: Path, *, and_who_is_there: bool = True) -> None:
+    """Kills what jobs left running below a folder, as when their agent was killed. Repeats until none is left.
 
-    They are known by their HOME or by where they are. Repeats until none is left.
+    They are known by their HOME.
+
+    Args:
+        and_who_is_there: so are those that are in one of its folders; while an agent works, these may be people.
     """
     for _round in range(100):
-        pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _is_at(entry, folder)]
+        pids = [
+            int(entry.name)
+            for entry in Path("/proc").iterdir()
+            if entry.name.isdigit() and _is_at(entry, folder, and_who_is_there)
+        ]
         if not pids:
             return
         for pid in pids:
@@ -138,13 +145,13 @@ def kill_left(folder: Path) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
-def _is_at(process: Path, folder: Path) -> bool:
+def _is_at(process: Path, folder: Path, and_who_is_there: bool) -> bool:
     home = b"HOME=" + os.fsencode(folder) + b"/"
     try:
         if process.name == str(os.getpid()) or (process / "stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z":
             return False
         is_at_home = any(word.startswith(home) for word in (process / "environ").read_bytes().split(b"\0"))
-        return is_at_home or (process / "cwd").readlink().is_relative_to(folder)
+        return is_at_home or (and_who_is_there and (process / "cwd").readlink().is_relative_to(folder))
     except OSError:
         return False
 

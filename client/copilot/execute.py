@@ -41,6 +41,8 @@ _CHECK_INTERVAL_S: Final = 1.0
 #: A look at the clock counts at most this much: a computer that was paused has not run the job.
 _LONGEST_TICK_S: Final = 5.0
 _MARGIN_BYTES: Final = 1024 * 1024
+#: where a job may write besides its work directory; in a guest this is memory
+_OPEN_TO_ALL: Final = ("/tmp", "/var/tmp", "/dev/shm")
 #: of a job's error output that are looked at for what went wrong
 _LAST_BYTES: Final = 4096
 #: names that the shell takes as they are
@@ -129,9 +131,11 @@ class LocalRunner:
         try:
             return await self._run(record, command, ("stdout", "stderr"), pipe)
         finally:
-            await pipe.close()
-            if tail is not None:
-                await tail.close()
+            try:
+                await pipe.close()
+            finally:
+                if tail is not None:
+                    await tail.close()
 
     async def validate(self, record: JobRecord) -> int:
         """See JobRunner."""
@@ -186,6 +190,9 @@ class LocalRunner:
         shutil.rmtree(self._work_root, ignore_errors=True)
         for archive in self._settings.root.glob("*.tgz*"):
             archive.unlink(missing_ok=True)
+        if self._settings.job_uid is not None:
+            for place in _OPEN_TO_ALL:
+                _remove_of_user(place, self._settings.job_uid)
 
     def _furnish(self, folder: Path, record: JobRecord) -> None:
         """Wrapper and empty output files; all of it belongs to the job's user."""
@@ -248,12 +255,18 @@ class LocalRunner:
         try:
             elapsed_s = await self._watch(child, record)
         finally:
-            await asyncio.shield(child.kill())
+            await asyncio.shield(self._kill(child))
             self._child = None
         if is_kill(child.status or 0) and kernel_kills() > kills:
             raise JobFailed(record.job.id, "memory-limit", "this computer had no more memory for it")
         await asyncio.to_thread(self._check_size, record)
         return Outcome(child.status or 0, child.cpu_s, elapsed_s)
+
+    async def _kill(self, child: Child) -> None:
+        await child.kill()
+        if self._settings.job_uid is None:
+            # What hides in a session of its own is not known by its user here, but by where it belongs.
+            await asyncio.to_thread(kill_left, self._work_root, and_who_is_there=False)
 
     async def _watch(self, child: Child, record: JobRecord) -> float:
         """Waits for the end within the limits; returns the running time."""
@@ -339,6 +352,19 @@ def _give(folder: Path, uid: int) -> None:
             about = os.lstat(name)
             if stat.S_ISDIR(about.st_mode) or about.st_nlink == 1 or about.st_uid == before:
                 os.chown(name, uid, uid, follow_symlinks=False)
+
+
+def _remove_of_user(place: str, uid: int) -> None:
+    """What a user who is no more has left in a folder of all."""
+    with contextlib.suppress(OSError), os.scandir(place) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if entry.stat(follow_symlinks=False).st_uid != uid:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    Path(entry.path).unlink()
 
 
 def _cause(failed: OSError, otherwise: str) -> str:

@@ -7,7 +7,6 @@ is not that, or comes too fast is dropped; the newest one counts.
 """
 
 import asyncio
-import contextlib
 import json
 import math
 import os
@@ -72,16 +71,18 @@ class ProgressPipe:
 
     async def close(self) -> None:
         """Takes what is left in the pipe and closes it; idempotent."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
-            self._look()
-        for end in (self._read_end, self.write_end):
-            if end >= 0:
-                os.close(end)
-        self._read_end = self.write_end = -1
+        task, self._task = self._task, None
+        try:
+            if task is not None:
+                task.cancel()
+                # Not awaited itself: its cancellation could not be told from our own.
+                await asyncio.wait([task])
+                self._look()
+        finally:
+            for end in (self._read_end, self.write_end):
+                if end >= 0:
+                    os.close(end)
+            self._read_end = self.write_end = -1
 
     async def _read(self) -> None:
         while True:

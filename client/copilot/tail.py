@@ -48,16 +48,18 @@ class OutputTail:
 
     async def close(self) -> None:
         """Tells what is left, also a line without end, and stops; idempotent."""
-        if self._task is None:
+        task, self._task = self._task, None
+        if task is None:
             return
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
-        self._task = None
-        self._look(last=True)
-        if self._number >= 0:
-            os.close(self._number)
-            self._number = -1
+        task.cancel()
+        try:
+            # Not awaited itself: its cancellation could not be told from our own.
+            await asyncio.wait([task])
+            self._look(last=True)
+        finally:
+            if self._number >= 0:
+                os.close(self._number)
+                self._number = -1
 
     async def _follow(self) -> None:
         while True:

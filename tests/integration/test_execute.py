@@ -169,9 +169,11 @@ async def test_whatever_a_job_leaves_running_is_killed(root: Path) -> None:
     assert_nothing_runs(bench.folder)
 
 
-@pytest.mark.skipif(not AS_ROOT, reason="only a user of its own makes hidden processes findable")
-async def test_even_if_it_hides_in_a_session_of_its_own(root: Path) -> None:
+@pytest.mark.parametrize("own_user", [True, False])
+async def test_even_if_it_hides_in_a_session_of_its_own(root: Path, own_user: bool) -> None:
     bench = Bench(root, "#!/bin/sh\nsetsid sleep 78 >/dev/null 2>&1 &\nsleep 0.2\nexit 0\n")
+    if not own_user:
+        bench.runner = LocalRunner(RunnerSettings(root, None, software_dir=Path("/usr")))
     assert await bench.execute() == 0
     assert_nothing_runs(bench.folder)
 
@@ -276,6 +278,18 @@ async def test_clean_removes_everything(root: Path) -> None:
     await bench.execute()
     await bench.runner.clean()
     assert list(root.iterdir()) == []
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only files of a user of its own are known to be a job's")
+async def test_what_a_job_leaves_where_all_may_write_is_removed(root: Path) -> None:
+    name = f"vc-left-{UID}"
+    bench = Bench(root, f"#!/bin/sh\nmkdir -p /tmp/{name}/d; echo x > /var/tmp/{name}; ln -s {root} /tmp/{name}-link\n")
+    await bench.execute()
+    places = [Path("/tmp", name), Path("/var/tmp", name), Path("/tmp", f"{name}-link")]
+    assert all(map(os.path.lexists, places))
+    await bench.runner.clean()
+    assert not any(map(os.path.lexists, places))
+    assert root.is_dir()
 
 
 async def begun(bench: Bench) -> "asyncio.Task[int]":

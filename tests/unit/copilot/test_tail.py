@@ -1,5 +1,6 @@
 """What a job prints: read from real files, without waiting for the time between two looks."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client.copilot import tail as module
+from client.copilot.progress import ProgressPipe
 from client.copilot.tail import MAX_LINE_CHARS, MAX_LINES, MAX_READ_BYTES, OutputTail
 
 
@@ -35,6 +37,28 @@ class Told:
 @pytest.fixture
 def told(tmp_path: Path) -> Told:
     return Told(tmp_path / "stdout")
+
+
+async def test_a_cancellation_while_it_closes_is_not_swallowed(told: Told) -> None:
+    told.tail.start()
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(told.tail.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+
+
+async def test_nor_while_the_progress_pipe_closes() -> None:
+    pipe = ProgressPipe(lambda _: None)
+    pipe.start()
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(pipe.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    await pipe.close()
 
 
 async def test_lines_are_told_when_they_are_whole_and_the_last_one_at_the_end(told: Told) -> None:
