@@ -77,14 +77,16 @@ async def _obtain(talk: Conversation, manager: str, record: JobRecord) -> PilotT
 async def _keep_fresh(
     talk: Conversation, manager: str, record: JobRecord, place: TokenPlace, token: PilotToken
 ) -> None:
-    expires_at = token.expires_at
     while True:
-        left_s = _RENEW_AFTER * (expires_at - time.time())
-        await asyncio.sleep(min(_LONGEST_TURN_S, max(_SHORTEST_TURN_S, left_s)))
+        now = time.time()
+        due_at = now + _RENEW_AFTER * (token.expires_at - now)
+        await asyncio.sleep(_SHORTEST_TURN_S)
+        while (left_s := due_at - time.time()) > 0:
+            # A new session may mean that this computer was paused: how late it is, is looked at again.
+            await talk.pause(min(_LONGEST_TURN_S, left_s))
         try:
-            fresh = await _obtain(talk, manager, record)
-            _put(record, place, fresh.token)
-            expires_at = fresh.expires_at
+            token = await _obtain(talk, manager, record)
+            _put(record, place, token.token)
         except JobFailed as failed:
             # The job has its old token still, and may not need it any more.
             log.warning("no new token for job %s: %s", record.job.id, failed.said)

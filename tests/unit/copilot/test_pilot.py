@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -96,6 +97,35 @@ async def test_the_next_token_is_put_before_the_first_ends(
                 await asyncio.sleep(0)
     assert place.held[:3] == ["token 0", "token 1", "token 2"]
     assert place.held[-1] == ""
+
+
+async def test_a_token_that_ended_while_the_computer_was_paused_is_replaced_at_once(
+    managers: FakeManagers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("client.copilot.pilot._SHORTEST_TURN_S", 0.0)
+    clock = SimpleNamespace(now=1000)
+    monkeypatch.setattr("client.copilot.pilot.time", SimpleNamespace(time=lambda: clock.now))
+    given = iter(range(1000))
+    managers.answers[GetPilotToken] = lambda to, asked: [
+        (KEYS, PilotToken(asked.service, asked.job_id, token=f"token {next(given)}", expires_at=clock.now + 3600))
+    ]
+    place, talk = Place(), talk_with(managers)
+
+    async def new_session() -> None:
+        async with asyncio.timeout(10):
+            while not talk._pausing:
+                await asyncio.sleep(0)
+            before = set(talk._pausing)
+            talk.session_began()
+            while not talk._pausing or before & talk._pausing:
+                await asyncio.sleep(0)
+
+    async with pilot_token(talk, MANAGER, record(pilot_service="atlas"), place):
+        await new_session()
+        assert place.held == ["token 0"]
+        clock.now += 7200
+        await new_session()
+        assert place.held == ["token 0", "token 1"]
 
 
 def test_the_file_is_the_jobs_alone(tmp_path: Path) -> None:
