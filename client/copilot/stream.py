@@ -7,6 +7,7 @@ go from its parser straight to us. What is written in one turn of the loop leave
 import asyncio
 import contextlib
 import hashlib
+import logging
 import socket
 import ssl
 import uuid
@@ -24,6 +25,10 @@ from client.copilot.resumption import NAMESPACE, Resumption
 if TYPE_CHECKING:  # not loaded: a guest's start is counted in tenths of a second
     from client.copilot.transport import Account
 
+log = logging.getLogger("copilot.transport")
+
+#: So much is kept of an element that has no end, and of what the server does not read; no honest one comes near.
+MAX_HELD_BYTES: Final = 64 * 1024 * 1024
 _MESSAGE: Final = "{jabber:client}message"
 _COUNTED: Final = (_MESSAGE, "{jabber:client}iq", "{jabber:client}presence")
 _MANAGEMENT: Final = f"{{{NAMESPACE}}}"
@@ -58,6 +63,7 @@ class Stream(ClientXMPP):
         self.whitespace_keepalive = False
         self.auto_authorize = False
         self.received_count = 0
+        self._unfinished_bytes = 0
         self.has_resumed = False
         self._resumption = resumption
         self._on_message = on_message
@@ -73,6 +79,10 @@ class Stream(ClientXMPP):
     def data_received(self, data: bytes | str) -> None:
         """Counts signs of life, then parses."""
         self.received_count += 1
+        self._unfinished_bytes += len(data)
+        if self._unfinished_bytes > MAX_HELD_BYTES:
+            self._give_up("sends an element without end")
+            return
         self._confirm_at_once()
         super().data_received(data)
 
@@ -84,6 +94,7 @@ class Stream(ClientXMPP):
 
     def _spawn_event(self, xml: ElementTree.Element) -> None:
         """WORKAROUND slixmpp 1.17: its only place before a stanza object is made of an element."""
+        self._unfinished_bytes = 0
         if xml.tag in _COUNTED:
             if self._resumption.heard():
                 self.send_raw(self._resumption.tell())
@@ -199,6 +210,15 @@ class Stream(ClientXMPP):
         # What a closing connection does not take any more is among what a resumed session sends again.
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write(data)
+            if self.transport.get_write_buffer_size() > MAX_HELD_BYTES:
+                self._give_up("reads nothing")
+
+    def _give_up(self, why: str) -> None:
+        """Of a server that would have us keep ever more; in a resumed session it could go on with that."""
+        log.warning("the server %s, connecting anew", why)
+        self._resumption.forget()
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.abort()
 
     def discard(self) -> None:
         """Closes at once and leaves no task behind."""
