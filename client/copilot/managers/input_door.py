@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import stat
+import time
 import uuid
 from collections import OrderedDict
 from pathlib import Path
@@ -22,6 +23,7 @@ log = logger("site")
 
 _NAME: Final = re.compile(r"/?(in-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})/?")
 _PART: Final = ".part-"
+_MAKING_S: Final = 3600.0
 _MAX_KNOWN: Final = 10_000
 
 
@@ -60,7 +62,7 @@ class InputDoor:
         """
         removed = 0
         for entry in list(os.scandir(self._inputs)):
-            if not (self._chirp_root / entry.name).is_dir():
+            if not (self._chirp_root / entry.name).is_dir() and not _is_being_made(entry):
                 shutil.rmtree(entry.path, ignore_errors=True)
                 removed += 1
         return removed
@@ -87,6 +89,11 @@ class InputDoor:
                 part.rename(shown)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+
+
+def _is_being_made(entry: "os.DirEntry[str]") -> bool:
+    """Whether another manager may be at it; what one that was killed left half made is older."""
+    return entry.name.startswith(_PART) and time.time() - entry.stat(follow_symlinks=False).st_mtime < _MAKING_S
 
 
 def _link_all(source: Path, target: Path) -> None:

@@ -1,5 +1,6 @@
 """Input shown by HTTPS: the submitter's own files, once, and nothing else."""
 
+import os
 import uuid
 from pathlib import Path
 
@@ -71,3 +72,12 @@ def test_input_that_is_not_there_is_not_shown_and_what_is_gone_no_more(chirp: Pa
     folder.rename(chirp / "gone")
     assert door(chirp).prune() == 1
     assert list((chirp.parent / "inputs").iterdir()) == []
+
+
+def test_what_another_manager_is_just_making_stays_and_what_one_left_half_made_goes(chirp: Path) -> None:
+    part = chirp.parent / "inputs" / ".part-0123"
+    shown = door(chirp)
+    part.mkdir()
+    assert (shown.prune(), part.exists()) == (0, True)
+    os.utime(part, (0, 0))
+    assert (shown.prune(), part.exists()) == (1, False)
