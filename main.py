@@ -103,6 +103,13 @@ def main(argv: list[str]) -> int:
         return 2
 
 
+def _have_streams() -> None:
+    """Whoever starts this without a stream (`>&-`) has it read or write nothing; no other file gets its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
+
+
 def _system_says(error: OSError) -> str:
     """What the system refused, in one sentence."""
     if code_of(error) == "disk-full" or not error.filename:
@@ -187,4 +194,5 @@ def _listed(names: Iterable[str]) -> str:
 
 
 if __name__ == "__main__":
+    _have_streams()
     sys.exit(main(sys.argv[1:]))

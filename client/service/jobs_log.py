@@ -97,7 +97,7 @@ def _now(queue: JobQueue, job: Job) -> str:
         since = f", since {span(time.time() - given[-1])}" if given else ""
         return printable(f"It is at work: {job.agent}{since}, attempt {job.attempts}.")
     if job.state is JobState.WAITING:
-        tried = f" After {counted(job.attempts, 'attempt')}; the last: {job.reason}." if job.attempts else ""
+        tried = f" After {counted(job.attempts, 'attempt')}; the last: {job.reason}." if job.reason else ""
         return printable(f"It waits for an agent.{tried}")
     if job.state is JobState.DEAD:
         return printable(f"It is dead: {job.reason}.")

@@ -1,5 +1,7 @@
 """Words that do not fit get a sentence, not a traceback."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,9 @@ def test_what_only_the_program_starts_says_so(role: str, capsys: pytest.CaptureF
 def test_every_role_can_be_imported(role: str) -> None:
     module, function, _ = main.ROLES[role]
     assert callable(getattr(main.importlib.import_module(module), function))
+
+
+def test_closed_streams_are_no_fault() -> None:
+    line = f'exec "{sys.executable}" "{main.__file__}" hypervisors --help <&- >&-'
+    done = subprocess.run(["/bin/sh", "-c", line], check=False, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
