@@ -18,8 +18,10 @@ if TYPE_CHECKING:  # agents report nothing, and a guest's start is counted in te
 Info: TypeAlias = Mapping[str, Union[str, "Info"]]
 JobData: TypeAlias = Mapping[str, str]
 
+#: An agent that announces it asks for tokens of outside services.
+PILOT: Final = "pilot"
 #: What our agents announce in `extensions`.
-EXTENSIONS: Final = frozenset({"lease", "claim", "verdict", "pilot"})
+EXTENSIONS: Final = frozenset({"lease", "claim", "verdict", PILOT})
 #: And this, when they have a way to the project's HTTPS server.
 HTTPS: Final = "https"
 

@@ -13,7 +13,7 @@ from typing import Any, Final, overload
 from client.copilot.managers.shelf import ACL_INPUT, make_chirp_folder
 from client.copilot.messages import JobDescription
 from client.copilot.queue.errors import RedisUnusable
-from client.copilot.queue.queue import Job, JobState, NewJob, Replication
+from client.copilot.queue.queue import PILOT_ATTRIBUTE, Job, JobState, NewJob, Replication
 from client.errors import ClientError
 from client.service.order_check import MAX_JOBS, check_orders
 from client.service.site_errors import NoSite, NoSuchJob
@@ -271,6 +271,14 @@ def _copy_input(folder: SiteFolder, files: tuple[Path, ...], name: str) -> None:
         shutil.copyfile(path, target / path.name)
 
 
+def _requirements(order: JobOrder) -> str:
+    """What the order asks for; a job that needs a token is not for agents that do not know how to get one."""
+    if not order.pilot_service:
+        return order.requirements
+    pilot = f'other.{PILOT_ATTRIBUTE} == "yes"'
+    return f"({order.requirements}) && {pilot}" if order.requirements.strip() else pilot
+
+
 def _new_job(order: JobOrder, input_dir: str, number: int) -> NewJob:
     def numbered(text: str) -> str:
         return text if order.literal else _NUMBER.sub(str(number), text)
@@ -294,7 +302,7 @@ def _new_job(order: JobOrder, input_dir: str, number: int) -> NewJob:
         order.expected,
         order.priority,
         order.submitter,
-        order.requirements,
+        _requirements(order),
         order.replication,
         order.output,
         order.max_attempts,

@@ -91,7 +91,7 @@ class JobDesk:
         match command:
             case WantGetJob():
                 self.witness.asked(sender, command.jdl)
-                return self._on_want(sender, self._note(sender, command.jdl, now), now)
+                return self._on_want(sender, self._note(sender, command, now), now)
             case GetJob():
                 return self._on_get(sender, command, now)
             case ExtendLease():
@@ -141,9 +141,9 @@ class JobDesk:
                 break
         return told
 
-    def _note(self, sender: str, jdl: str, now: float) -> Host:
+    def _note(self, sender: str, asked: WantGetJob | GetJob, now: float) -> Host:
         """What the sender says of its computer; that it asked is written down at the next tick."""
-        host = read_host(jdl)
+        host = read_host(asked.jdl, asked.extensions)
         if len(self._seen) < MAX_ASKERS:
             self._seen[sender] = SeenAgent(sender, host, now)
         return host
@@ -160,7 +160,7 @@ class JobDesk:
 
     def _on_get(self, sender: str, command: GetJob, now: float) -> list[Reply]:
         extends = "lease" in command.extensions
-        host = self._note(sender, command.jdl, now)
+        host = self._note(sender, command, now)
         may_work = self.queue.may_work(sender, now)
         lease = self.queue.hand_out(sender, now, extends=extends, host=host) if may_work else None
         if lease is None:

@@ -24,6 +24,8 @@ from client.copilot.messages import JobDescription
 
 #: What an agent says of its computer: attribute -> value, as `client.copilot.jdl.parse_jdl` reads it.
 Host: TypeAlias = Mapping[str, str]
+#: An attribute that job managers add: "yes" for agents that ask for tokens of outside services.
+PILOT_ATTRIBUTE: Final = "Pilot"
 NO_HOST: Final[Host] = MappingProxyType({})
 
 

@@ -16,6 +16,7 @@ from client.copilot.messages import (
     GetJob,
     HaveGetJob,
     JobClaimed,
+    JobDescription,
     JobDone,
     JobFailedReport,
     LeaseExtended,
@@ -24,7 +25,7 @@ from client.copilot.messages import (
     Sleep,
     WantGetJob,
 )
-from client.copilot.queue.queue import JobState, Replication, Terms
+from client.copilot.queue.queue import JobState, NewJob, Replication, Terms
 from client.copilot.queue.sqlite import SqliteQueue
 from tests.unit.copilot.queue.jobs import new_job
 
@@ -232,3 +233,12 @@ def test_an_idle_agent_costs_little_memory(desk: JobDesk, alike: bool) -> None:
     finally:
         tracemalloc.stop()
     assert size_bytes / number < (1000 if alike else 10_000)
+
+
+def test_a_job_that_needs_a_token_goes_to_agents_that_can_get_one(desk: JobDesk) -> None:
+    description = JobDescription("one", command="run.sh", pilot_service="atlas")
+    desk.queue.submit([NewJob(description, requirements='other.Pilot == "yes"')], 0)
+    boasting = '[\nPilot="yes";\n]\n'
+    assert desk.handle("old@x/1", GetJob(boasting, "vm", EXTENSIONS - {"pilot"}), 1) == []
+    [answer] = desk.handle("new@x/1", GetJob("", "vm", EXTENSIONS), 2)
+    assert isinstance(answer.command, RunJob)
