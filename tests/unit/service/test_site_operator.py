@@ -91,3 +91,14 @@ def test_a_folder_without_a_site_is_said_to_be_none(tmp_path: Path) -> None:
     with pytest.raises(NoSite):
         submit(tmp_path, JobOrder("run.sh"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("requirements", "asked"),
+    [("", 'other.Pilot == "yes"'), ("other.Memory > 1", '(other.Memory > 1) && other.Pilot == "yes"')],
+)
+def test_a_job_with_a_token_asks_for_agents_that_can_get_one(
+    site: SiteFolder, script: Path, requirements: str, asked: str
+) -> None:
+    [job_id] = submit(site.base, JobOrder("run.sh", [script], requirements=requirements, pilot_service="atlas"))
+    assert get_job(site.base, job_id).new.requirements == asked
