@@ -96,6 +96,7 @@ class Agent:
             settings.state_dir,
             timers,
             lambda: not self._over(),
+            lambda: transport.connected,
             EXTENSIONS if web is None else EXTENSIONS | {HTTPS},
         )
         self._handover = Handover(self._talk, settings.job_manager, settings.agent_host, files, runner, timers, web)

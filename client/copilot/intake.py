@@ -18,6 +18,9 @@ log = logging.getLogger("agent")
 #: What may come of want_getJob; a job is one that an earlier getJob asked for.
 _ANSWERS: Final = (HaveGetJob, RunJob, Sleep, Error)
 
+#: How often it is looked whether there is a session again; one that begins is noticed at once, one taken up is not.
+_NO_SESSION_S: Final = 1.0
+
 
 class Intake:
     """Asks for jobs.
@@ -27,6 +30,7 @@ class Intake:
         agent_host: this computer's name.
         disk: a folder on the file system of the jobs, for the description of this computer.
         may_ask: whether the agent still wants a job.
+        has_session: whether what is said goes out now.
         extensions: what it announces.
     """
 
@@ -38,6 +42,7 @@ class Intake:
         disk: Path,
         timers: Timers,
         may_ask: Callable[[], bool],
+        has_session: Callable[[], bool],
         extensions: frozenset[str] = EXTENSIONS,
     ) -> None:
         self._talk = talk
@@ -46,6 +51,7 @@ class Intake:
         self._disk = disk
         self._timers = timers
         self._may_ask = may_ask
+        self._has_session = has_session
         self._extensions = extensions
         self.awaits_job = False
 
@@ -60,7 +66,9 @@ class Intake:
                 answer = got
             if isinstance(answer.command, RunJob):
                 return answer
-            await self._stay_away(answer)
+            late = await self._stay_away(answer)
+            if late is not None:
+                return late
         return None
 
     async def _want(self) -> Answer:
@@ -68,6 +76,10 @@ class Intake:
         jdl = describe_host(self._agent_host, self._disk)
         command = WantGetJob(jdl, self._agent_host, self._extensions)
         for wait_s in self._talk.waits(self._timers.want_first_s, self._timers.want_last_s):
+            if not self._has_session():
+                # It would be sent at the session's begin, and then once more: the original takes two for impatience.
+                await self._talk.pause(_NO_SESSION_S)
+                continue
             with self._talk.listening(*_ANSWERS) as answers:
                 await self._talk.post("want", self._manager, command)
                 found = await self._usable(answers, wait_s)
@@ -104,13 +116,13 @@ class Intake:
         command = GetJob(describe_host(self._agent_host, self._disk), self._agent_host, self._extensions)
         self.awaits_job = True
         try:
-            return await self._talk.ask(
-                "get", manager, command, RunJob, Sleep, Error, timeout_s=self._timers.get_answer_s
-            )
+            # Not Sleep: it answers an earlier want_getJob, and the job of this question comes after it.
+            return await self._talk.ask("get", manager, command, RunJob, Error, timeout_s=self._timers.get_answer_s)
         finally:
             self.awaits_job = False
 
-    async def _stay_away(self, answer: Answer) -> None:
+    async def _stay_away(self, answer: Answer) -> Answer | None:
+        """A pause; a job that an earlier getJob asked for ends it, since the original forgets what it handed out."""
         if isinstance(answer.command, Sleep):
             # Drawn, so that agents that were sent away at once do not come back at once.
             wait_s = random.uniform(0.0, self._timers.sleep_longest_s)
@@ -118,7 +130,9 @@ class Intake:
         else:
             wait_s = self._timers.error_pause_s
             log.error("%s says: %s", answer.sender, answer.command.text)
-        await asyncio.sleep(wait_s)
+        with self._talk.expecting(RunJob) as job:
+            await asyncio.wait([job], timeout=wait_s)
+            return job.result() if job.done() else None
 
 
 def record_of(answer: Answer) -> JobRecord:

@@ -161,6 +161,46 @@ async def test_sleep_while_it_asks_is_a_pause_and_no_reboot(tmp_path: Path) -> N
 
 
 @in_fast_time
+async def test_sleep_between_get_job_and_its_job_costs_no_job(tmp_path: Path) -> None:
+    """The original answers a second want_getJob with sleep, and forgets the job that it then hands out."""
+    runner = FakeRunner(tmp_path)
+    async with talking(tmp_path, runner) as talk:
+        await talk.hear("want_getJob")
+        talk.say("<info command='have_getJob'/>")
+        await talk.hear("getJob")
+        talk.say("<info command='sleep'/>")
+        talk.say(f"<info command='runJob' jmJobData='startedAt=1####'>{JOB}</info>")
+        await talk.hear("want_getJobOutputDir")
+
+
+@in_fast_time
+async def test_a_job_that_comes_while_it_was_sent_away_is_done(tmp_path: Path) -> None:
+    runner = FakeRunner(tmp_path)
+    async with talking(tmp_path, runner) as talk:
+        await talk.hear("want_getJob")
+        await talk.wire.ack_of(talk.say("<info command='have_getJob'/>"))
+        await talk.hear("getJob")
+        await talk.hear("want_getJob")
+        await talk.wire.ack_of(talk.say("<info command='sleep'/>"))
+        await talk.wire.settle()
+        talk.say(f"<info command='runJob' jmJobData='startedAt=1####'>{JOB}</info>")
+        assert (await talk.hear("want_getJobOutputDir")).info["jobID"] == "j"
+
+
+@in_fast_time
+async def test_it_asks_once_in_a_new_session(tmp_path: Path) -> None:
+    """Two questions within a minute and the original sends it away."""
+    async with talking(tmp_path) as talk:
+        await talk.hear("want_getJob")
+        await talk.wire.settle()
+        assert not [one for one in talk.wire.sent if one.info.get("command") == "want_getJob"]
+        talk.wire.drop()
+        await talk.hear("want_getJob")
+        await talk.wire.settle()
+        assert not [one for one in talk.wire.sent if one.info.get("command") == "want_getJob"]
+
+
+@in_fast_time
 async def test_four_times_a_file_that_is_missing_and_the_agent_goes_on(tmp_path: Path) -> None:
     async with talking(tmp_path) as talk:
         for _ in range(4):
