@@ -184,6 +184,21 @@ async def test_require_file(tmp_path: Path) -> None:
 
 
 @in_fast_time
+async def test_nothing_is_asked_without_a_session_and_once_at_its_begin(tmp_path: Path) -> None:
+    """The original sends an agent away that asks twice within a minute."""
+    managers = FakeManagers()
+    managers.connected = False
+    bench = Bench(tmp_path, managers)
+    async with bench.running():
+        await asyncio.sleep(300)
+        assert managers.heard == []
+        managers.connected = True
+        bench.agent.on_state(True)
+        await asyncio.sleep(4)
+        assert [type(command) for _, command in managers.heard] == [WantGetJob]
+
+
+@in_fast_time
 async def test_sleep_is_a_pause_of_two_minutes_at_most_and_blocks_nothing(tmp_path: Path) -> None:
     managers = FakeManagers(describe())
     told = iter([[(JOBS, Sleep())]])

@@ -188,19 +188,6 @@ async def test_a_job_that_comes_while_it_was_sent_away_is_done(tmp_path: Path) -
 
 
 @in_fast_time
-async def test_it_asks_once_in_a_new_session(tmp_path: Path) -> None:
-    """Two questions within a minute and the original sends it away."""
-    async with talking(tmp_path) as talk:
-        await talk.hear("want_getJob")
-        await talk.wire.settle()
-        assert not [one for one in talk.wire.sent if one.info.get("command") == "want_getJob"]
-        talk.wire.drop()
-        await talk.hear("want_getJob")
-        await talk.wire.settle()
-        assert not [one for one in talk.wire.sent if one.info.get("command") == "want_getJob"]
-
-
-@in_fast_time
 async def test_four_times_a_file_that_is_missing_and_the_agent_goes_on(tmp_path: Path) -> None:
     async with talking(tmp_path) as talk:
         for _ in range(4):
