@@ -261,7 +261,13 @@ class Guest:
 
     def _checkpoint(self) -> None:
         if self._agent is not None:
-            self._agent.save()
+            from client.copilot.errors import JobFailed
+
+            try:
+                self._agent.save()
+            except JobFailed as failed:
+                # The record before stays; the job finds out itself, at its next step.
+                log.warning("the record of job %s is not written: %s", failed.job_id, failed.said)
         os.sync()
 
     # -- time

@@ -7,6 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
+from client.copilot.errors import JobFailed
 from client.copilot.guest import Guest, Places
 from client.copilot.guest_link import MAX_LOG_RATE, MAX_UNSENT_BYTES, GuestLink, open_device
 from client.link import LinkEnd, Message
@@ -177,3 +180,18 @@ async def test_a_host_that_began_anew_hears_the_last_lines_of_the_job_in_hand() 
         assert [message.fields["lines"] for message in again] == [[str(number) for number in range(1, 21)]]
         guest.output("job-2", ["of the next"], 0)
         assert guest._printed == ["of the next"]
+
+
+def test_a_record_that_cannot_be_written_does_not_keep_the_host_unheard(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Full:
+        def save(self) -> None:
+            raise JobFailed("job-1", "disk-full", "no room")
+
+    synced: list[bool] = []
+    monkeypatch.setattr("client.copilot.guest.os.sync", lambda: synced.append(True))
+    guest = Guest(Places(), {}, -1)
+    monkeypatch.setattr(guest, "_agent", Full())
+    guest._on_message(Message("checkpoint"))
+    assert (synced, "no room" in caplog.text) == ([True], True)
