@@ -3,10 +3,12 @@
 A change is in force within seconds, without a restart: the key managers and the XMPP server read the list again.
 """
 
+import sqlite3
 from pathlib import Path
 
 from client.copilot.managers.key_book import KeyBook, Owner
 from client.copilot.managers.revoked import RevokedList
+from client.errors import BadInput
 from client.service.site_errors import NoSite
 from client.service.site_folder import SiteFolder
 
@@ -16,9 +18,13 @@ def enrolled(site_folder: Path) -> list[Owner]:
 
     Raises:
         NoSite: there is no site in the folder.
+        BadInput: the keys cannot be read.
     """
     registry = _existing(site_folder).registry
-    return KeyBook(registry).owners() if registry.exists() else []
+    try:
+        return KeyBook(registry).owners() if registry.exists() else []
+    except sqlite3.Error as error:
+        raise BadInput(str(registry), f"it cannot be used ({error})", "check the file and its folder") from error
 
 
 def revoke(site_folder: Path, who: str) -> bool:

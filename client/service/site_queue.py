@@ -23,4 +23,7 @@ def open_site_queue(folder: SiteFolder) -> JobQueue:
     config = Config(path)
     if config.text("queue", "url", "") and folder.redis.is_dir() and not is_locked(folder):
         raise SiteNotRunning(str(folder.base))
+    if config.text("queue", "path", "") and not config.text("queue", "url", ""):
+        # Of a folder that was copied or moved the configuration still names the place of before: another site's jobs.
+        return SqliteQueue(folder.queue, config.terms())
     return open_queue(config)

@@ -16,6 +16,7 @@ from client.service.site_parts import child_specs
 from client.service.site_plan import SitePlan
 from client.service.site_queue import open_site_queue
 from client.service.site_status import SiteStatus, read_status
+from client.service.table import counted
 
 
 def advice(folder: SiteFolder, plan: SitePlan, appliance: Path | None) -> list[str]:
@@ -74,7 +75,7 @@ def status_lines(facts: Mapping[str, Any]) -> list[str]:
         lines = [f"The site is not ready: {', '.join(late)} does not serve." if late else "The site is starting."]
     width = max((len(part["name"]) for part in facts["parts"]), default=0)
     for part in facts["parts"]:
-        restarts = f", started again {part['restarts']} times" if part["restarts"] else ""
+        restarts = f", started again {counted(part['restarts'], 'time')}" if part["restarts"] else ""
         state = "serves" if part["ready"] else "does not serve"
         lines.append(f"  {part['name']:{width}}  {part['pid'] or '-':>8}  {state}{restarts}")
     counts = facts.get("jobs")

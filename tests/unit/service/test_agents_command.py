@@ -146,3 +146,9 @@ def test_waiting_ends_when_nothing_is_at_work(site: SiteFolder, job: str, capsys
 def test_wishes_that_do_not_go_together_are_refused(site: SiteFolder, words: list[str]) -> None:
     with pytest.raises(BadInput):
         drain_command.main(words)
+
+
+def test_damaged_keys_are_told_in_a_sentence(site: SiteFolder) -> None:
+    site.registry.write_text("no database, but as long as the head of one has to be, so that it is looked at" * 2)
+    with pytest.raises(BadInput, match=r"keys\.sqlite"):
+        agents_command.main([])

@@ -1,5 +1,6 @@
 import io
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -309,3 +310,14 @@ def test_times_are_dates_or_so_long_ago() -> None:
     assert parse_since("2026-11-21T10:00:00+00:00") == 1795255200
     with pytest.raises(BadInput, match="neither so long ago"):
         main(["--since", "yesterday"])
+
+
+def test_a_copied_site_leaves_the_jobs_of_the_first_alone(
+    site: SiteFolder, ids: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = site.config("job-manager")
+    config.parent.mkdir(exist_ok=True)
+    config.write_text(f'[queue]\npath = "{site.queue}"\n')
+    shutil.copytree(site.base, tmp_path / "copy")
+    assert len(said(capsys, "cancel", "--state", "waiting", "--yes", "--site", str(tmp_path / "copy"))["changed"]) == 3
+    assert said(capsys)["counts"]["waiting"] == 3
