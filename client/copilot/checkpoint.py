@@ -75,7 +75,7 @@ class Checkpoint:
         try:
             with self._path.open("rb") as source:
                 return _from_json(json.loads(source.read(_MAX_BYTES)))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, BadStanza):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError, BadStanza):
             return None
 
     def clear(self) -> None:

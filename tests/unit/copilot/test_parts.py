@@ -1,6 +1,7 @@
 """The small parts of the agent: descriptions, progress lines, archives, records, addresses."""
 
 import os
+import re
 import tarfile
 from pathlib import Path
 
@@ -131,6 +132,17 @@ def test_records_come_back(tmp_path: Path) -> None:
 )
 def test_a_damaged_record_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "job.json").write_text(text)
+    assert Checkpoint(tmp_path).load() is None
+
+
+@pytest.mark.parametrize("damage", ["Infinity", "NaN", "[]", '"x"'])
+def test_a_record_with_a_damaged_number_is_none(tmp_path: Path, damage: str) -> None:
+    Checkpoint(tmp_path).save(RECORD)
+    path = tmp_path / "job.json"
+    whole = path.read_text()
+    broken = re.sub(r'"starts": \d+', f'"starts": {damage}', whole)
+    assert broken != whole
+    path.write_text(broken)
     assert Checkpoint(tmp_path).load() is None
 
 
