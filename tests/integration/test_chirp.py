@@ -63,6 +63,20 @@ async def test_what_the_original_job_manager_prepares_takes_our_upload(chirp: Ch
     await transfer.close()
 
 
+async def test_an_upload_where_nobody_may_rename(tmp_path: Path) -> None:
+    with chirp_server("address:* rl\n") as chirp:
+        folders = [make_folder(chirp, name, "-e hostname:* rwl\naddress:* rwl\n\n") for name in ("a", "b")]
+        local = tmp_path / "job.tgz"
+        local.write_bytes(b"output")
+        transfer = ChirpTransfer()
+        assert await transfer.put(chirp.address, "/a/a.tgz", local) == 6
+        assert await transfer.put(chirp.address, "/b/b.tgz", local) == 6
+        await transfer.close()
+        assert [(folder / f"{folder.name}.tgz").read_bytes() for folder in folders] == [b"output", b"output"]
+        # The second is not tried in vain.
+        assert sorted(path.name for path in folders[1].iterdir()) == [".__acl", "b.tgz"]
+
+
 async def test_a_server_is_reached_under_another_address(chirp: Chirp, tmp_path: Path) -> None:
     make_folder(chirp, "in")
     (chirp.root / "in" / "f").write_bytes(b"x")

@@ -37,6 +37,7 @@ _ERRORS: Final = {
     -14: "is not a directory",
     -15: "is not empty",
 }
+_NOT_AUTHORIZED: Final = -2
 _EXISTS: Final = -4
 _TRANSIENT: Final = frozenset({-6, -7, -9, -10, -11})
 
@@ -249,6 +250,7 @@ class ChirpTransfer:
         self._idle_limit_s = idle_limit_s
         self._keep_s = keep_s
         self._kept: tuple[str, ChirpSession, float] | None = None
+        self._no_renames: set[str] = set()
 
     async def get(self, server: str, path: str, local: Path, *, limit_bytes: int) -> int:
         """See FileTransfer."""
@@ -264,9 +266,17 @@ class ChirpTransfer:
     async def put(self, server: str, path: str, local: Path) -> int:
         """See FileTransfer."""
         async with self._session(server, path) as session:
-            size = await session.putfile(path + ".part", local)
-            await session.rename(path + ".part", path)
-        return size
+            if server not in self._no_renames:
+                size = await session.putfile(path + ".part", local)
+                try:
+                    await session.rename(path + ".part", path)
+                    return size
+                except Refused as refused:
+                    if refused.number != _NOT_AUTHORIZED:
+                        raise
+                # The original's managers give the right to write only, and to rename takes that to delete.
+                self._no_renames.add(server)
+            return await session.putfile(path, local)
 
     async def close(self) -> None:
         """See FileTransfer."""
