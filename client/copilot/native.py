@@ -24,6 +24,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Mapping
@@ -42,6 +43,7 @@ log = logging.getLogger("agent")
 #: Beyond all accounts; the agent's process id is added, so that two agents do not kill each other's jobs.
 FIRST_UID: Final = 0x70000000
 GRACE_S: Final = 10.0
+_JID: Final = re.compile(r"[^@/\s]+@[^@/\s]+(/.+)?")
 _SETTINGS: Final = """\
 settings:
   {"root": "/var/lib/agent",                            an existing folder, of this agent alone
@@ -121,8 +123,13 @@ def load_settings(path: Path) -> Mapping[str, Any]:
 
 def _check_values(settings: Mapping[str, Any], root: Path) -> None:
     """What is read only later fails here; raises ValueError, TypeError or AttributeError."""
-    for number in (settings["agent"].get("port", 0), settings.get("job_uid", 0)):
-        int(number)
+    agent = settings["agent"]
+    for name in {"jid", "job_manager"} & set(agent):
+        if not _JID.fullmatch(str(agent[name])):
+            raise ValueError(f"{name} is no account@domain")
+    if not 0 < int(agent.get("port", 1)) < 2**16:
+        raise ValueError("port is not from 1 to 65535")
+    int(settings.get("job_uid", 0))
     runner_settings(settings.get("job", {}), root, Path(settings.get("software", "")), None)
 
 

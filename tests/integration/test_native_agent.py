@@ -101,6 +101,7 @@ async def test_trivial_jobs_per_minute(xmpp: Xmpp, chirp: Chirp, root: Path) -> 
     [
         *("", "[]", "{}", '{"agent": {}}', '{"agent": {}, "root": "/"}', '{"agent": {"jid": "a"}, "root": "/nowhere"}'),
         *('{"agent": {"port": "x"}, "root": "/"}', '{"agent": {}, "root": "/", "job": [1]}'),
+        *('{"agent": {"port": 99999}, "root": "/"}', '{"agent": {"jid": "bad jid"}, "root": "/"}'),
         '{"agent": {}, "root": "/", "job": {"time_limit_s": "long"}}',
     ],
 )
