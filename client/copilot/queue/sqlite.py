@@ -275,7 +275,8 @@ class SqliteQueue(QueuePruning):
         if not given_up:
             self._wake(row["submitter"])
         state, finished_at = ("dead", now) if given_up else ("waiting", 0.0)
-        reason = f"{row['attempts']} attempts; the last: {reason}" if given_up else reason
+        tried = f"{row['attempts']} attempt{'s' if row['attempts'] != 1 else ''}"
+        reason = f"{tried}; the last: {reason}" if given_up else reason
         self._db.execute(
             "UPDATE jobs SET state = ?, finished_at = ?, reason = ?, came_back = unit_of > 0 WHERE place = ?",
             (state, finished_at, reason[:_MAX_REASON_CHARS], row["place"]),

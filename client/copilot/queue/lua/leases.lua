@@ -14,7 +14,7 @@ local function give_back(row, agent, reason)
   local attempts = count(row.attempts)
   local given_up = attempts >= (tonumber(row.max) or terms.max_attempts)
   if given_up then
-    reason = attempts .. ' attempts; the last: ' .. reason
+    reason = attempts .. (attempts == 1 and ' attempt' or ' attempts') .. '; the last: ' .. reason
   end
   if row.group then
     write(row, 'kind', 2)

@@ -149,6 +149,10 @@ class QueueContract:
         assert (job.state, job.finished_at) == (JobState.DEAD, 2)
         assert job.reason == "3 attempts; the last: failed: time limit"
         assert queue.hand_out(A, 9, extends=True) is None
+        queue.submit([new_job("once", max_attempts=1)], 9)
+        assert queue.fail("once", hand_out(queue, now=9).lease_id, A, "time limit", 9)
+        once = queue.get("once")
+        assert once is not None and once.reason == "1 attempt; the last: failed: time limit"
 
     def test_a_late_result_is_taken_while_another_agent_works_and_a_second_is_not(self, queue: JobQueue) -> None:
         queue.submit([new_job("one")], 0)
