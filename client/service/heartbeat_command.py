@@ -11,6 +11,7 @@ from xml.etree.ElementTree import Element
 
 from client.command_line import Parser
 from client.copilot.account import bare
+from client.copilot.conversation import Messenger
 from client.copilot.fields import printable
 from client.copilot.heartbeat import GET_STATUS, HAVE_STATUS, PING, PONG, join_stanza
 from client.copilot.host_status import COMPONENTS, parse_status
@@ -120,13 +121,21 @@ async def ask_room(config: Config, room: str, ask: tuple[str, ...], wait_s: floa
     transport.greeting = _AWAY + join_stanza(room, account.resource)
     try:
         await transport.connect(_CONNECT_S)
-        await transport.send(room, {"command": PING}, noack=True)
-        for component in ask:
-            await transport.send(room, {"command": GET_STATUS, "component": component}, noack=True)
-        await asyncio.sleep(wait_s)
+        await put_questions(transport, room, ask, wait_s)
     finally:
         await transport.close()
     return dict(sorted(answers.found.items()))
+
+
+async def put_questions(transport: Messenger, room: str, ask: tuple[str, ...], wait_s: float) -> None:
+    """Asks, and waits for answers, `wait_s` in all.
+
+    One component after the other: the original does not send an answer while its last one is not confirmed.
+    """
+    await transport.send(room, {"command": PING}, noack=True)
+    for component in ask:
+        await transport.send(room, {"command": GET_STATUS, "component": component}, noack=True)
+        await asyncio.sleep(wait_s / len(ask))
 
 
 def _config(given: argparse.Namespace) -> Config:

@@ -1,5 +1,6 @@
 """What `main.py heartbeat` makes of answers."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import pytest
 from client.copilot.transport import Incoming
 from client.errors import BadInput
 from client.service import heartbeat_command
-from client.service.heartbeat_command import Round, main
+from client.service.heartbeat_command import Round, main, put_questions
+from tests.helpers.fastloop import in_fast_time
 
 ROOM = "r@conference.x"
 
@@ -35,6 +37,41 @@ async def test_answers_are_kept_by_name() -> None:
         "b": {"systemLoad": {"1min": ["0.5"], "5min": ["1"]}, "runningProcesses": {"command": ["x", "y"]}},
         "?[2J": {},
     }
+
+
+class OriginalInRoom:
+    """As the original's agent: while an answer is not confirmed, further ones are dropped."""
+
+    connected = True
+
+    def __init__(self) -> None:
+        self.answered: list[str] = []
+        self._confirmed_at = 0.0
+
+    async def send(self, to: str, info: dict[str, Any], *, noack: bool = False) -> str:
+        now = asyncio.get_running_loop().time()
+        if "component" in info and now >= self._confirmed_at:
+            self.answered.append(info["component"])
+            self._confirmed_at = now + 0.5
+        return "id"
+
+    async def drained(self) -> None:
+        """Nothing waits."""
+
+    def forget(self, message_id: str) -> None:
+        """Nothing is kept."""
+
+    def reset(self) -> None:
+        """There is no session."""
+
+
+@in_fast_time
+async def test_an_original_gets_to_answer_each_question() -> None:
+    there = OriginalInRoom()
+    begun = asyncio.get_running_loop().time()
+    await put_questions(there, ROOM, ("systemLoad", "memoryUsage"), 3.0)
+    assert there.answered == ["systemLoad", "memoryUsage"]
+    assert asyncio.get_running_loop().time() - begun == pytest.approx(3.0, abs=0.1)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, found: dict[str, Any], *words: str) -> int:
