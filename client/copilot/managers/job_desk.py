@@ -2,10 +2,11 @@
 
 Pure but for the queue: (sender, command, now) -> replies. Agents that announced no extensions get the original flow
 and nothing else. An agent that asked when nothing waited is remembered and hears of work as soon as there is some, at
-the latest ANSWER_LATE_S after it asked: for the original's agent that is merely a late answer.
+the latest when it will have asked again: for the original's agent that is merely a late answer.
 """
 
 import dataclasses
+import itertools
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,8 +35,10 @@ from client.log import logger
 
 log = logger("site")
 
-#: An agent that asked is told of work that turns up within this time. The original's agent asks again after 60 s.
+#: An agent that asked is told of work that turns up within this time; our own ask again after 60 s at the latest.
 ANSWER_LATE_S: Final = 55.0
+#: The same for the original's, which asks again after 60, 120, ... 1920 s.
+ORIGINAL_LATE_S: Final = 1920.0
 #: Agents remembered that way.
 MAX_ASKERS: Final = 20_000
 #: Agents told of work in one tick; more of them than jobs would only make each other wait.
@@ -67,9 +70,9 @@ class JobSettings:
 
 @dataclass(slots=True, frozen=True)
 class _Asker:
-    """An agent that asked and got nothing. at, not_before: epoch seconds."""
+    """An agent that asked and got nothing, and is told of work from not_before to until (epoch seconds)."""
 
-    at: float
+    until: float
     host: Host
     not_before: float = 0.0
 
@@ -91,7 +94,7 @@ class JobDesk:
         match command:
             case WantGetJob():
                 self.witness.asked(sender, command.jdl)
-                return self._on_want(sender, self._note(sender, command, now), now)
+                return self._on_want(sender, command, now)
             case GetJob():
                 return self._on_get(sender, command, now)
             case ExtendLease():
@@ -148,14 +151,15 @@ class JobDesk:
             self._seen[sender] = SeenAgent(sender, host, now)
         return host
 
-    def _on_want(self, sender: str, host: Host, now: float) -> list[Reply]:
+    def _on_want(self, sender: str, command: WantGetJob, now: float) -> list[Reply]:
+        host = self._note(sender, command, now)
         if self._too_soon(sender, now):
             return [Reply(sender, Sleep())]
         if self.queue.has_work(host) and self.queue.may_work(sender, now):
             self._askers.pop(sender, None)
             return [Reply(sender, HaveGetJob(self.settings.require_file))]
         self.witness.happened("error.emptyQueue")
-        self._remember(sender, _Asker(now, host))
+        self._remember(sender, _Asker(_until(command, now), host))
         return []
 
     def _on_get(self, sender: str, command: GetJob, now: float) -> list[Reply]:
@@ -166,7 +170,7 @@ class JobDesk:
         if lease is None:
             self.witness.happened("error.emptyQueue")
             vain = may_work and self.queue.has_work(host)
-            self._remember(sender, _Asker(now, host, now + VAIN_PAUSE_S if vain else 0.0))
+            self._remember(sender, _Asker(_until(command, now), host, now + VAIN_PAUSE_S if vain else 0.0))
             return []
         self._askers.pop(sender, None)
         self.witness.happened("job.start")
@@ -203,11 +207,17 @@ class JobDesk:
         return False
 
     def _forget(self, now: float) -> None:
-        while self._askers and now - next(iter(self._askers.values())).at > ANSWER_LATE_S:
-            self._askers.popitem(last=False)
+        oldest_askers = itertools.islice(self._askers.items(), MAX_LOOKED_AT)
+        for name in [name for name, asker in oldest_askers if asker.until < now]:
+            del self._askers[name]
         if len(self._accepted_at) > MAX_ASKERS:
             oldest = now - self.settings.cooldown_s
             self._accepted_at = {account: at for account, at in self._accepted_at.items() if at > oldest}
+
+
+def _until(asked: WantGetJob | GetJob, now: float) -> float:
+    """How long who asked may be answered."""
+    return now + (ANSWER_LATE_S if "lease" in asked.extensions else ORIGINAL_LATE_S)
 
 
 def _extended(job_id: str, answer: Lease | Lost) -> Command:

@@ -103,6 +103,20 @@ def test_who_asked_long_ago_is_not_answered(queue: SqliteQueue, desk: JobDesk) -
     assert desk.tick(60) == []
 
 
+def test_the_original_waits_half_an_hour_between_its_questions_and_is_told_meanwhile(
+    queue: SqliteQueue, desk: JobDesk
+) -> None:
+    desk.handle(PERL, WantGetJob("jdl"), 0)
+    desk.handle("gone@x/1", WantGetJob("other"), 1)
+    queue.submit([new_job("one")], 1500)
+    assert desk.tick(1919) == [Reply(PERL, HaveGetJob("")), Reply("gone@x/1", HaveGetJob(""))]
+    desk.handle(PERL, WantGetJob("jdl"), 2000)
+    assert run_job(desk, PERL, GetJob("jdl"), 2001)
+    desk.handle("gone@x/1", WantGetJob("other"), 2002)
+    queue.submit([new_job("two")], 2003)
+    assert desk.tick(2002 + 1921) == []
+
+
 def test_a_lost_run_job_is_sent_again(queue: SqliteQueue, desk: JobDesk) -> None:
     queue.submit([new_job("one"), new_job("two")], 0)
     assert run_job(desk, PERL, GetJob("jdl"), 0).job.id == "one"
