@@ -90,21 +90,21 @@ def test_an_upload_that_is_cut_in_half_is_done_again(tmp_path: Path, site: Site)
     script = tmp_path / "job.sh"
     script.write_text(BIG)
     (job_id,) = site.submit("--command", "job.sh", "--input-files", str(script))
-    uploads = site.folder / "chirp" / job_id
+    uploads = site.folder / "run" / "prosody"
 
     def arrived() -> int:
         with contextlib.suppress(OSError):
-            return sum(path.stat().st_size for path in uploads.iterdir())
+            return sum(path.stat().st_size for path in uploads.rglob("*.bin*"))
         return 0
 
     with working(tmp_path / "base", site, "--set", "network.limit_kib_per_s=2048") as client:
         # Asked before, for to ask takes a while, in which the upload would go on.
-        chirp, before = site.child("chirp"), parts_of(site)
+        server, before = site.child("prosody"), parts_of(site)
         wait_for("a part of the upload", lambda: arrived() > 2_000_000, 150, 0.02)
-        os.kill(chirp, signal.SIGKILL)
+        os.kill(server, signal.SIGKILL)
         assert arrived() < OUTPUT_BYTES, "it was cut"
         assert site.results(job_id) == []
-        wait_back(site, chirp, before)
+        wait_back(site, server, before)
         wait_for("the verdict", lambda: client.accepted() == 1, 150)
         turns = [what for what in site.history(job_id) if what.startswith(("handed out", "returned", "done"))]
         assert [turn.split()[0] for turn in turns] == ["handed", "done"]
