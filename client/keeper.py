@@ -80,7 +80,7 @@ class VmKeeper:
         self._info = VmInfo(vm_id, VmState.ABSENT)
         self._traffic = Traffic()
         self._sight = Question(self._look, wake)
-        self._saw_last_step = False
+        self._has_looked = self._saw_last_step = False
         self._tellers: set[asyncio.Task[None]] = set()
         self._running_since = parts.clock.monotonic()
         self._usual_boot_s = 0.0
@@ -134,7 +134,10 @@ class VmKeeper:
         sight = await self._sight.answer(PATIENCE_S)
         if sight is not None:
             before, (self._info, self._traffic) = self._info, sight
-            self._saw_last_step = True
+            if not self._has_looked and self._info.state is VmState.RUNNING:
+                # It worked under a program that was killed; what it did is not to be thrown away before it speaks.
+                self._tracker.adopt()
+            self._has_looked = self._saw_last_step = True
             self._notice(before, self._info)
         want = wanted(intent).want
         if self._is_acting():

@@ -45,7 +45,7 @@ class GuestTracker:
         guest: resources and agent; None until the first heartbeat of this boot.
         job: the current or last job; None before the first.
         online: whether the agent is logged in now.
-        booted: whether it has been logged in since it booted.
+        booted: whether it has been logged in since it booted, as far as is known.
         bye: why the guest went off; empty while it has not said so.
         dropped_ends: ended and judged jobs that were not recorded because they came too fast.
     """
@@ -71,6 +71,10 @@ class GuestTracker:
         self.online = self.booted = False
         self.bye = ""
         self.boot_step, self.boot_fraction = "", 0.0
+
+    def adopt(self) -> None:
+        """The guest was found at work, and may not have said anything yet."""
+        self.booted = True
 
     def held(self) -> None:
         """The guest was paused or saved: its rate begins anew after it."""

@@ -117,6 +117,18 @@ async def test_a_killed_core_takes_up_the_same_vm(rig: Rig) -> None:
         assert [info.vm_id for info in await rig.driver.list_vms()] == ["work-1"]
 
 
+async def test_a_guest_found_at_work_is_saved_before_it_has_said_a_word(rig: Rig) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+    rig.guest = silent
+    async with rig.running() as core:
+        await rig.until(lambda s: state(s) is VmState.RUNNING)
+        await core.handle(Stop())
+        ended = await rig.until(lambda s: s.activity is Activity.STOPPED)
+        assert state(ended) is VmState.SAVED
+
+
 async def test_stopped_stays_stopped_over_a_restart(rig: Rig) -> None:
     async with rig.running() as core:
         await core.handle(Start())
