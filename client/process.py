@@ -97,6 +97,7 @@ async def run(
     finally:
         if child.returncode is None:
             await _kill_group(child)
+        _close_pipes(child)
     if most_bytes is not None and max(len(stdout), len(stderr)) > most_bytes:
         raise CommandFailed(tuple(command), None, f"wrote more than {most_bytes} bytes")
     exit_code = child.returncode if child.returncode is not None else -1
@@ -430,7 +431,11 @@ async def _kill_group(child: asyncio.subprocess.Process) -> None:
         else:
             os.killpg(child.pid, signal.SIGKILL)
     await child.wait()
-    # Closes the pipes that a grandchild in another session may hold open.
+    _close_pipes(child)
+
+
+def _close_pipes(child: asyncio.subprocess.Process) -> None:
+    """Close what a grandchild in another session may hold open, though the child has gone."""
     child._transport.close()  # type: ignore[attr-defined]
 
 

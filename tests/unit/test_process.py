@@ -1,6 +1,7 @@
 """Child processes: limits, errors, identities."""
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -168,3 +169,11 @@ async def test_an_end_is_told_and_no_handle_stays() -> None:
         assert await waiting
         assert await child.wait(5) == -signal.SIGKILL
     assert len(tuple(Path("/proc/self/fd").iterdir())) == handles
+
+
+async def test_a_grandchild_that_keeps_the_pipe_of_one_that_has_gone_costs_no_open_file() -> None:
+    code = "import subprocess; subprocess.Popen(['sleep', '2'], start_new_session=True)"
+    with pytest.raises(CommandFailed):
+        await process.run([PYTHON, "-c", code], timeout_s=0.5)
+    # What is open still warns when it is collected, which fails a test.
+    gc.collect()
