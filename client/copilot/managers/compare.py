@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from client.copilot.managers.errors import OutputRefused
 from client.copilot.managers.read_json import read_json
@@ -130,11 +130,11 @@ def _digest(path: Path) -> bytes:
 def _alike(one: object, other: object, relative: float, absolute: float) -> bool:
     if _is_number(one) and _is_number(other):
         try:
-            return one == other or math.isclose(one, other, rel_tol=relative, abs_tol=absolute)  # type: ignore[arg-type]
+            return one == other or math.isclose(one, other, rel_tol=relative, abs_tol=absolute)
         except OverflowError:
             return False
     return type(one) is type(other) and one == other
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
