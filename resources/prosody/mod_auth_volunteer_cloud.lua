@@ -8,6 +8,7 @@
 local hmac_sha256 = require "util.hashes".hmac_sha256;
 local new_sasl = require "util.sasl".new;
 local guests = module:require "volunteer_cloud";
+local doors = module:require "volunteer_cloud_doors";
 
 local host = module.host;
 local secret = module:get_option_string("volunteer_cloud_secret");
@@ -31,35 +32,7 @@ local function password_of(username)
 	return nil;
 end
 
-local provider = {};
-
-function provider.get_password(username)
-	return password_of(username);
-end
-
-function provider.test_password(username, password)
-	local right = password_of(username);
-	if right and right == password then
-		return true;
-	end
-	return nil, "Auth failed. Invalid username or password.";
-end
-
-function provider.user_exists(username)
-	return accounts[username] ~= nil or is_good_guest(username);
-end
-
-function provider.set_password()
-	return nil, "Passwords cannot be set here.";
-end
-
-function provider.create_user()
-	return nil, "Accounts cannot be made here.";
-end
-
-function provider.delete_user()
-	return nil, "Accounts cannot be removed here.";
-end
+local provider = doors.provider(password_of);
 
 function provider.get_sasl_handler()
 	return new_sasl(host, {

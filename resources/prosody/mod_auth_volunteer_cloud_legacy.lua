@@ -1,6 +1,7 @@
 -- Accounts of agents of the original Co-Pilot, and the walls around them: they know the managers, the room for
--- heartbeats, and nobody else. In the room they talk; they make no others, and invite, govern and shut out nobody. The accounts stand in a file of lines `name = "password"`, read anew when it changes, so
--- that one that is added or removed counts at once.
+-- heartbeats, and nobody else. In the room they talk; they make no others, and invite, govern and shut out nobody. The
+-- accounts stand in a file of lines `name = "password"`, read anew when it changes, so that one that is added or removed
+-- counts at once.
 --
 --   authentication = "volunteer_cloud_legacy"
 --   volunteer_cloud_legacy_file = "/path/legacy.toml"
@@ -9,7 +10,7 @@
 local lfs = require "lfs";
 local jid_bare = require "util.jid".bare;
 local new_sasl = require "util.sasl".new;
-local st = require "util.stanza";
+local doors = module:require "volunteer_cloud_doors";
 
 local host = module.host;
 local path = module:get_option_string("volunteer_cloud_legacy_file");
@@ -42,35 +43,7 @@ local function password_of(wanted)
 	return accounts[wanted];
 end
 
-local provider = {};
-
-function provider.get_password(username)
-	return password_of(username);
-end
-
-function provider.test_password(username, password)
-	local right = password_of(username);
-	if right and right == password then
-		return true;
-	end
-	return nil, "Auth failed. Invalid username or password.";
-end
-
-function provider.user_exists(username)
-	return password_of(username) ~= nil;
-end
-
-function provider.set_password()
-	return nil, "Passwords cannot be set here.";
-end
-
-function provider.create_user()
-	return nil, "Accounts cannot be made here.";
-end
-
-function provider.delete_user()
-	return nil, "Accounts cannot be removed here.";
-end
+local provider = doors.provider(password_of);
 
 -- The original takes the first of PLAIN and DIGEST-MD5 that it sees, and this server has no DIGEST-MD5.
 function provider.get_sasl_handler()
@@ -100,26 +73,8 @@ local function is_allowed(session, stanza)
 	return bare == room and is_talk(stanza, to);
 end
 
-local function guard(event)
-	local session, stanza = event.origin, event.stanza;
-	if session.type ~= "c2s" or not session.username then
-		return nil;
-	end
-	if not password_of(session.username) then
-		session:close({ condition = "not-authorized", text = "the account was removed" });
-		return true;
-	end
-	if is_allowed(session, stanza) then
-		return nil;
-	end
-	if stanza.attr.type ~= "error" then
-		session.send(st.error_reply(stanza, "auth", "forbidden"));
-	end
-	return true;
+local function over(session)
+	return not password_of(session.username) and "the account was removed" or nil;
 end
 
-for _, kind in ipairs { "message", "iq", "presence" } do
-	for _, form in ipairs { "full", "bare", "host" } do
-		module:hook("pre-" .. kind .. "/" .. form, guard, 1000);
-	end
-end
+doors.guard(function () return true; end, over, is_allowed);

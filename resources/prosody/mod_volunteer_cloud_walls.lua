@@ -4,8 +4,8 @@
 -- account do so every few seconds, not all the time.
 local jid_bare = require "util.jid".bare;
 local jid_split = require "util.jid".split;
-local st = require "util.stanza";
 local guests = module:require "volunteer_cloud";
+local doors = module:require "volunteer_cloud_doors";
 
 -- How often sessions are looked at, and how long a session that took another's place is safe; in seconds.
 local LOOK = 3;
@@ -16,7 +16,7 @@ local accounts = module:get_option("volunteer_cloud_accounts", {});
 local hidden = module:get_option_set("volunteer_cloud_hidden", {});
 
 local function is_guest(session)
-	return session.type == "c2s" and session.username and not accounts[session.username];
+	return not accounts[session.username];
 end
 
 -- Why a guest's session has to end now; nil: it may go on.
@@ -31,7 +31,8 @@ local function turn_out(session, why)
 	session:close({ condition = "not-authorized", text = why });
 end
 
-local function is_allowed(session, to)
+local function is_allowed(session, stanza)
+	local to = stanza.attr.to;
 	if not to or jid_bare(to) == session.username .. "@" .. session.host or to == session.host then
 		return true;
 	end
@@ -39,30 +40,7 @@ local function is_allowed(session, to)
 	return to_host == session.host and username and accounts[username] ~= nil and not hidden:contains(username);
 end
 
-local function guard(event)
-	local session, stanza = event.origin, event.stanza;
-	if not is_guest(session) then
-		return nil;
-	end
-	local why = over(session);
-	if why then
-		turn_out(session, why);
-		return true;
-	end
-	if is_allowed(session, stanza.attr.to) then
-		return nil;
-	end
-	if stanza.attr.type ~= "error" then
-		session.send(st.error_reply(stanza, "auth", "forbidden"));
-	end
-	return true;
-end
-
-for _, kind in ipairs { "message", "iq", "presence" } do
-	for _, form in ipairs { "full", "bare", "host" } do
-		module:hook("pre-" .. kind .. "/" .. form, guard, 1000);
-	end
-end
+doors.guard(is_guest, over, is_allowed);
 
 module:add_timer(LOOK, function ()
 	local ended = {};
