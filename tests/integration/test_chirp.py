@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,6 @@ from client.copilot.storage.chirp import ChirpSession, ChirpTransfer, Refused
 from tests.helpers.servers import NOBODY, Chirp, chirp_server, serving
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def chirp() -> Iterator[Chirp]:
-    with chirp_server() as server:
-        yield server
 
 
 def make_folder(chirp: Chirp, name: str, acl: str = "address:* rwl\n") -> Path:

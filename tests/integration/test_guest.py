@@ -15,23 +15,11 @@ from typing import Any
 import pytest
 
 from client.link import LinkEnd, Message
-from tests.helpers.servers import Chirp, Xmpp, chirp_server, xmpp_server
+from tests.helpers.servers import Chirp, Xmpp
 from tests.helpers.small_manager import managed
 
 pytestmark = pytest.mark.integration
 TOP = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def xmpp() -> Iterator[Xmpp]:
-    with xmpp_server("agent", "jm") as server:
-        yield server
-
-
-@pytest.fixture
-def chirp() -> Iterator[Chirp]:
-    with chirp_server() as server:
-        yield server
 
 
 @pytest.fixture

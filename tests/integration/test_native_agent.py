@@ -3,9 +3,7 @@
 import asyncio
 import json
 import tarfile
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +12,10 @@ import pytest
 from client.copilot import native
 from client.copilot.report import LogReport
 from client.errors import BadInput
-from tests.helpers.servers import Chirp, Xmpp, chirp_server, xmpp_server
+from tests.helpers.servers import Chirp, Xmpp
 from tests.helpers.small_manager import managed
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def xmpp() -> Iterator[Xmpp]:
-    with xmpp_server("agent", "jm") as server:
-        yield server
-
-
-@pytest.fixture
-def chirp() -> Iterator[Chirp]:
-    with chirp_server() as server:
-        yield server
-
-
-@pytest.fixture
-def root() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="vc-agent-", dir="/tmp") as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
 
 
 def settings_of(xmpp: Xmpp, root: Path, **job: Any) -> dict[str, Any]:

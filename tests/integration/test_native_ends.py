@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 
 from client.copilot.messages import GetJob, GetJobOutputDir, JobDescription, RunJob, WantGetJob, WantGetJobOutputDir
 from tests.helpers.program import MAIN, TOP
-from tests.helpers.servers import Chirp, Xmpp, chirp_server, xmpp_server
+from tests.helpers.servers import Chirp, Xmpp, xmpp_server
 from tests.helpers.small_manager import SmallManager
 
 pytestmark = pytest.mark.integration
@@ -36,19 +35,6 @@ until [ -e {root}/go ]; do sleep 0.05; done
 def xmpp() -> Iterator[Xmpp]:
     with xmpp_server("agent", "jm", modules=("smacks", "volunteer_cloud_resumption")) as server:
         yield server
-
-
-@pytest.fixture
-def chirp() -> Iterator[Chirp]:
-    with chirp_server() as server:
-        yield server
-
-
-@pytest.fixture
-def root() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="vc-agent-", dir="/tmp") as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
 
 
 class HoldingManager(SmallManager):

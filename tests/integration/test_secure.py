@@ -2,10 +2,8 @@
 
 import asyncio
 import subprocess
-import tempfile
 import time
 from base64 import b64decode, encodebytes
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,29 +19,10 @@ from client.copilot.security import make_ticket, new_session_key, seal, unseal, 
 from client.copilot.security_codec import Provider
 from client.copilot.stanza import decode_value, encode_value
 from client.copilot.transport import Account, XmppTransport
-from tests.helpers.servers import Chirp, Xmpp, chirp_server, xmpp_server
+from tests.helpers.servers import Chirp, Xmpp
 from tests.helpers.small_manager import SmallManager
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def xmpp() -> Iterator[Xmpp]:
-    with xmpp_server("agent", "jm") as server:
-        yield server
-
-
-@pytest.fixture
-def chirp() -> Iterator[Chirp]:
-    with chirp_server() as server:
-        yield server
-
-
-@pytest.fixture
-def root() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="vc-secure-", dir="/tmp") as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
 
 
 class SecureManager(SmallManager):
