@@ -57,7 +57,7 @@ class Seed:
 
     Attributes:
         seed: 32 bytes.
-        in_file: it lies in a file, since this computer has no keyring.
+        in_file: it lies in a file, since no keyring took it.
         fresh: it was made just now.
     """
 

@@ -55,7 +55,8 @@ async def _hear(dialogue: process.Dialogue, keys: Path, project: Project) -> Gue
     said = await _next(lines, KEYRING_S, KeyringSilent(f"no answer within {KEYRING_S:g} s"))
     if "key" in said:
         if said["key"]["fresh"] and said["key"]["in_file"]:
-            log.info("This computer has no keyring: its key for %s is a file in %s", project.name, keys)
+            words = "No keyring of this computer took the key for %s: it is a file in %s"
+            log.info(words, project.name, keys)
         late = ProjectUnreachable(project.enrolment_url, f"no answer within {ANSWER_S:g} s")
         said = await _next(lines, ANSWER_S, late)
     if "token" in said:
