@@ -35,7 +35,7 @@ async def test_the_account_comes_and_a_key_in_a_file_is_told_once(
     child(monkeypatch, KEY, '{"token": {"jid": "agent-1@localhost", "password": "pw", "expires_at": 1800000000.0}}')
     found = await token.ask_token(tmp_path, project, "vm-1")
     assert (found.jid, found.password) == ("agent-1@localhost", "pw")
-    assert any(f"its key for Demo is a file in {tmp_path}" in record.message for record in caplog.records)
+    assert any(f"took the key for Demo: it is a file in {tmp_path}" in record.message for record in caplog.records)
 
 
 @pytest.mark.parametrize(
