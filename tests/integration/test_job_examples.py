@@ -49,7 +49,8 @@ async def test_the_shell_goes_on_where_it_was_stopped(root: Path) -> None:
     assert job.progress[-1].done < 500
     assert await job.run() == 0
     assert job.progress[-1] == LAST
-    assert (folder / "events.txt").read_text().split() == [str(number) for number in range(500)]
+    events = {name.name: name.read_text() for name in (folder / "events").iterdir()}
+    assert events == {str(number): f"{number}\n" for number in range(500)}
 
 
 async def test_python_tells_its_progress(root: Path) -> None:
