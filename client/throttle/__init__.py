@@ -1,0 +1,1 @@
+"""When guests may run, and how much of the computer they get."""

@@ -1,0 +1,65 @@
+"""What the policy decides: how far down the ladder guests have to go, what they get, and why."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+
+from client.snapshot import Reason
+
+
+class Rung(IntEnum):
+    """The ladder, from no burden on others' account to none at all; a higher one frees more."""
+
+    #: execute, within `Decision.cpu_percent`
+    RUN = 0
+    #: be held in memory: no processor time, nothing lost
+    HOLD = 1
+    #: have the state on disk: no memory either
+    SAVE = 2
+    #: be off
+    OFF = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one rule says now.
+
+    Attributes:
+        rule: its name, kebab-case, stable; also the code of the reason.
+        preference: key of the preference behind it; empty for none.
+        forbids: guests must not run.
+        text: one sentence for people, of what is and what would end it; empty when it does not mind.
+        until: when it may change by itself, aware UTC; None when only an event ends it.
+    """
+
+    rule: str
+    preference: str
+    forbids: bool
+    text: str = ""
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What guests may do now.
+
+    Attributes:
+        cpu_percent: of one processor, all guests together; 0 unless the rung is RUN.
+        cpus: most processors that guests may use side by side.
+        memory_mib: of all guests together.
+        transfers: whether anything may go over the network now.
+        reason: why guests do not run; None when they may.
+        transfers_reason: why nothing may be transferred; None when it may.
+        changes_at: the earliest time at which this may change by the clock alone, aware UTC; None: only by an event.
+        findings: what each rule says, those that forbid first.
+    """
+
+    rung: Rung
+    cpu_percent: int
+    cpus: int
+    memory_mib: int
+    transfers: bool = True
+    reason: Reason | None = None
+    transfers_reason: Reason | None = None
+    changes_at: datetime | None = None
+    findings: tuple[Finding, ...] = ()
