@@ -50,8 +50,8 @@ class Judge:
             QueueError: the queue fails; likewise.
         """
         job = self.queue.get(claim.job_id)
-        if job is None or job.cancelled or job.state is JobState.DONE:
-            return Verdict(claim.job_id, False, NOT_NEEDED)
+        if job is None or _is_over(job):
+            return self._told_late(job, claim)
         if not job.new.output:
             return self._judge_exit_code(job, claim)
         try:
@@ -89,17 +89,18 @@ class Judge:
         Raises:
             OSError: the folder cannot be read.
         """
-        for job_id in self.shelf.kept():
+        for job_id in self.shelf.results.kept():
             try:
-                job = self.queue.get(job_id)
-                self.queue.accept(job_id, job.agent if job else "", "kept by an earlier run", time.time())
-                self.shelf.settle(job_id)
+                with self.shelf.results.alone():
+                    job = self.queue.get(job_id)
+                    sender = self.shelf.results.sender(job_id) or (job.agent if job else "")
+                    self._note_result(job_id, sender, "kept by an earlier run")
             except (OSError, QueueError) as error:
                 log.error("result of job %s not noted in the queue: %s", job_id, error)
 
     def _judge_again(self, parcel: Parcel) -> Verdict | None:
         job = self.queue.get(parcel.claim.job_id)
-        if job is None or job.cancelled or job.state is JobState.DONE:
+        if job is None or _is_over(job):
             self.shelf.drop(parcel)
             return None
         return self._judge(job, parcel)
@@ -113,7 +114,8 @@ class Judge:
                 # What cannot be compared is found out before it is kept.
                 find_agreement(job.new.replication.compare, job.new.expected, parcel.output, {}, "")
         except OutputRefused as refused:
-            self.shelf.keep(parcel, facts | {"refused": refused.said}, accepted=False)
+            with self.shelf.results.alone():
+                self.shelf.results.keep(parcel.folder, job.id, facts | {"refused": refused.said}, accepted=False)
             return self._refuse(claim, refused.said)
         if job.group:
             return self._weigh(job, claim, self.shelf.candidates.keep(parcel.folder, job.group, facts))
@@ -130,12 +132,29 @@ class Judge:
 
     def _accept(self, parcel: Parcel, facts: dict[str, Any]) -> Verdict:
         claim = parcel.claim
-        # The result is kept first: whoever finds a job done finds its result too.
-        self.shelf.keep(parcel, facts, accepted=True)
         detail = f"{facts['files']} files, {facts['size_bytes']} bytes"
-        taken = self.queue.accept(claim.job_id, claim.sender, detail, time.time())
-        self.shelf.settle(claim.job_id)
-        return self._told(claim, taken)
+        with self.shelf.results.alone():
+            job = self.queue.get(claim.job_id)
+            if job is None or _is_over(job):
+                # Another storage manager was quicker, with another agent's output.
+                self.shelf.drop(parcel)
+                return self._told_late(job, claim)
+            # The result is kept first: whoever finds a job done finds its result too.
+            self.shelf.results.keep(parcel.folder, job.id, facts, accepted=True)
+            return self._told(claim, self._note_result(job.id, claim.sender, detail))
+
+    def _note_result(self, job_id: str, sender: str, detail: str) -> Taken:
+        """Tell the queue of a result that is kept. May be done again."""
+        taken = self.queue.accept(job_id, sender, detail, time.time())
+        if taken is Taken.SECOND:
+            job = self.queue.get(job_id)
+            # An earlier run was killed right after this.
+            taken = Taken.ACCEPTED if job is not None and job.agent == sender else taken
+        if taken in (Taken.SECOND, Taken.CANCELLED):
+            # Managers that share no folder do not see each other's lock.
+            self.shelf.results.withdraw(job_id)
+        self.shelf.results.settle(job_id)
+        return taken
 
     def _judge_exit_code(self, job: Job, claim: Claim) -> Verdict:
         """Of a job without output."""
@@ -190,6 +209,14 @@ class Judge:
             )
         return find_agreement(compare, job.new.expected, output, there, kept.word)
 
+    def _told_late(self, job: Job | None, claim: Claim) -> Verdict:
+        """To who hands in when all is over; or again, because it did not hear that its result was taken."""
+        if job is None or job.state is not JobState.DONE or job.agent != claim.sender:
+            return Verdict(claim.job_id, False, NOT_NEEDED)
+        whole = self.queue.get(job.group) if job.group else job
+        waits = whole is not None and whole.state in (JobState.WAITING, JobState.LEASED)
+        return Verdict(claim.job_id, True, WAITS if waits else "")
+
     def _told(self, claim: Claim, taken: Taken) -> Verdict:
         if taken is Taken.ACCEPTED:
             log.info("job %s done by %s", claim.job_id, claim.sender)
@@ -203,6 +230,10 @@ class Judge:
         log.warning("output of job %s from %s refused: %s", claim.job_id, claim.sender, reason)
         self.queue.refuse(claim.job_id, claim.sender, reason, time.time())
         return Verdict(claim.job_id, False, reason)
+
+
+def _is_over(job: Job) -> bool:
+    return job.cancelled or job.state is JobState.DONE
 
 
 def _check_own_validation(claim: Claim) -> None:

@@ -3,11 +3,9 @@
     <chirp root>/<job id>/<job id>.tgz     written by agents: nothing in there is trusted, least of all to be a file
     <folder>/grants/                       ours: who may hand in what (`client.copilot.managers.upload`)
     <folder>/intake/<instance>/<word>/     ours: packed.tgz and claim.json, output/ while it is unpacked
-    <folder>/intake/<instance>/kept-<job id>   ours: its result is kept, and maybe the queue does not know yet
-    <folder>/results/<job id>/             ours: output/ and result.json of the accepted result
-    <folder>/refused/<job id>/             ours: the same of the last output that was refused
 
-Results of replicated jobs are candidates first (`client.copilot.managers.candidates`).
+What was judged goes to `client.copilot.managers.results`; results of replicated jobs are candidates first
+(`client.copilot.managers.candidates`).
 All are on one file system, so that a move is one rename.
 """
 
@@ -24,6 +22,7 @@ from typing import Any, BinaryIO, Final
 
 from client.copilot.managers.candidates import CandidateShelf
 from client.copilot.managers.errors import OutputRefused
+from client.copilot.managers.results import ResultShelf, is_note
 from client.copilot.managers.upload import Grants, UploadStore
 
 #: What agents may do in the folder of their job: read, write, list, and delete, without which they cannot rename there.
@@ -33,8 +32,6 @@ _ACL: Final = ".__acl"
 _PACKED: Final = "packed.tgz"
 _CLAIM: Final = "claim.json"
 _OUTPUT: Final = "output"
-_RESULT: Final = "result.json"
-_KEPT: Final = "kept-"
 
 
 @dataclass(frozen=True)
@@ -93,16 +90,14 @@ class Shelf:
         self._uploads = uploads
         self.grants = Grants(folder / "grants")
         self._intake = folder / "intake" / instance
-        self._results = folder / "results"
-        self._refused = folder / "refused"
+        #: what was judged
+        self.results = ResultShelf(folder, instance)
         #: valid results of replicated jobs that wait for others
         self.candidates = CandidateShelf(folder, instance)
-        for place in (self._intake, self._results, self._refused):
-            place.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def result(self, job_id: str) -> Path:
         """The folder of a job's accepted result."""
-        return self._results / job_id
+        return self.results.place(job_id)
 
     def open_folder(self, job_id: str, sender: str) -> None:
         """Let an agent upload the output of a job over Chirp. Idempotent.
@@ -175,7 +170,7 @@ class Shelf:
     def left(self) -> Iterator[Parcel]:
         """Parcels that an earlier run of this instance had taken and not dealt with; unusable ones are removed."""
         for folder in sorted(self._intake.iterdir()):
-            if folder.name.startswith(_KEPT):
+            if is_note(folder.name):
                 continue
             try:
                 claim = Claim(**json.loads((folder / _CLAIM).read_text(encoding="utf-8")))
@@ -187,41 +182,32 @@ class Shelf:
             else:
                 yield Parcel(folder, claim)
 
-    def keep(self, parcel: Parcel, facts: dict[str, Any], *, accepted: bool) -> None:
-        """Move an unpacked output to the results or to the refused; what was there before is replaced.
+    def holds(self, claim: Claim) -> bool:
+        """Whether the output of a claim was taken and is not dealt with to its end.
 
         Raises:
-            OSError: the disk fails.
+            OSError: the folder cannot be read.
         """
-        _remove(parcel.folder / _PACKED)
-        (parcel.folder / _CLAIM).unlink(missing_ok=True)
-        (parcel.folder / _RESULT).write_text(json.dumps(facts, indent=1), encoding="utf-8")
-        if accepted:
-            (self._intake / f"{_KEPT}{parcel.claim.job_id}").touch()
-        target = (self._results if accepted else self._refused) / parcel.claim.job_id
-        shutil.rmtree(target, ignore_errors=True)
-        parcel.folder.rename(target)
-
-    def kept(self) -> list[str]:
-        """Ids of jobs whose accepted result is kept and was not `settle`d."""
-        notes = [path.name.removeprefix(_KEPT) for path in self._intake.glob(f"{_KEPT}*")]
-        return [job_id for job_id in notes if self.result(job_id).is_dir()]
-
-    def settle(self, job_id: str) -> None:
-        """The queue knows of a job's result. Idempotent."""
-        (self._intake / f"{_KEPT}{job_id}").unlink(missing_ok=True)
+        said = asdict(claim)
+        if claim.job_id in self.results.kept():
+            return True
+        if any(said.items() <= kept.facts.items() for kept in self.candidates.unsettled()):
+            return True
+        return any(_read_claim(folder) == said for folder in self._intake.iterdir())
 
     def drop(self, parcel: Parcel) -> None:
         """Remove a parcel. Idempotent."""
         shutil.rmtree(parcel.folder, ignore_errors=True)
 
 
-def _remove(path: Path) -> None:
-    """Remove what an agent made, whatever it is."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _read_claim(folder: Path) -> Any:
+    """What the claim of a parcel says; None if there is none, or nothing was taken."""
+    if not os.path.lexists(folder / _PACKED):
+        return None
+    try:
+        return json.loads((folder / _CLAIM).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def make_chirp_folder(chirp_root: Path, name: str, acl: str) -> Path:

@@ -106,8 +106,10 @@ class UploadStore:
             path.rename(target)
         except FileNotFoundError:
             return False
-        # The service refuses a second file for a place that has one.
-        path.touch(0o640)
+        # The service refuses a second file for a place that has one. On a full disk there is none, and a second file
+        # would be one that nobody comes for; the one that was taken must not be lost by that.
+        with contextlib.suppress(OSError):
+            path.touch(0o640)
         return True
 
     def discard(self, slot_id: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from client.copilot.managers.errors import OutputRefused
 from client.copilot.managers.judge import Judge, Verdict
-from client.copilot.managers.shelf import Claim, Parcel, Shelf
+from client.copilot.managers.shelf import Claim, Shelf
 from client.copilot.managers.slot import Slot
 from client.copilot.managers.storage_desk import MAX_PLACES, StorageDesk, Wish
 from client.copilot.managers.sweep import sweep
@@ -255,7 +255,8 @@ def test_a_valid_output_is_kept_and_the_job_is_done(storage: Storage) -> None:
     assert (kept / "output" / "stdout").read_bytes() == b"x"
     assert json.loads((kept / "result.json").read_text())["sender"] == AGENT
     assert storage.left_in_intake() == 0
-    assert storage.judge.judge(CLAIM).accepted is False
+    assert storage.judge.judge(CLAIM).accepted is True, "it says so again, for it did not hear the answer"
+    assert storage.judge.judge(Claim("one", "b@x/1", 0, None)).accepted is False
 
 
 @pytest.mark.parametrize(
@@ -329,7 +330,7 @@ def test_outputs_in_hand_when_killed_are_judged_at_the_next_start(storage: Stora
 def test_a_result_kept_when_killed_before_the_queue_knew_is_noted_at_the_next_start(storage: Storage) -> None:
     storage.lease()
     storage.upload(pack({"stdout": b"x"}))
-    storage.shelf.keep(storage.shelf.fetch(CLAIM), {}, accepted=True)
+    storage.shelf.results.keep(storage.shelf.fetch(CLAIM).folder, "one", {"sender": AGENT}, accepted=True)
     assert storage.state is JobState.LEASED
     assert storage.left_in_intake() == 1
     storage.judge.take_up_results()
@@ -347,19 +348,19 @@ def test_an_output_of_an_earlier_run_that_cannot_be_judged_does_not_hold_up_the_
         (storage.chirp / job_id / f"{job_id}.tgz").write_bytes(pack({"stdout": b"x"}))
         parcels.append(storage.shelf.fetch(Claim(job_id, AGENT, 0, None)))
     if broken == "keep":
-        disk = storage.shelf.keep
+        disk = storage.shelf.results.keep
 
-        def keep(parcel: Parcel, facts: dict[str, Any], *, accepted: bool) -> None:
-            if parcel.claim.job_id == "one":
+        def keep(parcel: Path, job_id: str, facts: dict[str, Any], *, accepted: bool) -> None:
+            if job_id == "one":
                 raise OSError(28, "No space left on device")
-            disk(parcel, facts, accepted=accepted)
+            disk(parcel, job_id, facts, accepted=accepted)
 
-        monkeypatch.setattr(storage.shelf, "keep", keep)
+        monkeypatch.setattr(storage.shelf.results, "keep", keep)
         assert storage.judge.judge_left() == [(Claim("two", AGENT, 0, None), Verdict("two", True, ""))]
         assert storage.left_in_intake() == 1
     else:
         for parcel in parcels:
-            storage.shelf.keep(parcel, {}, accepted=True)
+            storage.shelf.results.keep(parcel.folder, parcel.claim.job_id, {}, accepted=True)
         accept = storage.queue.accept
 
         def refuse_one(job_id: str, *others: Any) -> Taken:
@@ -369,7 +370,7 @@ def test_an_output_of_an_earlier_run_that_cannot_be_judged_does_not_hold_up_the_
 
         monkeypatch.setattr(storage.queue, "accept", refuse_one)
         storage.judge.take_up_results()
-        assert storage.shelf.kept() == ["one"]
+        assert storage.shelf.results.kept() == ["one"]
     assert "job one" in caplog.text
 
 
