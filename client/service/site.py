@@ -22,7 +22,8 @@ from client.service.site_child import SiteChild
 from client.service.site_errors import ChildNotReady, SiteRunning
 from client.service.site_folder import SiteFolder
 from client.service.site_parts import MAIN, child_specs
-from client.service.site_plan import Ports, SitePlan, SiteShape, choose_ports, is_free, load_plan, save_plan
+from client.service.site_plan import Ports, SitePlan, SiteShape, load_plan, save_plan
+from client.service.site_ports import HeldPorts
 
 __all__ = ["MAIN", "Site", "until"]
 
@@ -65,6 +66,7 @@ class Site:
         self._wishes = dict(wishes or {})
         self._say = say
         self._lock: IO[bytes] | None = None
+        self._held = HeldPorts()
         self._started_at = time.time()
         self._status_said = b""
         self.children: dict[str, SiteChild] = {}
@@ -114,6 +116,8 @@ class Site:
             children = [child for child in self.children.values() if child.spec.is_server is servers]
             await asyncio.gather(*(child.stop() for child in children))
         self.children = {}
+        # Held until now, so that a part that is started again finds its port.
+        self._held.close()
         if self._lock is not None:
             self.folder.status.unlink(missing_ok=True)
             self._lock.close()
@@ -122,8 +126,8 @@ class Site:
     async def _prepare(self) -> SitePlan:
         plan = load_plan(self.folder.plan)
         wanted = self._ports or plan.ports
-        await until(lambda: all(is_free(port) for port in vars(wanted).values() if port), _PORTS_S)
-        ports, changed = choose_ports(wanted)
+        await until(lambda: self._held.take_all(vars(wanted).values()), _PORTS_S)
+        ports, changed = self._held.choose(wanted)
         for sentence in changed:
             self._say(f"{sentence} Clients that are attached need the new project file.")
         plan = replace(plan, ports=ports, shape=self._shape(plan))

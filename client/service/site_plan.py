@@ -3,10 +3,9 @@
 import json
 import re
 import secrets
-import socket
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -126,52 +125,6 @@ def build_toml(sections: dict[str, dict[str, Any]]) -> str:
         ]
         lines.append("")
     return "\n".join(lines)
-
-
-def choose_ports(wanted: Ports) -> tuple[Ports, list[str]]:
-    """Free ports, the wanted ones where they are free.
-
-    Returns:
-        The ports, and a sentence for each that had to be changed.
-    """
-    said, found = [], {}
-    for name, port in vars(wanted).items():
-        found[name] = port if port and is_free(port) else 0
-        if port and not found[name]:
-            said.append(f"Port {port} ({name}) is taken by another program; a new one is chosen.")
-    missing = [name for name, port in found.items() if not port]
-    fresh = _free_ports(len(missing), {port for port in found.values() if port})
-    return replace(wanted, **found | dict(zip(missing, fresh, strict=True))), said
-
-
-def is_free(port: int) -> bool:
-    """Whether a server could listen on this loopback port now."""
-    with socket.socket() as trial:
-        # As the servers do: connections of a predecessor that linger are no hindrance.
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((LOOPBACK, port))
-            trial.listen(1)
-        except OSError:
-            return False
-    return True
-
-
-def _free_ports(number: int, taken: set[int]) -> list[int]:
-    """Different ports that were free a moment ago."""
-    held: list[socket.socket] = []
-    try:
-        while len(held) < number:
-            trial = socket.socket()
-            held.append(trial)
-            trial.bind((LOOPBACK, 0))
-            if trial.getsockname()[1] in taken:
-                held.remove(trial)
-                trial.close()
-        return [trial.getsockname()[1] for trial in held]
-    finally:
-        for trial in held:
-            trial.close()
 
 
 def _read(said: dict[str, Any]) -> SitePlan:

@@ -13,7 +13,7 @@ from client.copilot.queue.redis import RedisQueue
 from client.copilot.queue.redis_original import FedRedisQueue, push_original
 from client.copilot.queue.redis_place import parse_place
 from client.service.site_certificate import Certificates
-from client.service.site_plan import Ports, choose_ports
+from client.service.site_ports import HeldPorts
 from tests.integration.redis_server import RedisServer, running_server
 from tests.unit.copilot.queue.jobs import new_job
 
@@ -29,8 +29,10 @@ def certificates() -> Iterator[Certificates]:
 
 
 @pytest.fixture(scope="module")
-def port() -> int:
-    return choose_ports(Ports())[0].redis
+def port() -> Iterator[int]:
+    held = HeldPorts()
+    yield held.take_any()
+    held.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,3 @@
-import socket
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client.errors import BadInput
-from client.service.site_plan import Ports, SiteShape, build_toml, choose_ports, load_plan, save_plan
+from client.service.site_plan import SiteShape, build_toml, load_plan, save_plan
 
 
 def test_a_plan_is_kept_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
@@ -72,19 +71,6 @@ def test_a_share_that_is_none_is_said_to_be_so(tmp_path: Path, weight: str) -> N
         file.write(f"[shares]\natlas = {weight}\n")
     with pytest.raises(BadInput, match=r"site\.toml"):
         load_plan(path)
-
-
-def test_free_ports_are_kept_and_taken_ones_replaced_with_a_sentence() -> None:
-    first, said = choose_ports(Ports())
-    assert len(set(vars(first).values())) == len(vars(first))
-    assert said == []
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", first.key))
-        other.listen()
-        second, said = choose_ports(first)
-    assert (second.xmpp, second.chirp) == (first.xmpp, first.chirp)
-    assert second.key not in vars(first).values()
-    assert said == [f"Port {first.key} (key) is taken by another program; a new one is chosen."]
 
 
 @given(st.dictionaries(st.sampled_from("abc"), st.text() | st.integers(-(2**60), 2**60) | st.booleans()))
