@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import uuid
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from xml.etree.ElementTree import Element
 from client.command_line import Parser
 from client.copilot.account import bare
 from client.copilot.conversation import Messenger
+from client.copilot.errors import TransportDown
 from client.copilot.fields import printable
 from client.copilot.heartbeat import GET_STATUS, HAVE_STATUS, PING, PONG, join_stanza
 from client.copilot.host_status import COMPONENTS, parse_status
@@ -26,6 +28,10 @@ from client.service.table import say, say_json
 
 _PROG: Final = "main.py heartbeat"
 _CONNECT_S: Final = 20.0
+#: How long somebody who was asked is waited for beyond the time that the user gave.
+LINGER_S: Final = 10.0
+#: What the original leaves unnamed in its answer.
+_UNNAMED: Final = "runningProcesses"
 _USUAL: Final = ("systemLoad", "memoryUsage")
 #: Most that are shown; a room may have any number of others.
 _MAX_SHOWN: Final = 10_000
@@ -35,20 +41,68 @@ _AWAY: Final = "<presence><priority>-1</priority></presence>"
 
 @dataclass
 class Round:
-    """What one question brought. found: name in the room -> component -> lists."""
+    """One ping to a room, and questions to those who answer it.
+
+    Only they are asked, and the next thing when they have answered the last: the original does not send an answer while
+    its last one is not confirmed, and one whose answer comes when nobody is there to take it connects anew for ever.
+
+    Attributes:
+        ask: components, in this order.
+        found: name in the room -> component -> lists.
+    """
 
     room: str
+    ask: tuple[str, ...] = ()
     found: dict[str, dict[str, dict[str, list[str]]]] = field(default_factory=dict)
+    _transport: Messenger | None = None
+    _owed: dict[str, str] = field(default_factory=dict)
+    _settled: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def on_info(self, incoming: Incoming) -> None:
         """For the transport."""
         command = incoming.info.get("command")
-        if bare(incoming.sender) != self.room or command not in {PONG, HAVE_STATUS} or len(self.found) >= _MAX_SHOWN:
+        if bare(incoming.sender) != self.room or command not in {PONG, HAVE_STATUS}:
             return
-        told = self.found.setdefault(printable(incoming.sender.partition("/")[2]), {})
+        name = printable(incoming.sender.partition("/")[2])
+        if name not in self.found and len(self.found) >= _MAX_SHOWN:
+            return
+        is_new = name not in self.found
+        told = self.found.setdefault(name, {})
+        if command == PONG:
+            if is_new:
+                await self._ask_next(incoming.sender, 0)
+            return
         status, component = incoming.info.get("status"), incoming.info.get("component")
-        if command == HAVE_STATUS and isinstance(status, str) and isinstance(component, str):
-            told[component if component in COMPONENTS else "runningProcesses"] = parse_status(status)
+        if isinstance(status, str) and isinstance(component, str):
+            answered = component if component in COMPONENTS else _UNNAMED
+            told[answered] = parse_status(status)
+            if self._owed.get(incoming.sender) == answered:
+                await self._ask_next(incoming.sender, self.ask.index(answered) + 1)
+
+    async def put(self, transport: Messenger, wait_s: float) -> None:
+        """Ask for `wait_s`, then wait for what was asked and not answered, at most LINGER_S."""
+        self._transport = transport
+        await transport.send(self.room, {"command": PING}, noack=True)
+        await asyncio.sleep(wait_s)
+        self._transport = None
+        if self._owed:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LINGER_S):
+                    await self._settled.wait()
+
+    async def _ask_next(self, sender: str, number: int) -> None:
+        self._owed.pop(sender, None)
+        if self._transport is not None and number < len(self.ask):
+            self._owed[sender] = self.ask[number]
+            question = {"command": GET_STATUS, "component": self.ask[number]}
+            try:
+                await self._transport.send(sender, question, noack=True)
+            except TransportDown:
+                del self._owed[sender]
+        if not self._owed:
+            self._settled.set()
+        else:
+            self._settled.clear()
 
 
 class _RoomCodec:
@@ -116,26 +170,15 @@ async def ask_room(config: Config, room: str, ask: tuple[str, ...], wait_s: floa
         TransportDown: the server does not let it in.
     """
     account = replace(config.account(), resource=f"heartbeat-{uuid.uuid4().hex[:8]}")
-    answers = Round(room)
+    answers = Round(room, tuple(dict.fromkeys(ask)))
     transport = XmppTransport(account, answers.on_info, resend=False, codec=_RoomCodec(room))
     transport.greeting = _AWAY + join_stanza(room, account.resource)
     try:
         await transport.connect(_CONNECT_S)
-        await put_questions(transport, room, ask, wait_s)
+        await answers.put(transport, wait_s)
     finally:
         await transport.close()
     return dict(sorted(answers.found.items()))
-
-
-async def put_questions(transport: Messenger, room: str, ask: tuple[str, ...], wait_s: float) -> None:
-    """Asks, and waits for answers, `wait_s` in all.
-
-    One component after the other: the original does not send an answer while its last one is not confirmed.
-    """
-    await transport.send(room, {"command": PING}, noack=True)
-    for component in ask:
-        await transport.send(room, {"command": GET_STATUS, "component": component}, noack=True)
-        await asyncio.sleep(wait_s / len(ask))
 
 
 def _config(given: argparse.Namespace) -> Config:

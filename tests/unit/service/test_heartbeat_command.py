@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from client.copilot.messages import Info
 from client.copilot.transport import Incoming
 from client.errors import BadInput
 from client.service import heartbeat_command
-from client.service.heartbeat_command import Round, main, put_questions
+from client.service.heartbeat_command import Round, main
 from tests.helpers.fastloop import in_fast_time
 
 ROOM = "r@conference.x"
@@ -39,21 +40,38 @@ async def test_answers_are_kept_by_name() -> None:
     }
 
 
-class OriginalInRoom:
-    """As the original's agent: while an answer is not confirmed, further ones are dropped."""
+class Lounge:
+    """Originals in a room: one that pongs may be asked; while its answer is not taken, it drops further questions."""
 
     connected = True
 
-    def __init__(self) -> None:
-        self.answered: list[str] = []
-        self._confirmed_at = 0.0
+    def __init__(self, answers: Round, takes_s: dict[str, float]) -> None:
+        self.answers, self.takes_s = answers, takes_s
+        self.questions: list[tuple[str, str]] = []
+        self._busy: set[str] = set()
+        self._replies: set[asyncio.Task[None]] = set()
 
-    async def send(self, to: str, info: dict[str, Any], *, noack: bool = False) -> str:
-        now = asyncio.get_running_loop().time()
-        if "component" in info and now >= self._confirmed_at:
-            self.answered.append(info["component"])
-            self._confirmed_at = now + 0.5
+    async def send(self, to: str, info: Info, *, noack: bool = False) -> str:
+        if info["command"] == "Heartbeat:ping":
+            assert to == ROOM
+            for name in self.takes_s:
+                self._later(name, 0.1, {"command": "pong"})
+            return "id"
+        name = to.removeprefix(f"{ROOM}/")
+        assert name not in self._busy, "it would drop the question"
+        self.questions.append((name, str(info["component"])))
+        self._busy.add(name)
+        shown = "" if info["component"] == "runningProcesses" else info["component"]
+        self._later(name, self.takes_s[name], {"command": "haveStatus", "component": shown, "status": "a=1####"})
         return "id"
+
+    def _later(self, name: str, after_s: float, info: dict[str, Any]) -> None:
+        self._replies.add(asyncio.create_task(self._reply(name, after_s, info)))
+
+    async def _reply(self, name: str, after_s: float, info: dict[str, Any]) -> None:
+        await asyncio.sleep(after_s)
+        self._busy.discard(name)
+        await self.answers.on_info(Incoming(f"{ROOM}/{name}", info, "1"))
 
     async def drained(self) -> None:
         """Nothing waits."""
@@ -65,13 +83,45 @@ class OriginalInRoom:
         """There is no session."""
 
 
-@in_fast_time
-async def test_an_original_gets_to_answer_each_question() -> None:
-    there = OriginalInRoom()
+async def ask(takes_s: dict[str, float], wait_s: float = 3.0) -> tuple[Lounge, Round, float]:
+    answers = Round(ROOM, ("systemLoad", "runningProcesses", "memoryUsage"))
+    lounge = Lounge(answers, takes_s)
     begun = asyncio.get_running_loop().time()
-    await put_questions(there, ROOM, ("systemLoad", "memoryUsage"), 3.0)
-    assert there.answered == ["systemLoad", "memoryUsage"]
-    assert asyncio.get_running_loop().time() - begun == pytest.approx(3.0, abs=0.1)
+    await answers.put(lounge, wait_s)
+    return lounge, answers, asyncio.get_running_loop().time() - begun
+
+
+@in_fast_time
+async def test_who_ponged_gets_to_answer_each_question() -> None:
+    lounge, answers, took_s = await ask({"a": 0.1, "b": 0.5})
+    asked = ["systemLoad", "runningProcesses", "memoryUsage"]
+    assert {name: list(told) for name, told in answers.found.items()} == {"a": asked, "b": asked}
+    assert len(lounge.questions) == 6
+    assert took_s == pytest.approx(3.0, abs=0.1)
+
+
+@in_fast_time
+async def test_who_did_not_pong_is_asked_nothing() -> None:
+    answers = Round(ROOM, ("systemLoad",))
+    lounge = Lounge(answers, {})
+    await answers.put(lounge, 1.0)
+    await answers.on_info(Incoming(f"{ROOM}/late", {"command": "pong"}, "1"))
+    assert (lounge.questions, answers.found) == ([], {"late": {}})
+
+
+@in_fast_time
+async def test_a_late_answer_is_waited_for_and_nothing_more_is_asked() -> None:
+    lounge, answers, took_s = await ask({"slow": 5.0})
+    assert lounge.questions == [("slow", "systemLoad")]
+    assert answers.found == {"slow": {"systemLoad": {"a": ["1"]}}}
+    assert took_s == pytest.approx(5.1, abs=0.2)
+
+
+@in_fast_time
+async def test_one_that_never_answers_is_not_waited_for_for_ever() -> None:
+    _, answers, took_s = await ask({"gone": 10_000.0})
+    assert answers.found == {"gone": {}}
+    assert took_s == pytest.approx(3.0 + heartbeat_command.LINGER_S, abs=0.2)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, found: dict[str, Any], *words: str) -> int:
