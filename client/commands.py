@@ -20,11 +20,23 @@ class Start:
     """Work, or go on working after a stop."""
 
 
+class PauseEnd(StrEnum):
+    """What ends a pause, besides a time and `Resume`."""
+
+    #: nothing
+    NONE = ""
+    #: the computer is on mains
+    MAINS = "mains"
+    #: the volunteer has logged off
+    LOG_OFF = "log-off"
+
+
 @dataclass(frozen=True)
 class Pause:
-    """Hold the guest in memory. until: aware UTC, or None for "until I say"."""
+    """Hold the guest. until: aware UTC, or None for "until I say", or until what `end` names."""
 
     until: datetime | None = None
+    end: PauseEnd = PauseEnd.NONE
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,8 @@ run() ── choose a driver ── load the project ── keep the VM (once a 
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -38,9 +36,11 @@ from client.cvmfs import guest_files
 from client.errors import ClientError
 from client.headline import activity_of, headline_of
 from client.history import History
+from client.host.login import login_id
 from client.host.metered import is_metered
 from client.hypervisor.driver import Driver, DriverReport, Feature
 from client.hypervisor.errors import NoSuchVm
+from client.intent_file import load_intent, save_intent
 from client.journal import Journal
 from client.keeper import VmKeeper
 from client.leaving import Patience
@@ -52,7 +52,7 @@ from client.own_share import Project as ProjectVm
 from client.own_vm import PROJECTS_NAME
 from client.own_vms import OwnVms
 from client.parts import Parts
-from client.paths import Paths, write_atomic
+from client.paths import Paths
 from client.preferences.store import Preferences
 from client.project.attach import attach_first
 from client.project.definition import Project, load_project
@@ -107,6 +107,7 @@ class Core:
         self._make = make
         self._clock = make.clock
         self._intent = Intent()
+        self._login = login_id()
         self._wake = asyncio.Event()
         self.appliances = Appliances(paths, preferences, make.clock, self.board, make.worker, make.is_metered)
         self._journal = Journal(paths.journal)
@@ -124,7 +125,7 @@ class Core:
         self._journal.load()
         self._history.open()
         self.board.facts.totals = self._history.totals()
-        self._intent = _load_intent(self._paths)
+        self._intent = load_intent(self._paths)
         self.own.load()
 
     async def run(self) -> None:
@@ -167,7 +168,7 @@ class Core:
             if self._keeper is not None:
                 self._keeper.reset()
         else:
-            self._set_intent(obey(self._intent, command))
+            self._set_intent(obey(self._intent, command, self._login))
         if isinstance(command, Quit):
             logger("core").info("Leaving; the work is %s", "saved" if command.work == "save" else "stopped")
         until = command.until if isinstance(command, Pause) else None
@@ -229,7 +230,7 @@ class Core:
     async def _turn(self, keeper: VmKeeper, parts: Parts, trial: Question[tuple[DriverReport, bool]]) -> bool:
         patience: Patience | None = None
         while True:
-            self._set_intent(lapse(self._intent, self._clock.now()))
+            self._set_intent(lapse(self._intent, self._clock.now(), login=self._login))
             reached = await self._turn_all(keeper, parts)
             self._draw()
             if self._intent.leaving is not None:
@@ -340,7 +341,7 @@ class Core:
         try:
             self.own.open(driver, report.features)
             while True:
-                self._set_intent(lapse(self._intent, self._clock.now()))
+                self._set_intent(lapse(self._intent, self._clock.now(), login=self._login))
                 reached = await self.own.turn(self._intent, ProjectVm(NOTHING))
                 self._draw()
                 if self._intent.leaving is not None:
@@ -414,7 +415,7 @@ class Core:
         if intent == self._intent:
             return
         self._intent = intent
-        _save_intent(self._paths, intent)
+        save_intent(self._paths, intent)
         self._wake.set()
 
     def _finish(self) -> None:
@@ -458,30 +459,3 @@ def _allowed(intent: Intent, activity: Activity) -> Allowed:
         finish=working and activity is not Activity.BLOCKED,
         stop=working,
     )
-
-
-def _load_intent(paths: Paths) -> Intent:
-    try:
-        said = json.loads(paths.intent.read_text(encoding="utf-8"))
-        until = datetime.fromisoformat(said["paused_until"]) if said["paused_until"] else None
-        if until is not None and until.tzinfo is None:
-            raise ValueError("a time without a zone")
-        return Intent(
-            bool(said["working"]), bool(said["paused"]), until, bool(said["finishing"]), bool(said.get("off"))
-        )
-    except FileNotFoundError:
-        return Intent()
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        logger("core").warning("What you last asked for could not be read (%s); nothing runs until Start", error)
-        return Intent()
-
-
-def _save_intent(paths: Paths, intent: Intent) -> None:
-    said = {
-        "working": intent.working,
-        "paused": intent.paused,
-        "paused_until": intent.paused_until.isoformat() if intent.paused_until else "",
-        "finishing": intent.finishing,
-        "off": intent.off,
-    }
-    write_atomic(paths.intent, json.dumps(said).encode())

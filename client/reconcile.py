@@ -6,8 +6,9 @@ Nothing here acts or remembers; `client.actions` takes the step, `client.core` t
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
-from client.commands import Finish, Pause, PowerOff, Quit, Resume, Start, Stop, WhatOfWork
+from client.commands import Finish, Pause, PauseEnd, PowerOff, Quit, Resume, Start, Stop, WhatOfWork
 from client.guest.health import Remedy
 from client.snapshot import Reason, VmState
 
@@ -19,6 +20,8 @@ class Intent:
     Attributes:
         working: Start was asked, and no Stop since.
         paused_until: end of a pause, aware UTC; None with `paused` means "until I say".
+        pause_end: what else ends the pause.
+        pause_login: in which login session it began.
         finishing: end after the current job.
         off: what does not work is powered off, not saved.
         leaving: set while the program ends; not kept.
@@ -30,6 +33,12 @@ class Intent:
     finishing: bool = False
     off: bool = False
     leaving: WhatOfWork | None = None
+    pause_end: PauseEnd = PauseEnd.NONE
+    pause_login: str = ""
+
+    def without_pause(self) -> "Intent":
+        """The same, not paused."""
+        return replace(self, paused=False, paused_until=None, pause_end=PauseEnd.NONE, pause_login="")
 
 
 class Want(StrEnum):
@@ -108,29 +117,44 @@ class Observed:
     executes: bool = False
 
 
-def obey(intent: Intent, command: Start | Pause | Resume | Finish | Stop | PowerOff | Quit) -> Intent:
-    """The intent after a command. Commands that change nothing are no errors."""
+def obey(intent: Intent, command: Start | Pause | Resume | Finish | Stop | PowerOff | Quit, login: str = "") -> Intent:
+    """The intent after a command. Commands that change nothing are no errors.
+
+    Args:
+        login: the login session in which it was given.
+    """
     match command:
         case Start():
-            return replace(intent, working=True, paused=False, paused_until=None, finishing=False, off=False)
-        case Pause(until):
-            return replace(intent, paused=True, paused_until=until) if intent.working else intent
+            return replace(intent.without_pause(), working=True, finishing=False, off=False)
+        case Pause(until, end):
+            paused = replace(intent, paused=True, paused_until=until, pause_end=end, pause_login=login)
+            return paused if intent.working else intent
         case Resume():
-            return replace(intent, paused=False, paused_until=None)
+            return intent.without_pause()
         case Finish(undo):
             return replace(intent, finishing=intent.working and not undo)
         case Stop() | PowerOff():
             off = isinstance(command, PowerOff)
-            return replace(intent, working=False, paused=False, paused_until=None, finishing=False, off=off)
+            return replace(intent.without_pause(), working=False, finishing=False, off=off)
         case Quit(work):
             return replace(intent, leaving=work)
 
 
-def lapse(intent: Intent, now: datetime) -> Intent:
-    """The intent with a pause that is over taken out."""
-    if intent.paused and intent.paused_until is not None and intent.paused_until <= now:
-        return replace(intent, paused=False, paused_until=None)
-    return intent
+def lapse(intent: Intent, now: datetime, *, on_battery: bool | None = None, login: str = "") -> Intent:
+    """The intent with a pause that is over taken out.
+
+    Args:
+        on_battery: None where that is not known: then mains are not waited for.
+        login: the login session now; empty where there is none.
+    """
+    if not intent.paused:
+        return intent
+    is_over = {
+        PauseEnd.NONE: intent.paused_until is not None and intent.paused_until <= now,
+        PauseEnd.MAINS: not on_battery,
+        PauseEnd.LOG_OFF: login != intent.pause_login,
+    }[intent.pause_end]
+    return intent.without_pause() if is_over else intent
 
 
 def finished(intent: Intent) -> Intent:
@@ -138,8 +162,28 @@ def finished(intent: Intent) -> Intent:
     return replace(intent, working=False, finishing=False)
 
 
-def wanted(intent: Intent) -> Wanted:
-    """What should become of the VM, and why."""
+#: what the rules say when they have nothing against it
+MAY_RUN: Final = Wanted(Want.RUN)
+
+
+def wanted(intent: Intent, may: Wanted = MAY_RUN) -> Wanted:
+    """What should become of the VM, and why: what the volunteer asked for, within what the rules allow.
+
+    Args:
+        may: the most that the rules allow, and why not more.
+    """
+    asked = _asked(intent)
+    if _BURDEN.index(may.want) > _BURDEN.index(asked.want):
+        # A pause goes on, whatever else is in the way; what more is taken away has the rules' reason.
+        return may
+    return asked
+
+
+#: from what burdens the computer most to what does least
+_BURDEN: Final = (Want.RUN, Want.HOLD, Want.SAVED, Want.OFF, Want.POWERED_OFF)
+
+
+def _asked(intent: Intent) -> Wanted:
     if intent.leaving is WhatOfWork.STOP:
         return Wanted(Want.OFF, Reason("leaving", "The program is ending."))
     if intent.leaving is WhatOfWork.SAVE:
@@ -149,11 +193,18 @@ def wanted(intent: Intent) -> Wanted:
     if not intent.working:
         return Wanted(Want.SAVED, Reason("stopped-by-user", "Nothing runs until you press Start."))
     if intent.paused:
-        text = "Paused by you until you resume."
-        if intent.paused_until is not None:
-            text = f"Paused by you until {intent.paused_until.astimezone():%H:%M}."
-        return Wanted(Want.HOLD, Reason("paused-by-user", text, intent.paused_until))
+        return Wanted(Want.HOLD, Reason("paused-by-user", _of_pause(intent), intent.paused_until))
     return Wanted(Want.RUN)
+
+
+def _of_pause(intent: Intent) -> str:
+    if intent.pause_end is PauseEnd.MAINS:
+        return "Paused by you until the computer is plugged in."
+    if intent.pause_end is PauseEnd.LOG_OFF:
+        return "Paused by you until you log off."
+    if intent.paused_until is None:
+        return "Paused by you until you resume."
+    return f"Paused by you until {intent.paused_until.astimezone():%H:%M}."
 
 
 def next_step(want: Want, seen: Observed) -> Step:

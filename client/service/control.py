@@ -23,7 +23,7 @@ from typing import Any, Final
 from filelock import FileLock, Timeout
 
 from client.board import Board
-from client.commands import Command, Finish, Pause, PowerOff, Quit, Reset, Resume, Start, Stop, WhatOfWork
+from client.commands import Command, Finish, Pause, PauseEnd, PowerOff, Quit, Reset, Resume, Start, Stop, WhatOfWork
 from client.errors import AlreadyRunning, BadInput, NotRunning
 from client.log import logger
 from client.paths import Paths, write_atomic
@@ -87,7 +87,7 @@ def parse_command(word: str, given: dict[str, Any]) -> Command:
         match word:
             case "pause":
                 until = given.get("until")
-                return Pause(_parse_moment(until) if until else None)
+                return Pause(_parse_moment(until) if until else None, PauseEnd(given.get("end", "")))
             case "finish":
                 return Finish(bool(given.get("undo", False)))
             case "quit":

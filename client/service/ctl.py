@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from client.command_line import Parser
+from client.commands import PauseEnd
 from client.errors import BadInput
 from client.paths import Paths, default_base
 from client.service.control import COMMANDS, ask
 from client.snapshot import VmKind, VmState
 
+_ENDS: Final = frozenset(PauseEnd) - {PauseEnd.NONE}
 #: what a command that was taken sets going; how far it is, `status` tells
 TAKEN: Final = {
     "start": "Starting.",
@@ -37,6 +39,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--basedir", type=Path, default=default_base())
     parser.add_argument("--json", action="store_true", help="print the whole state as JSON")
     parser.add_argument("--for", dest="minutes", type=float, help="pause: for so many minutes")
+    parser.add_argument("--until", metavar="WHEN", help="pause: until a time as 18:00, or until mains or log-off")
     parser.add_argument("--undo", action="store_true", help="finish: take it back")
     parser.add_argument("--stop-work", action="store_true", help="quit: do not save the guest's state")
     given = parser.parse_args(argv)
@@ -52,18 +55,41 @@ def main(argv: list[str]) -> int:
 
 def arguments_of(given: argparse.Namespace) -> dict[str, Any]:
     """What goes with the command, as plain JSON data."""
-    if given.minutes is not None and given.command != "pause":
-        raise BadInput("--for", f"it does not go with {given.command}", "use it with pause only")
+    for word, value in (("--for", given.minutes), ("--until", given.until)):
+        if value is not None and given.command != "pause":
+            raise BadInput(word, f"it does not go with {given.command}", "use it with pause only")
     match given.command:
-        case "pause" if given.minutes is not None:
-            if not 0 < given.minutes <= 60 * 24 * 365:
-                raise BadInput("--for", f"{given.minutes:g} minutes is no time to pause", "give a number above 0")
-            return {"until": (datetime.now(UTC) + timedelta(minutes=given.minutes)).isoformat()}
+        case "pause":
+            return pause_of(given.minutes, given.until, datetime.now().astimezone())
         case "finish":
             return {"undo": given.undo}
         case "quit":
             return {"work": "stop" if given.stop_work else "save"}
     return {}
+
+
+def pause_of(minutes: float | None, until: str | None, now: datetime) -> dict[str, Any]:
+    """What goes with a pause that ends so. now: aware, local.
+
+    Raises:
+        BadInput: that is no end of a pause.
+    """
+    if minutes is not None and until is not None:
+        raise BadInput("pause", "--for and --until are given both", "give one of them")
+    if minutes is not None:
+        if not 0 < minutes <= 60 * 24 * 365:
+            raise BadInput("--for", f"{minutes:g} minutes is no time to pause", "give a number above 0")
+        return {"until": (now + timedelta(minutes=minutes)).astimezone(UTC).isoformat()}
+    if until is None:
+        return {}
+    if until in _ENDS:
+        return {"end": until}
+    try:
+        clock = datetime.strptime(until, "%H:%M")
+    except ValueError as error:
+        raise BadInput("--until", f"{until!r} is no time", "give a time as 18:00, or mains, or log-off") from error
+    end = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
+    return {"until": (end if end > now else end + timedelta(days=1)).astimezone(UTC).isoformat()}
 
 
 def in_words(snapshot: dict[str, Any]) -> str:

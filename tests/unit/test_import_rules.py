@@ -30,6 +30,8 @@ LEVELS = (
     ("client.actions", 4),
     ("client.renewal", 4),
     ("client.parts", 4),
+    ("client.intent_file", 4),
+    ("client.regulator", 4),
     ("client.cvmfs", 4),
     ("client.appliances", 4),
     ("client.own_image", 4),

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.commands import Command, Finish, Pause, PowerOff, Quit, Resume, Start, Stop, WhatOfWork
+from client.commands import Command, Finish, Pause, PauseEnd, PowerOff, Quit, Resume, Start, Stop, WhatOfWork
 from client.guest.health import Remedy
 from client.reconcile import (
     Intent,
     Observed,
     Step,
     Want,
+    Wanted,
     finished,
     lapse,
     next_step,
@@ -21,7 +22,7 @@ from client.reconcile import (
     settled,
     wanted,
 )
-from client.snapshot import VmState
+from client.snapshot import Reason, VmState
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 #: what each step makes of a VM when it succeeds
@@ -109,6 +110,7 @@ def test_a_saved_guest_that_could_not_log_in_is_booted_instead() -> None:
 COMMANDS = st.one_of(
     st.sampled_from([Start(), Resume(), Stop(), PowerOff(), Finish(), Finish(undo=True), Pause()]),
     st.builds(Pause, st.just(NOW + timedelta(minutes=15))),
+    st.builds(Pause, end=st.sampled_from(PauseEnd)),
 )
 
 
@@ -140,6 +142,29 @@ def test_a_pause_lapses_at_its_time_and_says_until_when() -> None:
     assert (reason.code, reason.until) == ("paused-by-user", NOW + timedelta(minutes=15))
     assert lapse(intent, NOW).paused
     assert wanted(lapse(intent, NOW + timedelta(minutes=15))).want is Want.RUN
+
+
+@pytest.mark.parametrize("on_battery", [True, False, None])
+def test_a_pause_until_mains_ends_on_mains(on_battery: bool | None) -> None:
+    intent = obey(Intent(working=True), Pause(end=PauseEnd.MAINS))
+    assert wanted(intent).reason == Reason("paused-by-user", "Paused by you until the computer is plugged in.")
+    assert lapse(intent, NOW + timedelta(days=9), on_battery=on_battery).paused is bool(on_battery)
+
+
+def test_a_pause_until_log_off_holds_for_one_login_session() -> None:
+    intent = obey(Intent(working=True), Pause(end=PauseEnd.LOG_OFF), "boot 1")
+    assert lapse(intent, NOW + timedelta(days=9), login="boot 1") == intent
+    assert lapse(intent, NOW, login="boot 2") == Intent(working=True)
+
+
+@given(st.sampled_from(list(Want)), st.lists(COMMANDS, max_size=4))
+def test_neither_the_volunteer_nor_the_rules_get_more_than_they_allow(most: Want, commands: list[Command]) -> None:
+    intent = Intent(working=True)
+    for command in commands:
+        intent = obey(intent, command)  # type: ignore[arg-type]
+    burden = [Want.RUN, Want.HOLD, Want.SAVED, Want.OFF, Want.POWERED_OFF]
+    alone = wanted(intent).want
+    assert wanted(intent, Wanted(most, Reason("rule", "A rule."))).want is max(alone, most, key=burden.index)
 
 
 def test_quitting_saves_or_stops_whatever_was_asked_before() -> None:
