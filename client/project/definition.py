@@ -163,6 +163,10 @@ def parse_project(said: dict[str, Any], where: str, shipped: ShippedCatalogue | 
 
 def _appliance(reader: "_Reader", shipped: ShippedCatalogue | None) -> dict[str, Any]:
     """Where the appliance comes from, as fields of `Project`."""
+    if not reader.has("catalogue") and not reader.has("appliance"):
+        # What a site without an appliance writes; two missing keys would tell nobody so.
+        reader.wrong.append("[appliance] is missing, so no virtual machine can work for this project")
+        return {"manifest_url": "", "manifest_sha256": ""}
     if reader.has("catalogue"):
         if reader.has("appliance", "url"):
             reader.wrong.append("[appliance] url does not go with a [catalogue], which has it")

@@ -38,11 +38,13 @@ examples:
   main.py site legacy add NAME --folder /srv/site     an account for an agent of the original Co-Pilot
 
 What was chosen with --queue, --managers, --legacy and --appliance stays until it is chosen anew. Without any
---appliance it is the one in build/appliance, if there is one there (make appliance).
+--appliance it is the one in build/appliance, if there is one there (make appliance). A site without one is for agents
+without a guest; volunteers' clients cannot attach to it.
 
 status --json prints {"folder", "exists", "running", "ready", "pid", "started_at", "children": {name: pid}, "parts":
 [{"name", "pid", "ready", "needed", "restarts"}], "project_file", "monitor", "ports", "queue", "managers", "legacy",
-"appliance", "jobs": {state: number}, "drained": [owner; "" for all]}; what cannot be said is null or left out.
+"appliance", "guests",
+"jobs": {state: number}, "drained": [owner; "" for all]}; what cannot be said is null or left out.
 
 exit codes:
   0 up: ended as asked; down: it is down; status: all of it serves
@@ -61,7 +63,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("verb", choices=("up", "down", "status"), help="start it; end it; see what of it runs")
     add_site(parser, "--folder")
-    parser.add_argument("--appliance", type=Path, help="up: folder of the appliance with its manifest.json")
+    guests = parser.add_mutually_exclusive_group()
+    guests.add_argument("--appliance", type=Path, help="up: folder of the appliance with its manifest.json")
+    guests.add_argument("--no-appliance", action="store_true", help="up: only for agents without a guest")
     parser.add_argument(
         "--managers", type=int, metavar="N", help=f"up: N job and N storage managers (1-{MAX_MANAGERS})"
     )
@@ -83,7 +87,7 @@ def main(argv: list[str]) -> int:
     given = build_parser().parse_args(argv)
     folder = site_folder(given, _PROG)
     if given.verb == "up":
-        appliance = _appliance(folder, given.appliance)
+        appliance = _appliance(folder, given.appliance, none=given.no_appliance)
         wishes = _wishes(given) | ({"appliance": str(appliance)} if appliance else {})
         return asyncio.run(_up(folder, appliance, wishes))
     if given.verb == "down":
@@ -93,6 +97,8 @@ def main(argv: list[str]) -> int:
 
 def _wishes(given: argparse.Namespace) -> dict[str, Any]:
     wishes: dict[str, Any] = {"queue": given.queue, "managers": given.managers, "legacy": given.legacy}
+    if given.appliance is not None or given.no_appliance:
+        wishes["guests"] = not given.no_appliance
     wishes = {name: value for name, value in wishes.items() if value is not None}
     try:
         SiteShape(**wishes)
@@ -101,12 +107,20 @@ def _wishes(given: argparse.Namespace) -> dict[str, Any]:
     return wishes
 
 
-def _appliance(folder: SiteFolder, named: Path | None) -> Path | None:
-    """The appliance that was named now, or the last time, or that was built here; None if there is none of these."""
+def _appliance(folder: SiteFolder, named: Path | None, *, none: bool = False) -> Path | None:
+    """The appliance that was named now, or the last time, or that was built here; None if there is none of these.
+
+    Raises:
+        BadInput: there is none where it was named.
+    """
     if named is not None:
+        if not (named / filenames.MANIFEST).is_file():
+            raise BadInput(str(named), "there is no appliance in it", "build one (make appliance), or name its folder")
         return named.absolute()
-    last = load_plan(folder.plan).shape.appliance if folder.plan.exists() else ""
-    for place in (Path(last) if last else None, _BUILT):
+    shape = load_plan(folder.plan).shape if folder.plan.exists() else SiteShape()
+    if none or not shape.guests:
+        return None
+    for place in (Path(shape.appliance) if shape.appliance else None, _BUILT):
         if place is not None and (place / filenames.MANIFEST).is_file():
             return place
     return None

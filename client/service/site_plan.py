@@ -44,6 +44,7 @@ class SiteShape:
         managers: so many job managers, and as many storage managers.
         legacy: agents of the original Co-Pilot may come, over an XMPP domain of their own.
         appliance: folder of the appliance that was named last; empty: none was.
+        guests: volunteers' virtual machines are to work for it; False: only agents without a guest, so no appliance.
         old_clients: those that have the enrolment secret and no key get accounts, too; of sites made before keys.
     """
 
@@ -51,6 +52,7 @@ class SiteShape:
     managers: int = 1
     legacy: bool = False
     appliance: str = ""
+    guests: bool = True
     old_clients: bool = False
 
     def __post_init__(self) -> None:

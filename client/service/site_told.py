@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from client import filenames
 from client.copilot.queue.errors import QueueError
 from client.errors import BadInput
 from client.messages import sentence
@@ -21,20 +22,30 @@ from client.service.table import counted
 
 def advice(folder: SiteFolder, plan: SitePlan, appliance: Path | None) -> list[str]:
     """Lines for the operator of a site that has just come up."""
-    where, project = shlex.quote(str(folder.base)), shlex.quote(str(folder.project))
-    lines = [
+    where = shlex.quote(str(folder.base))
+    return [
         "",
-        f"Volunteers:  main.py attach {project}      (whoever has this file may work for you)",
+        *_for_workers(folder, plan, appliance),
         f"Jobs:        main.py submit --site {where} --events 200 --number 3",
         f"Look:        main.py jobs --site {where}; main.py agents --site {where}",
         f"Watch:       {site_monitor.url(folder, plan)}",
         f"End:         Ctrl+C, or main.py site down --site {where}",
+        *([f"Appliance:   {appliance}"] if appliance is not None else []),
+        "",
     ]
+
+
+def _for_workers(folder: SiteFolder, plan: SitePlan, appliance: Path | None) -> list[str]:
+    """How computers come to work for the site."""
     if appliance is not None:
-        lines.append(f"Appliance:   {appliance}")
-    else:
-        lines.append("No appliance was named, so nobody can attach to that file yet: add --appliance FOLDER.")
-    return [*lines, ""]
+        project = shlex.quote(str(folder.project))
+        return [f"Volunteers:  main.py attach {project}      (whoever has this file may work for you)"]
+    lines = ["Agents:      only those without a guest; docs/operator-guide.md says how they start"]
+    if plan.shape.guests:
+        gone = f"The appliance in {plan.shape.appliance} is gone" if plan.shape.appliance else "There is no appliance"
+        what = "build one (make appliance), or name its folder with --appliance, and start the site again"
+        lines.append(f"Volunteers:  none can attach yet. {gone}: {what}.")
+    return lines
 
 
 def status_facts(folder: SiteFolder, plan: SitePlan | None) -> dict[str, Any]:
@@ -86,9 +97,15 @@ def status_lines(facts: Mapping[str, Any]) -> list[str]:
     if facts.get("drained"):
         lines.append(_drained(facts["drained"]))
     if facts["running"] and facts.get("project_file"):
-        lines.append(f"Project file for volunteers: {facts['project_file']}")
+        lines.append(_project_line(facts))
         lines.append(f"Monitor: {facts['monitor']}")
     return lines
+
+
+def _project_line(facts: Mapping[str, Any]) -> str:
+    if facts["guests"] and facts["appliance"] and (Path(facts["appliance"]) / filenames.MANIFEST).is_file():
+        return f"Project file for volunteers: {facts['project_file']}"
+    return "Without an appliance: only agents without a guest can work for it."
 
 
 def _drained(owners: list[str]) -> str:

@@ -70,6 +70,13 @@ CATALOGUE: dict[str, Any] = deepcopy(GOOD) | {
 }
 
 
+def test_the_file_of_a_site_without_an_appliance_says_what_is_missing() -> None:
+    said = {name: table for name, table in GOOD.items() if name != "appliance"}
+    with pytest.raises(BadInput) as refused:
+        parse_project(said, "p.toml")
+    assert refused.value.what == "[appliance] is missing, so no virtual machine can work for this project"
+
+
 def test_an_appliance_out_of_a_catalogue() -> None:
     project = parse_project(CATALOGUE, "p.toml")
     assert (project.manifest_url, project.manifest_sha256) == ("", "")
