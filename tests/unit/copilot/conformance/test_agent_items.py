@@ -7,6 +7,7 @@ from typing import Final
 
 import pytest
 
+from client.copilot.agent import Agent
 from client.copilot.fields import parse_map
 from client.copilot.stanza import Kind, Received, encode_value
 from tests.helpers.copilot import FakeRunner
@@ -24,8 +25,9 @@ WANTED_AGAIN_S: Final = 5
 class Talk:
     """What managers say to our agent; ids are counted."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, agent: Agent) -> None:
         self.wire = wire
+        self.agent = agent
         self._count = 0
 
     def say(self, inner: str, sender: str = ALPHA, more: str = "", message_id: str = "") -> str:
@@ -55,8 +57,8 @@ class Talk:
 @asynccontextmanager
 async def talking(folder: Path, runner: FakeRunner | None = None) -> AsyncIterator[Talk]:
     with pytest.MonkeyPatch.context() as patch:
-        async with agent_on_wire(patch, folder, AGENT, MANAGER, runner) as (wire, _):
-            yield Talk(wire)
+        async with agent_on_wire(patch, folder, AGENT, MANAGER, runner) as (wire, agent):
+            yield Talk(wire, agent)
 
 
 @in_fast_time
@@ -262,6 +264,25 @@ async def test_redirects_keep_what_is_nested_and_are_followed(tmp_path: Path) ->
         assert (sent.recipient, sent.info["adapter"]) == ("se@localhost", {"WORKDIR": "/w"})
         talk.say("<info command='storeJobOutputDir' jobID='j' outputChirpUrl='f:1'/>", "se@localhost/s")
         assert (await talk.hear("jobDone")).recipient == "se@localhost/s"
+
+
+@in_fast_time
+async def test_an_agent_that_ends_refers_its_last_words_to_whom_it_is_told(tmp_path: Path) -> None:
+    """The AliEn manager confirms jobDone, and then sends back all that was in it, `to` included."""
+    async with talking(tmp_path) as talk:
+        await talk.give_job()
+        await talk.hear("want_getJobOutputDir")
+        talk.agent.finish()
+        talk.say("<info command='have_getJobOutputDir'/>")
+        await talk.hear("getJobOutputDir")
+        talk.say("<info command='storeJobOutputDir' jobID='j' outputChirpUrl='f:1'/>")
+        done = await talk.hear("jobDone")
+        await talk.wire.settle()
+        inner = "".join(f" {name}='{encode_value(str(value))}'" for name, value in done.info.items())
+        inner = f"<info{inner} to='{encode_value(ALPHA)}'/>"
+        talk.say(f"<info command='redirect' referral='se@localhost'>{inner}</info>")
+        sent = await talk.hear("jobDone")
+        assert (sent.recipient, sent.info) == ("se@localhost", {**done.info, "to": ALPHA})
 
 
 @in_fast_time
