@@ -79,8 +79,14 @@ class QueueAgents(QueueFile):
     def _blame(self, agent: str, now: float, ended: str) -> None:
         """A failure. ended: `refused` or `failed`."""
         self._count(agent, now, ended)
+        self._pause(agent, now)
+
+    def _pause(self, agent: str, now: float) -> None:
+        """The agent gets nothing for a while, longer each time."""
         self._db.execute(
-            "UPDATE agents SET in_a_row = in_a_row + 1, failed_at = ? WHERE owner = ?", (now, owner_of(agent))
+            "INSERT INTO agents (owner, agent, first_seen, last_seen, in_a_row, failed_at) VALUES (?, ?, ?, ?, 1, ?)"
+            " ON CONFLICT (owner) DO UPDATE SET in_a_row = in_a_row + 1, failed_at = excluded.failed_at",
+            (owner_of(agent), agent, now, now, now),
         )
 
     def _count(self, agent: str, now: float, ended: str) -> None:

@@ -31,6 +31,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from client.copilot.account import owner_of
+from client.copilot.queue.causes import SOON_S, is_jobs_limit
 from client.copilot.queue.errors import JobExists, RedisUnusable
 from client.copilot.queue.order import check_order
 from client.copilot.queue.queue import NO_HOST, Host, JobState, Lease, Lost, NewJob, Taken
@@ -88,7 +89,8 @@ class RedisQueue(RedisViews, RedisBook):
 
     def fail(self, job_id: str, lease_id: str, agent: str, cause: str, now: float) -> bool:
         """The holder gives the job back."""
-        said = (job_id, lease_id, agent, owner_of(agent), cause[:_MAX_CAUSE_CHARS])
+        soon_s = repr(SOON_S) if is_jobs_limit(cause) else ""
+        said = (job_id, lease_id, agent, owner_of(agent), cause[:_MAX_CAUSE_CHARS], soon_s)
         return self._link.ask_flag("fail", now, *said)
 
     def accept(self, job_id: str, agent: str, detail: str, now: float, *, agreement: str = "", seen: int = 0) -> Taken:

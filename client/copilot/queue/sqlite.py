@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from client.copilot.account import bare, owner_of
+from client.copilot.queue.causes import SOON_S, is_jobs_limit
 from client.copilot.queue.errors import JobExists
 from client.copilot.queue.order import check_order
 from client.copilot.queue.prune import QueuePruning
@@ -122,7 +123,10 @@ class SqliteQueue(QueuePruning):
             row = self._row(job_id)
             if row is None or not _is_out(row) or row["lease_id"] != lease_id:
                 return False
-            self._blame(agent, now, "failed")
+            if not is_jobs_limit(cause):
+                self._blame(agent, now, "failed")
+            elif now - row["leased_at"] < SOON_S:
+                self._pause(agent, now)
             self._return(row, agent, f"failed: {cause}", now)
             return True
 

@@ -21,7 +21,9 @@ _REFUSED: Final = (
     ("the job ended", "exit-code"),
 )
 #: causes that our agents give; they are hostile text until they are one of these
-_RETURNED: Final = frozenset({"input", "upload", "start", "output-limit", "time-limit", "disk-full", "requirement"})
+_RETURNED: Final = frozenset(
+    {"input", "upload", "start", "output-limit", "time-limit", "memory-limit", "disk-full", "requirement"}
+)
 
 
 class Witness:

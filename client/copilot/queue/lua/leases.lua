@@ -238,14 +238,21 @@ function verbs.claim()
   return renew(row, argument(2), argument(3), argument(4))
 end
 
--- 1 job, 2 lease, 3 agent, 4 owner, 5 cause
+-- 1 job, 2 lease, 3 agent, 4 owner, 5 cause; 6, when that is a limit of the job: who says so within so many seconds has to
+-- pause, but it counts as no failure of the agent (`causes.py`); else empty
 function verbs.fail()
   local row = read(argument(1))
   if not row or row.state ~= 'leased' or row.lease_id ~= argument(2) then
     return 0
   end
-  tally(argument(4), argument(3), 'failed')
-  blame(argument(4))
+  local soon = tonumber(argument(6))
+  if not soon then
+    tally(argument(4), argument(3), 'failed')
+    blame(argument(4))
+  elseif now - count(row.leased_at) < soon then
+    tally(argument(4), argument(3))
+    blame(argument(4))
+  end
   give_back(row, argument(3), 'failed: ' .. argument(5))
   return 1
 end

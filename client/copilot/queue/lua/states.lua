@@ -71,9 +71,11 @@ local function remember_lease(row, lease_id, agent, extends)
   call('HSET', prefix .. 'leases:' .. row.id, lease_id, extends .. ' ' .. agent)
 end
 
--- One more of what became of an owner's hand-outs: accepted, refused, failed or lost.
+-- One more of what became of an owner's hand-outs: accepted, refused, failed or lost; nil: the owner is only noted.
 local function tally(owner, agent, what)
-  call('HINCRBY', agent_key(owner), what, 1)
+  if what then
+    call('HINCRBY', agent_key(owner), what, 1)
+  end
   if not call('ZSCORE', prefix .. 'agents', owner) then
     call('ZADD', prefix .. 'agents', text(now), owner)
     call('HSET', agent_key(owner), 'agent', agent, 'first_seen', text(now), 'last_seen', text(now))

@@ -159,6 +159,30 @@ class SharesContract:
         assert not queue.may_work(tomorrow, 10.5)
         assert queue.may_work(A, 10.5)
 
+    @pytest.mark.parametrize("cause", ["time-limit: still running after 5 s", "memory-limit", "output-limit: 9 bytes"])
+    def test_a_job_that_exceeds_its_limits_is_not_its_agents_failure(self, queue: JobQueue, cause: str) -> None:
+        queue.submit([new_job("one", max_attempts=2)], 0)
+        for now in (0, 1000):
+            assert queue.fail("one", hand_out(queue, now=now).lease_id, A, cause, now + 70)
+            assert queue.may_work(A, now + 70)
+        job, agents = queue.get("one"), queue.agents()
+        assert job is not None
+        assert job.reason == f"2 attempts; the last: failed: {cause}", "the attempts of the job count"
+        assert [(one.failed, one.in_a_row) for one in agents] in ([], [(0, 0)])
+
+    def test_who_ends_jobs_so_at_once_must_pause_all_the_same(self, queue: JobQueue) -> None:
+        queue.submit([new_job("one"), new_job("two")], 0)
+        for now in (0, 10):
+            queue.fail("one", hand_out(queue, now=now).lease_id, A, "memory-limit: 5 MiB", now)
+        assert [(one.failed, one.in_a_row, one.reliability) for one in queue.agents()] == [(0, 2, 0.5)]
+        assert (queue.may_work(A, 11.5), queue.may_work(A, 12.5)) == (False, True)
+
+    @pytest.mark.parametrize("cause", ["", "time-limits", "input: time-limit", "start"])
+    def test_other_causes_are_its_failure(self, queue: JobQueue, cause: str) -> None:
+        queue.submit([new_job("one")], 0)
+        queue.fail("one", hand_out(queue).lease_id, A, cause, 70)
+        assert [(one.failed, one.in_a_row) for one in queue.agents()] == [(1, 1)]
+
     def test_agents_not_seen_for_long_are_forgotten(self, queue: JobQueue) -> None:
         queue.note_agents([SeenAgent(A, {}, 0)], 0)
         queue.note_agents([SeenAgent(B, {}, 91 * 86400.0)], 91 * 86400.0)
