@@ -19,6 +19,7 @@ from client.snapshot import (
     ClientSnapshot,
     GuestFilesView,
     LogLine,
+    PolicyView,
     Problem,
     Reason,
     Severity,
@@ -54,6 +55,7 @@ class Facts:
     store_limit_bytes: int = 0
     fetching_held: Reason | None = None
     guest_files: GuestFilesView | None = None
+    policy: PolicyView | None = None
 
 
 class Board:

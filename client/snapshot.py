@@ -287,6 +287,55 @@ class VmView:
 
 
 @dataclass(frozen=True)
+class RuleView:
+    """What one rule says now.
+
+    Attributes:
+        rule: its stable name, kebab-case.
+        preference: key of the preference behind it; empty for none.
+        forbids: it keeps guests from running.
+        text: what is and what would change it, one sentence; empty when there is nothing to say.
+        until: when it may change by itself, aware UTC; None when only an event ends it.
+    """
+
+    rule: str
+    preference: str
+    forbids: bool
+    text: str = ""
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class PolicyView:
+    """What the rules allow the guests now, and what they use of it.
+
+    Attributes:
+        rung: `run`, `hold`, `save` or `off`.
+        cpu_percent: most that all guests get, of one processor.
+        used_percent: what they use, of one processor; None until measured.
+        cpus: most processors that they use side by side.
+        memory_mib: most memory of all guests.
+        means: how the limit is kept (`cgroup`, `duty cycle`, ...); empty when there is none to keep.
+        transfers: whether anything may go over the network.
+        reason, transfers_reason: why not; None when it may.
+        changes_at: earliest time at which this may change by the clock alone, aware UTC; None: only by an event.
+        rules: those that forbid first.
+    """
+
+    rung: str
+    cpu_percent: int
+    used_percent: float | None
+    cpus: int
+    memory_mib: int
+    means: str = ""
+    transfers: bool = True
+    reason: Reason | None = None
+    transfers_reason: Reason | None = None
+    changes_at: datetime | None = None
+    rules: tuple[RuleView, ...] = ()
+
+
+@dataclass(frozen=True)
 class Totals:
     """What this client has done since it was installed: jobs by end, units (events), CPU seconds of finished jobs."""
 
@@ -323,6 +372,7 @@ class ClientSnapshot:
         store_bytes, store_limit_bytes: what they take together, and may take; 0: not known yet.
         fetching_held: why nothing is fetched now; None when it may be.
         guest_files: of the proxy for guests' files; None when the project asks for none, or it has not run yet.
+        policy: what the rules allow; None until they were looked at.
     """
 
     seq: int
@@ -344,6 +394,7 @@ class ClientSnapshot:
     store_limit_bytes: int = 0
     fetching_held: Reason | None = None
     guest_files: GuestFilesView | None = None
+    policy: PolicyView | None = None
 
     @property
     def project_vm(self) -> VmView | None:
