@@ -552,7 +552,8 @@ async def test_a_new_session_asks_for_a_place_at_once_and_begins_the_waits_anew(
     assert len(managers.commands(WantGetJobOutputDir)) - before == 3
     del managers.answers[WantGetJobOutputDir]
     bench.agent.on_state(True)
-    await asyncio.sleep(0.5)
+    # Before it ends it waits a second for a redirect.
+    await asyncio.sleep(1.5)
     assert task.done()
     assert bench.states()[-1] == "done"
 
