@@ -1,6 +1,7 @@
 """The acting half of the reconciler: takes one step for one VM, through the parts. Every step may be taken again."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -137,6 +138,10 @@ class Actions:
         if self._parts.guest_files is not None:
             self._parts.guest_files.attend(state, self._lead)
 
+    def note_save(self, took_s: float) -> None:
+        """Remember how long saving the state takes here."""
+        self._note(replace(self.record, save_s=round(took_s, 2)))
+
     async def _lead(self) -> None:
         await self._parts.driver.set_routes(self._vm_id, await self._routes())
 
@@ -228,7 +233,15 @@ class Actions:
         await parts.driver.set_routes(self._vm_id, spec.routes)
         self._channel.expect_boot()
         self._tracker.boot()
-        self._note(VmRecord(token.expires_at, parts.cache.current, parts.clock.now(), has_https=has_https))
+        self._note(
+            VmRecord(
+                token.expires_at,
+                parts.cache.current,
+                parts.clock.now(),
+                has_https=has_https,
+                save_s=self.record.save_s,
+            )
+        )
         logger("hypervisor").info("Starting %s with %s %s", self._vm_id, appliance.name, appliance.version)
         await parts.driver.start(self._vm_id)
         parts.appliances.tell_end_of_life(parts.cache)

@@ -21,7 +21,7 @@ from client.log import logger
 from client.messages import code_of, fill, sentence
 from client.parts import Parts
 from client.question import PATIENCE_S, Question
-from client.reconcile import Intent, Observed, Step, Want, next_step, settled, wanted
+from client.reconcile import MAY_RUN, Intent, Observed, Step, Want, Wanted, next_step, settled, wanted
 from client.snapshot import JobState, JobView, VmState, VmView
 from client.supervisor import attempt, back_off_s
 
@@ -96,6 +96,7 @@ class VmKeeper:
         self._offline_since: float | None = None
         self._told_offline = False
         self._usage = UsageMeter(parts.clock)
+        self._share = self._least_share = 1.0
 
     async def run_link(self) -> None:
         """Keep the guest link open until cancelled."""
@@ -111,6 +112,21 @@ class VmKeeper:
         """Of its state, while it is saved; see `VmInfo.written_bytes`."""
         return self._info.written_bytes
 
+    @property
+    def info(self) -> VmInfo:
+        """What the hypervisor said last."""
+        return self._info
+
+    @property
+    def save_s(self) -> float | None:
+        """How long saving its state took the last time; None when that is not known."""
+        return self._actions.record.save_s
+
+    def woke(self) -> None:
+        """The computer slept: that was no silence of a guest, and its clock stood still."""
+        self._running_since = self._parts.clock.monotonic()
+        self._channel.expect_resume()
+
     def reset(self) -> None:
         """Have the guest reset, if it runs; a step like any other, taken at the next turn."""
         self._reset_asked = True
@@ -125,8 +141,14 @@ class VmKeeper:
         """The end of what the guest printed; raises ClientError."""
         return await self._parts.driver.console_tail(self._vm_id, limit_bytes)
 
-    async def turn(self, intent: Intent) -> bool:
-        """Look, and take the next step if one is due. Returns whether what is wanted has been reached."""
+    async def turn(self, intent: Intent, may: Wanted = MAY_RUN, share: float = 1.0) -> bool:
+        """Look, and take the next step if one is due. Returns whether what is wanted has been reached.
+
+        Args:
+            may: the most that the rules allow.
+            share: of its processors' time that it gets, above 0 and at most 1.
+        """
+        self._share, self._least_share = share, min(self._least_share, share)
         if intent.finishing != self._intent.finishing:
             self._channel.send("finish", undo=not intent.finishing)
         self._intent = intent
@@ -139,7 +161,7 @@ class VmKeeper:
                 self._tracker.adopt()
             self._has_looked = self._saw_last_step = True
             self._notice(before, self._info)
-        want = wanted(intent).want
+        want = wanted(intent, may).want
         if self._is_acting():
             if self._step is Step.FETCH and want is not Want.RUN and self._action is not None:
                 self._action.cancel()
@@ -202,6 +224,7 @@ class VmKeeper:
             self._usual_boot_s,
             self._troubles,
             self._parts.speed,
+            self._least_share,
         )
         if lives_well(pulse, now):
             self._troubles = self._early_ends = 0
@@ -230,8 +253,11 @@ class VmKeeper:
         logger("core").info("%s: %s", self._vm_id, step)
         failure = "interrupted"
         try:
+            began = clock.monotonic()
             await self._actions.take(step)
             failure = ""
+            if step is Step.SAVE:
+                self._actions.note_save(clock.monotonic() - began)
             self._done(step)
         except (ClientError, OSError) as error:
             failure = str(error)
@@ -266,6 +292,7 @@ class VmKeeper:
 
     def _hear(self, message: Message) -> None:
         clock = self._parts.clock
+        self._least_share = self._share
         if message.kind == "log":
             self._pass_on(message)
         if self.errands.take(message, self._channel.peer) or message.kind == "log":
@@ -287,7 +314,7 @@ class VmKeeper:
         if self._intent.finishing:
             self._channel.send("finish", undo=False)
         self._actions.renewal.guest_began()
-        self._usual_boot_s = self._parts.clock.monotonic() - self._running_since
+        self._usual_boot_s = (self._parts.clock.monotonic() - self._running_since) * self._share
         self._parts.board.settle(*_OVER_WITH_LIFE, about=self._vm_id)
         self._parts.board.settle(about="guest link")
         task = asyncio.ensure_future(self._parts.driver.saw_life(self._vm_id))

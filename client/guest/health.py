@@ -43,6 +43,7 @@ class Pulse:
         usual_boot_s: from start to first word, the last good time on this computer; 0 when unknown.
         troubles: how many remedies were tried since it last lived well.
         speed: of the guest, in percent of the computer's own, as far as it is known.
+        share: the least of its processors' time that it was given since its last word, above 0 and at most 1.
     """
 
     running_since: float
@@ -51,13 +52,14 @@ class Pulse:
     usual_boot_s: float = 0.0
     troubles: int = 0
     speed: int = 100
+    share: float = 1.0
 
 
 def silence_limit_s(pulse: Pulse) -> float:
     """How long this guest may be silent now, in seconds."""
-    patience = max(1.0, FITTED_SPEED / max(1, pulse.speed))
+    patience = max(1.0, FITTED_SPEED / (max(1, pulse.speed) * pulse.share))
     if pulse.heard_at is None:
-        usual_s = BOOT_FACTOR * pulse.usual_boot_s
+        usual_s = BOOT_FACTOR * pulse.usual_boot_s / pulse.share
         return max(BOOT_FLOOR_S, usual_s) if usual_s else BOOT_LIMIT_S * patience
     return min(SILENCE_CEILING_S, max(SILENCE_LIMIT_S * patience, GAP_FACTOR * pulse.longest_gap_s))
 
