@@ -1,8 +1,10 @@
 """Loggers, one per area, and where their lines go: a JSON-lines file, and whoever shows them."""
 
+import contextlib
 import json
 import logging
 import logging.handlers
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +16,7 @@ ROOT: Final = "volunteer"
 #: the file is rotated at this size, and this many old ones are kept
 FILE_BYTES: Final = 2 * 1024 * 1024
 FILES_KEPT: Final = 3
+_UNWRITTEN: Final = "{path}: this log cannot be written ({why}). All else goes on; make room, and it is logged again."
 
 
 def logger(area: str) -> logging.Logger:
@@ -43,6 +46,37 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(said, default=str)
 
 
+class _File(logging.handlers.RotatingFileHandler):
+    """A rotated file; when the disk does not take a line, that is said once, and work goes on without the line."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8")
+        self._is_written = True
+        self._was_told = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._is_written = True
+        super().emit(record)
+        self._was_told = self._was_told and not self._is_written
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        self._is_written = False
+        if not self._was_told and sys.stderr is not None:
+            self._was_told = True
+            # Standard error may be a file on the same disk.
+            with contextlib.suppress(OSError):
+                print(_UNWRITTEN.format(path=self.baseFilename, why=error.strerror), file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        # What the disk did not take is tried once more here.
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 class _Tap(logging.Handler):
     def __init__(self, show: Callable[[datetime, str, str, str], None]) -> None:
         super().__init__(logging.INFO)
@@ -55,7 +89,7 @@ class _Tap(logging.Handler):
 
 def to_file(path: Path, level: int = logging.INFO) -> logging.Handler:
     """Write all areas to a rotated file. Returns the handler, for `remove`."""
-    handler = logging.handlers.RotatingFileHandler(path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8")
+    handler = _File(path)
     handler.setFormatter(JsonFormatter())
     handler.setLevel(level)
     return _add(handler)

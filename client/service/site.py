@@ -203,13 +203,17 @@ class Site:
 
     async def _keep_status(self) -> None:
         """Tell others what runs now, while the site runs."""
+        was_written = True
         while True:
             await asyncio.sleep(_STATUS_S)
             try:
                 self._write_status(ready=True)
+                was_written = True
             except OSError as error:
                 # Without it only those who ask know less; the next look may find space again.
-                log.error("The site's status could not be written: %s", error)
+                if was_written:
+                    log.error("The site's status could not be written: %s", error)
+                was_written = False
 
 
 def _renew_catalogue(folder: Path) -> None:
