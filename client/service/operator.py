@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, overload
 
-from client.copilot.managers.shelf import ACL_INPUT, make_chirp_folder
+from client.copilot.managers.chirp_folder import ACL_INPUT, make_chirp_folder
 from client.copilot.messages import JobDescription
 from client.copilot.queue.errors import RedisUnusable
 from client.copilot.queue.queue import PILOT_ATTRIBUTE, Job, JobState, NewJob, Replication

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from client.copilot import native
-from client.copilot.managers.shelf import ACL_INPUT, make_chirp_folder
+from client.copilot.managers.chirp_folder import ACL_INPUT, make_chirp_folder
 from client.copilot.messages import JobDescription
 from client.copilot.queue.queue import JobState, NewJob
 from client.copilot.report import LogReport

@@ -9,7 +9,6 @@ What was judged goes to `client.copilot.managers.results`; results of replicated
 All are on one file system, so that a move is one rename.
 """
 
-import contextlib
 import json
 import os
 import shutil
@@ -21,14 +20,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from client.copilot.managers.candidates import CandidateShelf
+from client.copilot.managers.chirp_folder import close_output, open_output
 from client.copilot.managers.errors import OutputRefused
 from client.copilot.managers.results import ResultShelf, is_note
 from client.copilot.managers.upload import Grants, UploadStore
 
-#: What agents may do in the folder of their job: read, write, list, and delete, without which they cannot rename there.
-ACL_OUTPUT: Final = "address:* rwld\n"
-ACL_INPUT: Final = "address:* rl\n"
-_ACL: Final = ".__acl"
 _PACKED: Final = "packed.tgz"
 _CLAIM: Final = "claim.json"
 _OUTPUT: Final = "output"
@@ -106,7 +102,7 @@ class Shelf:
             OSError: the disk fails.
         """
         self.grants.note(job_id, sender)
-        make_chirp_folder(self._chirp_root, job_id, ACL_OUTPUT)
+        open_output(self._chirp_root, job_id)
 
     def open_place(self, job_id: str, sender: str, slot_id: str) -> None:
         """Let an agent upload the output of a job to a place of the upload service; an earlier place counts no more.
@@ -119,9 +115,9 @@ class Shelf:
         if before and self._uploads is not None:
             self._uploads.discard(before)
 
-    def close_folder(self, job_id: str) -> None:
-        """Remove what agents uploaded for a job. Idempotent."""
-        shutil.rmtree(self._chirp_root / job_id, ignore_errors=True)
+    def close_folder(self, job_id: str) -> bool:
+        """Remove what agents uploaded for a job. Idempotent. Returns whether the folder went: input stays."""
+        return close_output(self._chirp_root, job_id)
 
     def open_folders(self) -> list[str]:
         """Job ids with a folder for uploads (and names of input folders)."""
@@ -165,7 +161,7 @@ class Shelf:
             self.close_folder(job_id)
             if self.grants.over_chirp(job_id):
                 # One that came in between believes that it has a folder.
-                make_chirp_folder(self._chirp_root, job_id, ACL_OUTPUT)
+                open_output(self._chirp_root, job_id)
 
     def left(self) -> Iterator[Parcel]:
         """Parcels that an earlier run of this instance had taken and not dealt with; unusable ones are removed."""
@@ -208,20 +204,3 @@ def _read_claim(folder: Path) -> Any:
         return json.loads((folder / _CLAIM).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-
-
-def make_chirp_folder(chirp_root: Path, name: str, acl: str) -> Path:
-    """A folder on the file server with the rights `acl`. Idempotent.
-
-    Raises:
-        OSError: the disk fails.
-    """
-    folder = chirp_root / name
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o755)
-    acl_file = folder / _ACL
-    if not acl_file.exists():
-        part = folder / f"{_ACL}.{uuid.uuid4().hex}"
-        part.write_text(acl, encoding="ascii")
-        part.replace(acl_file)
-    return folder

@@ -28,6 +28,5 @@ def sweep(queue: JobQueue, shelf: Shelf, kept_s: float = KEPT_S) -> int:
     for name in shelf.open_folders():
         job = queue.get(name)
         if job is not None and 0 < job.finished_at < time.time() - kept_s:
-            shelf.close_folder(name)
-            removed += 1
+            removed += shelf.close_folder(name)
     return removed
