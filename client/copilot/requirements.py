@@ -8,9 +8,10 @@ of a number with a text that is none. Two attributes are compared as numbers if 
 """
 
 import functools
+import itertools
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn, TypeAlias
 
@@ -75,6 +76,16 @@ def parse_requirements(text: str) -> Requirements:
     return Requirements(parser.plain(), frozenset(parser.names), test)
 
 
+def split_clauses(text: str) -> tuple[str, ...]:
+    """The parts of a requirement all of which must be met, written one way: between the outermost &&.
+
+    Raises:
+        BadRequirements: it cannot be read.
+    """
+    plain = parse_requirements(text).text
+    return tuple(_clauses(_split(plain))) if plain else ()
+
+
 @dataclass(frozen=True)
 class _Token:
     kind: str
@@ -85,12 +96,44 @@ class _Token:
         return f'"{self.said}"' if self.kind == "text" else self.said
 
 
+def _split(text: str) -> list[_Token]:
+    tokens = []
+    at = 0
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        if match is None:
+            raise BadRequirements(text[:80], at, "this cannot be read")
+        kind = str(match.lastgroup)
+        tokens.append(_Token(kind, match[kind], match.start(kind)))
+        at = match.end()
+    return tokens
+
+
+def _clauses(tokens: Sequence[_Token]) -> Iterator[str]:
+    """Of a requirement that can be read."""
+    depths = list(itertools.accumulate({"(": 1, ")": -1}.get(_sign(token), 0) for token in tokens))
+    if _sign(tokens[0]) == "(" and 0 not in depths[:-1]:
+        yield from _clauses(tokens[1:-1])
+        return
+    outer = [at for at, depth in enumerate(depths) if depth == 0]
+    ands = [at for at in outer if _sign(tokens[at]) == "&&"]
+    if not ands or any(_sign(tokens[at]) == "||" for at in outer):
+        yield " ".join(token.plain() for token in tokens)
+        return
+    for start, end in itertools.pairwise([-1, *ands, len(tokens)]):
+        yield from _clauses(tokens[start + 1 : end])
+
+
+def _sign(token: _Token) -> str:
+    return token.said if token.kind == "sign" else ""
+
+
 class _Parser:
     """Recursive descent: or, and, not, comparison."""
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._tokens = self._split()
+        self._tokens = _split(text)
         self._next = 0
         self._depth = 0
         self.names: set[str] = set()
@@ -103,18 +146,6 @@ class _Parser:
 
     def plain(self) -> str:
         return " ".join(token.plain() for token in self._tokens)
-
-    def _split(self) -> list[_Token]:
-        tokens = []
-        at = 0
-        while at < len(self._text):
-            match = _TOKEN.match(self._text, at)
-            if match is None:
-                raise BadRequirements(self._text[:80], at, "this cannot be read")
-            kind = str(match.lastgroup)
-            tokens.append(_Token(kind, match[kind], match.start(kind)))
-            at = match.end()
-        return tokens
 
     def _any(self) -> _Test:
         tests = [self._all()]

@@ -34,7 +34,8 @@ exit codes:
 _JSON: Final = """\
 --json prints one document; times are epoch seconds, 0 for never:
   list          {counts: {waiting, leased, done, dead}, jobs: [job], next: id or null}
-  show          job, with order, history: [{at, what, agent, detail}], result: folder or null, candidates
+  show          job, with order, history: [{at, what, agent, detail}], result: folder or null, candidates,
+                suited: null or {seen, meet, fails: {part of the requirements: number}, within_s}
   log           {id, state, kept: accepted, candidate, refused or null, folder, stdout, stderr, truncated}
   cancel, retry {changed: [job], unchanged: [{id, state}]}
   dead          {number, groups: [{reason, number, last_at, jobs: [id]}]}

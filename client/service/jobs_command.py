@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict
-from typing import Final
+from typing import Any, Final
 
 from client.copilot.queue.queue import JobQueue, JobState
 from client.errors import BadInput
@@ -18,6 +18,7 @@ from client.service.jobs_change import CHANGEABLE, agreed, change, dead_groups
 from client.service.jobs_ended import ended_facts, say_ended, watcher
 from client.service.jobs_log import TIME_OVER, show_log, until_over
 from client.service.jobs_select import each_job, find_job
+from client.service.jobs_suited import look_for_suited, suited_facts, suited_line
 from client.service.jobs_told import COLUMNS, event_line, job_facts, job_lines, job_row, order_facts
 from client.service.site_argument import existing_site
 from client.service.site_folder import SiteFolder
@@ -71,12 +72,20 @@ def _show(given: argparse.Namespace, folder: SiteFolder, queue: JobQueue) -> int
     history, candidates = queue.history(job.id), queue.candidates(job.id)
     place = folder.results / (job.group or job.id)
     result = place if place.is_dir() else None
+    suited = look_for_suited(queue, job, time.time())
     if given.json:
         more = {"order": order_facts(job), "history": [asdict(event) for event in history]}
-        found = {"result": str(result) if result else None, "candidates": [asdict(one) for one in candidates]}
+        found: dict[str, Any] = {
+            "result": str(result) if result else None,
+            "candidates": [asdict(one) for one in candidates],
+        }
+        found["suited"] = suited_facts(suited)
         say_json(job_facts(job) | more | found)
         return 0
-    for line in [*job_lines(job, candidates, result), *(event_line(event, job.id) for event in history)]:
+    for line in [
+        *job_lines(job, candidates, result, suited_line(suited)),
+        *(event_line(event, job.id) for event in history),
+    ]:
         say(line)
     return 0
 

@@ -45,8 +45,8 @@ def what_of(job: Job) -> str:
     return description.title or f"{description.command} {description.arguments}".strip()
 
 
-def job_lines(job: Job, candidates: Sequence[Candidate], result: Path | None) -> list[str]:
-    """Everything but the history, for people."""
+def job_lines(job: Job, candidates: Sequence[Candidate], result: Path | None, suited: str = "") -> list[str]:
+    """Everything but the history, for people. suited: who may do it."""
     new, description = job.new, job.new.description
     lines = [f"{job.id}: {job.state}{f' ({printable(job.reason)})' if job.reason else ''}"]
     replication = new.replication
@@ -58,6 +58,7 @@ def job_lines(job: Job, candidates: Sequence[Candidate], result: Path | None) ->
         "input files": ", ".join(description.input_files),
         "packages": description.packages,
         "requirements": new.requirements,
+        "who may": suited,
         "copies": f"{copies} ({replication.compare or 'equal bytes'})" if copies else "",
         "validator": new.validator,
         "priority": new.priority or "",

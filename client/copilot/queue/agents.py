@@ -1,13 +1,16 @@
 """What a SQLite queue remembers of agents: who asked, how their jobs ended, who is drained."""
 
+import json
 from collections.abc import Sequence
 from typing import Final
 
 from client.copilot.account import owner_of
 from client.copilot.queue.file import QueueFile
-from client.copilot.queue.queue import AgentRecord, Host, SeenAgent
+from client.copilot.queue.queue import NO_HOST, AgentRecord, Host, SeenAgent
 
 _FORGOTTEN_AFTER_S: Final = 90 * 86400.0
+#: Columns that are in no `AgentRecord`.
+_UNTOLD: Final = frozenset({"failed_at", "host"})
 _MAX_TEXT_CHARS: Final = 100
 _MAX_NUMBER: Final = 2**53
 
@@ -32,13 +35,15 @@ class QueueAgents(QueueFile):
         """Remember agents that asked."""
         if not seen:
             return
-        rows = [(owner_of(one.agent), one.agent, *facts_of(one.host), one.at, one.at) for one in seen]
+        rows = [
+            (owner_of(one.agent), one.agent, *facts_of(one.host), one.at, one.at, write_host(one.host)) for one in seen
+        ]
         with self._transaction() as db:
             db.executemany(
-                "INSERT INTO agents (owner, agent, version, platform, memory_mib, cpus, first_seen, last_seen)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (owner) DO UPDATE SET agent = excluded.agent,"
+                "INSERT INTO agents (owner, agent, version, platform, memory_mib, cpus, first_seen, last_seen,"
+                " host) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (owner) DO UPDATE SET agent = excluded.agent,"
                 " version = excluded.version, platform = excluded.platform, memory_mib = excluded.memory_mib,"
-                " cpus = excluded.cpus, last_seen = excluded.last_seen",
+                " cpus = excluded.cpus, last_seen = excluded.last_seen, host = excluded.host",
                 rows,
             )
             db.execute("DELETE FROM agents WHERE last_seen < ?", (now - _FORGOTTEN_AFTER_S,))
@@ -52,10 +57,16 @@ class QueueAgents(QueueFile):
             rows = db.execute("SELECT * FROM agents ORDER BY last_seen DESC, owner LIMIT ?", (limit,)).fetchall()
         found = []
         for row in rows:
-            facts = {name: row[name] for name in row.keys() if name != "failed_at"}  # noqa: SIM118 (a Row has values)
+            facts = {name: row[name] for name in row.keys() if name not in _UNTOLD}  # noqa: SIM118 (a Row has values)
             on = "" in drained or row["owner"] in drained
             found.append(AgentRecord(**facts, job_id=held.get(row["owner"], ""), drained=on))
         return found
+
+    def hosts(self, since: float, limit: int = 10_000) -> list[Host]:
+        """What the owners seen since then said of their computers, the last seen first."""
+        ask = "SELECT host FROM agents WHERE last_seen >= ? AND host <> '' ORDER BY last_seen DESC LIMIT ?"
+        with self._reading() as db:
+            return [read_host(row["host"]) for row in db.execute(ask, (since, limit))]
 
     def set_drained(self, owner: str, on: bool, now: float) -> None:
         """Let an owner's agents get no more jobs, or get them again."""
@@ -95,6 +106,20 @@ class QueueAgents(QueueFile):
             f" ON CONFLICT (owner) DO UPDATE SET {ended} = {ended} + 1",
             (owner_of(agent), agent, now, now),
         )
+
+
+def write_host(host: Host) -> str:
+    """A computer's description as text; not empty."""
+    return json.dumps(dict(host), separators=(",", ":"))
+
+
+def read_host(said: str) -> Host:
+    """What `write_host` wrote; nothing at all where it cannot be read."""
+    try:
+        found = json.loads(said)
+    except ValueError:
+        return NO_HOST
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else NO_HOST
 
 
 def facts_of(host: Host) -> tuple[str, str, int, int]:

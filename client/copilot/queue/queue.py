@@ -252,6 +252,9 @@ class AgentBook(Protocol):
     def agents(self, limit: int = 1000) -> list[AgentRecord]:
         """Owners of agents, the last seen first."""
 
+    def hosts(self, since: float, limit: int = 10_000) -> list[Host]:
+        """What the owners seen since then said last of their computers, the last seen first."""
+
     def set_drained(self, owner: str, on: bool, now: float) -> None:
         """Let an owner's agents get no more jobs, or get them again; an empty owner is everybody. Idempotent."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from client.copilot.account import bare, owner_of
-from client.copilot.queue.agents import facts_of
+from client.copilot.queue.agents import facts_of, read_host, write_host
 from client.copilot.queue.errors import RedisUnusable
 from client.copilot.queue.queue import AgentRecord, Candidate, Event, Host, Job, JobState, SeenAgent, Terms
 from client.copilot.queue.redis_link import RedisLink
@@ -132,7 +132,7 @@ class RedisBook(RedisBase):
         """Remember agents that asked."""
         for start in range(0, len(seen), _PAGE):
             rows = [
-                (owner_of(one.agent), one.agent, *facts_of(one.host), repr(one.at))
+                (owner_of(one.agent), one.agent, *facts_of(one.host), repr(one.at), write_host(one.host))
                 for one in seen[start : start + _PAGE]
             ]
             self._link.ask("note_agents", now, *(value for row in rows for value in row))
@@ -142,6 +142,10 @@ class RedisBook(RedisBase):
         flats = self._link.ask_list("agents", 0, limit)
         with self._reading():
             return [read_agent(flat) for flat in flats]
+
+    def hosts(self, since: float, limit: int = 10_000) -> list[Host]:
+        """What the owners seen since then said of their computers, the last seen first."""
+        return [read_host(str(said)) for said in self._link.ask_list("hosts", 0, repr(since), limit)]
 
     def set_drained(self, owner: str, on: bool, now: float) -> None:
         """Let an owner's agents get no more jobs, or get them again."""

@@ -147,5 +147,9 @@ INSERT INTO agents (owner, agent, first_seen, last_seen, in_a_row, failed_at)
     FROM failures GROUP BY owner_of(account);
 DROP TABLE failures;
 """
+# What an agent said of its computer, as JSON; empty where a version before noted it.
+_HOSTS: Final = """
+ALTER TABLE agents ADD COLUMN host TEXT NOT NULL DEFAULT '';
+"""
 #: Statements that bring the tables from each version, kept in the file's user_version, to the next.
-STEPS: Final = (_JOBS, _FAILURES, _LANES, _COPIES, _AGENTS)
+STEPS: Final = (_JOBS, _FAILURES, _LANES, _COPIES, _AGENTS, _HOSTS)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from client.copilot.errors import BadRequirements
 from client.copilot.jdl import build_jdl, parse_jdl
-from client.copilot.requirements import MAX_CHARS, MAX_DEPTH, parse_requirements
+from client.copilot.requirements import MAX_CHARS, MAX_DEPTH, parse_requirements, split_clauses
 
 HOST = parse_jdl(build_jdl({"Memory": 2048, "Platform": "Linux-x86_64", "Uname": "6.1.0", "Half": "0.5", "Free": 500}))
 
@@ -146,3 +146,27 @@ def test_it_means_what_python_means(pair: tuple[str, str]) -> None:
     text, python = pair
     host = {name: str(value) for name, value in VALUES.items()}
     assert parse_requirements(text).met_by(host) is eval(python)
+
+
+@pytest.mark.parametrize(
+    ("text", "clauses"),
+    [
+        ("", ()),
+        ("a == 1", ("a == 1",)),
+        ("a == 1 && b<2&&!(c > 3 && d == 4)", ("a == 1", "b < 2", "! ( c > 3 && d == 4 )")),
+        ("(a == 1 && (b == 2)) && ((c == 3))", ("a == 1", "b == 2", "c == 3")),
+        ("a == 1 && b == 2 || c == 3", ("a == 1 && b == 2 || c == 3",)),
+        ("(a == 1 || b == 2) && c == 3", ("a == 1 || b == 2", "c == 3")),
+        ("(a == 1) || (b == 2)", ("( a == 1 ) || ( b == 2 )",)),
+        ('a == "x && (y" && b == 2', ('a == "x && (y"', "b == 2")),
+    ],
+)
+def test_the_parts_that_must_all_be_met(text: str, clauses: tuple[str, ...]) -> None:
+    assert split_clauses(text) == clauses
+
+
+@given(EXPRESSIONS)
+def test_all_parts_together_are_the_whole(pair: tuple[str, str]) -> None:
+    host = {name: str(value) for name, value in VALUES.items()}
+    parts = [parse_requirements(clause) for clause in split_clauses(pair[0])]
+    assert all(part.met_by(host) for part in parts) is parse_requirements(pair[0]).met_by(host)

@@ -84,6 +84,7 @@ def test_a_job_is_shown_with_all_that_happened(
     shown = said(capsys, "show", ids[0])
     assert [event["what"] for event in shown["history"]] == ["submitted", "cancelled", "put back by the operator"]
     assert (shown["order"]["submitter"], shown["result"], shown["candidates"]) == ("anna", None, [])
+    assert shown["suited"]["seen"] == 0
     finish(site, ids[2])
     assert main(["show", ids[2]]) == 0
     out = capsys.readouterr().out

@@ -3,7 +3,7 @@
 
 local FORGET_AFTER_S = 90 * 86400
 local MOST_FORGOTTEN = 100
-local SEEN_ARGUMENTS = 7
+local SEEN_ARGUMENTS = 8
 
 -- 1 owner
 function verbs.may_work()
@@ -29,17 +29,32 @@ local function forget_old()
   end
 end
 
--- owner, agent, version, platform, memory, processors and time of each
+-- owner, agent, version, platform, memory, processors, time and description (JSON) of each
 function verbs.note_agents()
   for at = 1, #ARGV - 4, SEEN_ARGUMENTS do
     local owner, key = argument(at), agent_key(argument(at))
     call('HSET', key, 'agent', argument(at + 1), 'version', argument(at + 2), 'platform', argument(at + 3),
-      'memory_mib', argument(at + 4), 'cpus', argument(at + 5), 'last_seen', argument(at + 6))
+      'memory_mib', argument(at + 4), 'cpus', argument(at + 5), 'last_seen', argument(at + 6),
+      'host', argument(at + 7))
     call('HSETNX', key, 'first_seen', argument(at + 6))
     call('ZADD', prefix .. 'agents', argument(at + 6), owner)
   end
   forget_old()
   return {}
+end
+
+-- Descriptions of those seen since then, the last first.
+-- 1 since, 2 limit
+function verbs.hosts()
+  local told = {}
+  local seen = call('ZREVRANGEBYSCORE', prefix .. 'agents', '+inf', argument(1), 'LIMIT', 0, tonumber(argument(2)))
+  for _, owner in ipairs(seen) do
+    local said = call('HGET', agent_key(owner), 'host')
+    if said then
+      told[#told + 1] = said
+    end
+  end
+  return told
 end
 
 -- 1 limit

@@ -188,6 +188,18 @@ class SharesContract:
         queue.note_agents([SeenAgent(B, {}, 91 * 86400.0)], 91 * 86400.0)
         assert [record.owner for record in queue.agents()] == ["b@x"]
 
+    def test_what_agents_say_of_their_computers_is_remembered_by_owner(self, queue: JobQueue) -> None:
+        big, small = {"Memory": "4000", "WNHost": 'h"\n\u00e9'}, {"Memory": "100"}
+        queue.note_agents([SeenAgent(A, small, 5), SeenAgent(B, small, 6)], 6)
+        queue.note_agents([SeenAgent("a@x/2", big, 7), SeenAgent("c@x/1", {}, 3)], 7)
+        assert queue.hosts(0) == [big, small, {}]
+        assert queue.hosts(6) == [big, small]
+        assert queue.hosts(0, limit=1) == [big]
+        queue.submit([new_job("one")], 8)
+        queue.fail("one", hand_out(queue, "d@x/1", 8).lease_id, "d@x/1", "test", 8)
+        assert len(queue.agents()) == 4
+        assert queue.hosts(0) == [big, small, {}], "of who did not ask here nothing is known"
+
     def test_a_drained_owner_gets_no_jobs_and_nobody_does_when_all_are(self, queue: JobQueue) -> None:
         queue.note_agents([SeenAgent(A, {}, 0), SeenAgent(B, {}, 0)], 0)
         queue.set_drained("a@x", True, 0)
