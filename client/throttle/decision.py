@@ -51,7 +51,8 @@ class Decision:
         reason: why guests do not run; None when they may.
         transfers_reason: why nothing may be transferred; None when it may.
         changes_at: the earliest time at which this may change by the clock alone, aware UTC; None: only by an event.
-        findings: what each rule says, those that forbid first.
+        findings: what each rule for guests says, those that forbid first.
+        transfer_findings: likewise of the rules for the network, where `forbids` is about transfers.
     """
 
     rung: Rung
@@ -63,3 +64,4 @@ class Decision:
     transfers_reason: Reason | None = None
     changes_at: datetime | None = None
     findings: tuple[Finding, ...] = ()
+    transfer_findings: tuple[Finding, ...] = ()
