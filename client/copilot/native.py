@@ -57,12 +57,8 @@ hand. Twice: the job is kept for the next start. docs/operator-guide.md says how
 """
 
 
-def main(argv: list[str]) -> int:
-    """Runs an agent until its number of jobs is done or a signal ends it.
-
-    Raises:
-        BadInput: the settings cannot be used.
-    """
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(
         prog="main.py agent",
         description="A Co-Pilot agent on this computer.",
@@ -74,7 +70,16 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--original-config", type=Path, metavar="FILE", help=original)
     parser.add_argument("--jobs", type=int, default=0, metavar="N", help="end after N jobs")
     parser.add_argument("--verbose", action="store_true", help="say what happens")
-    given = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    """Runs an agent until its number of jobs is done or a signal ends it.
+
+    Raises:
+        BadInput: the settings cannot be used.
+    """
+    given = build_parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO if given.verbose else logging.WARNING, format="%(name)s: %(message)s")
     settings = _settings(given)
     report = LogReport()

@@ -1,17 +1,15 @@
 """`main.py completion`: what a shell needs to complete this program's words.
 
-Each role builds its parser where it uses it, some in modules that are packed into guests. So each is started, and
-stopped at the moment at which it would read its command line: what it would have read it with is all that is wanted.
+Each role's module has `build_parser`; a role without it is completed as a word, and what follows it is not.
 """
 
 import argparse
-import contextlib
 import importlib
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import shtab
 
@@ -32,24 +30,22 @@ _MORE: Final = {
     "zsh": "with `fpath+=~/.zfunc` before `compinit` in ~/.zshrc, and open a new shell",
     "fish": "and open a new shell",
 }
+#: What makes the name a command. Of an alias, zsh would complete what it stands for.
+_FUNCTION: Final = '{name}() {{ {program} "$@"; }}'
+_COMMANDS: Final = {"bash": _FUNCTION, "zsh": _FUNCTION, "fish": "alias {name}={quoted}"}
 _EXAMPLES: Final = """\
 examples:
   main.py completion bash > ~/.local/share/bash-completion/completions/volunteer-cloud
-  source <(main.py completion bash)            for this shell only
+  source <(main.py completion bash)            for this shell only; in zsh: eval "$(main.py completion zsh)"
+  main.py completion fish | source             the same in fish
 
-What is completed is the name that --name gives; make it a command, in ~/.bashrc for example:
+What is completed is the name that --name gives; make it a command, in ~/.bashrc or ~/.zshrc:
+  volunteer-cloud() { /path/to/.venv/bin/python /path/to/main.py "$@"; }
+in ~/.config/fish/config.fish:
   alias volunteer-cloud='/path/to/.venv/bin/python /path/to/main.py'
 
 exit codes: 0 written; 2 something is wrong, as the message says
 """
-
-
-class _Taken(BaseException):
-    """A role was about to read its command line."""
-
-    def __init__(self, parser: argparse.ArgumentParser) -> None:
-        super().__init__()
-        self.parser = parser
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -70,7 +66,7 @@ def main(argv: list[str], faces: argparse.ArgumentParser, roles: Mapping[str, tu
 
     Args:
         faces: a parser with the options of the faces, and nothing else.
-        roles: word -> (module, function, help), of those that people use: they read their command line first of all.
+        roles: word -> (module, function, help), of those that people use.
     """
     given = build_parser().parse_args(argv)
     if not given.name.replace("-", "").replace("_", "").replace(".", "").isalnum():
@@ -91,34 +87,17 @@ def whole_parser(
     words.add_parser("headless", parents=[faces], help="work without a window")
     attach = words.add_parser("attach", parents=[faces], help="attach to a project by its file")
     attach.add_argument("file", type=Path)
-    for word, (module, function, told) in roles.items():
-        found = _take(importlib.import_module(module), function) if word != "completion" else build_parser()
-        words.add_parser(word, parents=[found], add_help=False, help=told.replace("%", "%%"))
+    for word, (module, _, told) in roles.items():
+        words.add_parser(word, parents=[_parser_of(module)], add_help=False, help=told.replace("%", "%%"))
     _complete_paths(parser)
     return parser
 
 
-def _take(module: Any, function: str) -> argparse.ArgumentParser:
-    """The parser of a role; an empty one of a role that has none."""
-    with _stopped():
-        try:
-            getattr(module, function)([])
-        except _Taken as taken:
-            return taken.parser
-    return argparse.ArgumentParser()
-
-
-@contextlib.contextmanager
-def _stopped() -> Iterator[None]:
-    def stop(parser: argparse.ArgumentParser, *_: Any, **__: Any) -> Any:
-        raise _Taken(parser)
-
-    usual = argparse.ArgumentParser.parse_known_args
-    argparse.ArgumentParser.parse_known_args = stop  # type: ignore[method-assign, assignment]
-    try:
-        yield
-    finally:
-        argparse.ArgumentParser.parse_known_args = usual  # type: ignore[method-assign]
+def _parser_of(module: str) -> argparse.ArgumentParser:
+    build: Callable[[], argparse.ArgumentParser] = getattr(
+        importlib.import_module(module), "build_parser", argparse.ArgumentParser
+    )
+    return build()
 
 
 def _complete_paths(parser: argparse.ArgumentParser) -> None:
@@ -136,4 +115,5 @@ def _hint(shell: str, name: str) -> None:
     place = _PLACES[shell].format(name=name)
     tell(f"To keep it, write it to {place}, {_MORE[shell]}.")
     program = f"{shlex.quote(sys.executable)} {shlex.quote(str(Path(sys.argv[0]).absolute()))}"
-    tell(f"If {name} is no command yet: alias {name}={shlex.quote(program)}")
+    command = _COMMANDS[shell].format(name=name, program=program, quoted=shlex.quote(program))
+    tell(f"If {name} is no command yet: {command}")

@@ -43,7 +43,7 @@ _UNCHANGED: Final = "It says the same as the one before: a guest that has read t
 def main(argv: list[str]) -> int:
     """The role `context`."""
     try:
-        return _run(_parser().parse_args(argv))
+        return _run(build_parser().parse_args(argv))
     except (BadTemplate, BadContextValues) as error:
         if len(error.faults) > 1:
             error.what = "\n  ".join([f"{len(error.faults)} places are wrong:", *error.faults])
@@ -80,7 +80,8 @@ def _run(given: argparse.Namespace) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = Parser(
         prog="main.py context",
         description="Make a contextualization medium from a template. Without --output and --show: what it asks for.",

@@ -27,13 +27,8 @@ TAKEN: Final = {
 }
 
 
-def main(argv: list[str]) -> int:
-    """Run one command; exit code 0 when the instance took it, 1 when it refused.
-
-    Raises:
-        NotRunning: there is no instance.
-        BadInput: a word that does not fit.
-    """
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = Parser(prog="main.py ctl", description="Command a running Volunteer Cloud.")
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--basedir", type=Path, default=default_base())
@@ -42,7 +37,17 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--until", metavar="WHEN", help="pause: until a time as 18:00, or until mains or log-off")
     parser.add_argument("--undo", action="store_true", help="finish: take it back")
     parser.add_argument("--stop-work", action="store_true", help="quit: do not save the guest's state")
-    given = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    """Run one command; exit code 0 when the instance took it, 1 when it refused.
+
+    Raises:
+        NotRunning: there is no instance.
+        BadInput: a word that does not fit.
+    """
+    given = build_parser().parse_args(argv)
     reply = asyncio.run(ask(Paths(given.basedir), given.command, arguments_of(given)))
     if given.json:
         print(json.dumps(reply, indent=1))

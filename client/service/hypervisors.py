@@ -5,6 +5,7 @@ qemu        slow   7.2.22  tcg
             Virtual machines run about 17 times slower here than ... To make it faster: ...
 """
 
+import argparse
 import asyncio
 import json
 import shlex
@@ -125,8 +126,8 @@ def forget(paths: Paths, name: str) -> None:
     print(f"Removed what was left with {name}: {', '.join(removed) or 'nothing'}.")
 
 
-def main(argv: list[str]) -> int:
-    """Print them; 0 if one works here, 1 if none does."""
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = Parser(prog="main.py hypervisors", description="Shows what can run virtual machines on this computer.")
     parser.add_argument("--basedir", type=Path, default=default_base(), help="base folder of the program")
     parser.add_argument(
@@ -139,7 +140,12 @@ def main(argv: list[str]) -> int:
         help="remove all virtual machines of one of them, installed or not, with the work that they hold",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    given = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    """Print them; 0 if one works here, 1 if none does."""
+    given = build_parser().parse_args(argv)
     paths = Paths(given.basedir)
     if paths.base.exists() and not paths.base.is_dir():
         raise BadInput(str(paths.base), "it is no folder", "choose another one with --basedir")

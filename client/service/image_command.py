@@ -37,7 +37,7 @@ _HELP: Final = {
 
 def main(argv: list[str]) -> int:
     """The role `image`."""
-    given = _parser().parse_args(argv)
+    given = build_parser().parse_args(argv)
     paths = Paths(given.basedir)
     images = OwnImages(paths.appliances)
     match given.word:
@@ -78,7 +78,8 @@ def described(image: OwnImage) -> Iterator[str]:
         yield f"  {said.text} {said.doing}"
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = Parser(prog="main.py image", description=__doc__.partition("\n")[0])
     words = parser.add_subparsers(dest="word", metavar="WORD", required=True)
     for word, told in _HELP.items():

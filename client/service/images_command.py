@@ -52,7 +52,7 @@ _TAKEN: Final = {
 
 def main(argv: list[str]) -> int:
     """Do one word; exit code 0 when it was done, 1 when it was refused."""
-    given = _parser().parse_args(argv)
+    given = build_parser().parse_args(argv)
     paths = Paths(given.basedir)
     if given.word == "limit":
         checked_limit(given.mib)
@@ -81,7 +81,8 @@ def _reply(paths: Paths, given: argparse.Namespace) -> dict[str, Any]:
         return _alone(paths, given)
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = Parser(prog="main.py images", description=__doc__.partition("\n")[0])
     words = parser.add_subparsers(dest="word", metavar="WORD", required=True)
     for word, told in HELP.items():

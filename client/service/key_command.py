@@ -1,5 +1,6 @@
 """`main.py key-manager`: a key manager that may run its operator's commands (for tokens of outside services)."""
 
+import argparse
 from collections.abc import Sequence
 from typing import Final
 
@@ -7,15 +8,22 @@ from client import process
 from client.copilot.managers import key
 from client.copilot.managers.config import read_process_settings
 from client.copilot.managers.pilot import MOST_BYTES
-from client.copilot.managers.process import read_arguments, run_until_signal
+from client.copilot.managers.process import read_arguments, role_parser, run_until_signal
 
 #: of the operator's command
 _LIMIT_S: Final = 30.0
+#: word and purpose
+_ROLE: Final = ("key-manager", "Gives guests short-lived accounts; serves the appliance.")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    return role_parser(*_ROLE)
 
 
 def main(argv: list[str]) -> int:
     """Serve until a signal ends it."""
-    config = read_arguments("key-manager", "Gives guests short-lived accounts; serves the appliance.", argv)
+    config = read_arguments(*_ROLE, argv)
     return run_until_signal(lambda stop: key.serve(config, stop, run_command), read_process_settings(config))
 
 

@@ -81,7 +81,7 @@ def main(argv: list[str]) -> int:
 
 def _main(argv: list[str]) -> int:
     words, command = _split(argv)
-    given = _parser().parse_args(words)
+    given = build_parser().parse_args(words)
     paths = Paths(given.basedir)
     match given.word:
         case "list":
@@ -149,7 +149,8 @@ def _natural(text: str) -> int:
     return int(text)
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
     shared = Parser(add_help=False)
     shared.add_argument("--basedir", type=Path, default=default_base())
     parser = Parser(prog="main.py vm", description="Handle a virtual machine of a running instance.")

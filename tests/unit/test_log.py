@@ -47,7 +47,7 @@ def test_a_full_disk_is_said_in_one_sentence_until_there_is_room_again(
     handler: logging.FileHandler, capsys: pytest.CaptureFixture[str]
 ) -> None:
     disk = Disk()
-    handler.setStream(disk).close()  # type: ignore[union-attr]
+    handler.setStream(disk).close()  # type: ignore[arg-type, union-attr]
     disk.is_full = True
     for number in range(3):
         SITE.warning("line %d", number)
@@ -82,7 +82,7 @@ def test_it_does_no_harm_either_where_standard_error_takes_nothing(
     handler: logging.FileHandler, monkeypatch: pytest.MonkeyPatch, stderr: Disk | None
 ) -> None:
     disk = Disk()
-    handler.setStream(disk).close()  # type: ignore[union-attr]
+    handler.setStream(disk).close()  # type: ignore[arg-type, union-attr]
     disk.is_full = True
     if stderr is not None:
         stderr.is_full = True

@@ -24,7 +24,7 @@ A project of its own, on its own machine, with its own key:
 """
 
 
-def build_parser(known: Mapping[str, Verb]) -> argparse.ArgumentParser:
+def verbs_parser(known: Mapping[str, Verb]) -> argparse.ArgumentParser:
     """The whole command line of some verbs."""
     parser = Parser(
         prog="main.py publish",

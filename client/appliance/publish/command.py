@@ -25,7 +25,7 @@ from client.appliance.publish.arguments import (
     add_urls,
     add_what,
     add_who,
-    build_parser,
+    verbs_parser,
 )
 from client.appliance.publish.catalogue import Catalogue
 from client.appliance.publish.images import Image, read_image
@@ -45,9 +45,14 @@ from client.appliance.publish.status import (
 from client.errors import BadInput
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    return verbs_parser(VERBS)
+
+
 def main(argv: list[str]) -> int:
     """Run a verb; returns the exit code: 0 done, 1 `status` found something to do."""
-    given = build_parser(VERBS).parse_args(argv)
+    given = build_parser().parse_args(argv)
     run: Callable[[argparse.Namespace], int] = given.run
     if run is _add:
         # Of what cannot be published not even an empty folder stays.

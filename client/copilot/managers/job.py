@@ -1,23 +1,32 @@
 """`main.py job-manager`: hands out jobs. Any number of instances may share one queue and one bare JID."""
 
+import argparse
 import asyncio
 import dataclasses
+from typing import Final
 
 from client.copilot.managers.config import Config, read_process_settings
 from client.copilot.managers.context_desk import ContextDesk
 from client.copilot.managers.input_door import InputDoor
 from client.copilot.managers.job_desk import JobDesk, JobSettings
 from client.copilot.managers.monitor.values import report_values
-from client.copilot.managers.process import ManagerProcess, read_arguments, run_until_signal
+from client.copilot.managers.process import ManagerProcess, read_arguments, role_parser, run_until_signal
 from client.copilot.queue.open import open_queue
 from client.log import logger
 
 log = logger("site")
+#: word and purpose
+_ROLE: Final = ("job-manager", "Hands out the jobs of a queue to Co-Pilot agents.")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    return role_parser(*_ROLE)
 
 
 def main(argv: list[str]) -> int:
     """Serve until a signal ends it."""
-    config = read_arguments("job-manager", "Hands out the jobs of a queue to Co-Pilot agents.", argv)
+    config = read_arguments(*_ROLE, argv)
     return run_until_signal(lambda stop: serve(config, stop), read_process_settings(config))
 
 

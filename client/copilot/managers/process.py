@@ -169,14 +169,19 @@ class ManagerProcess:
                 self._settings.ready_file.unlink(missing_ok=True)
 
 
-def read_arguments(role: str, about: str, argv: list[str]) -> Config:
-    """The configuration that a manager's command line names."""
+def role_parser(role: str, about: str) -> argparse.ArgumentParser:
+    """The command line of a manager."""
     parser = argparse.ArgumentParser(prog=f"main.py {role}", description=about)
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML; docs/operator-guide.md")
     original = "configuration of the original Co-Pilot's generic job manager: its file, or the folder that it is in"
     if role in ORIGINAL_ROLES:
         parser.add_argument("--original-config", type=Path, metavar="FILE", help=original)
-    given = parser.parse_args(argv)
+    return parser
+
+
+def read_arguments(role: str, about: str, argv: list[str]) -> Config:
+    """The configuration that a manager's command line names."""
+    given = role_parser(role, about).parse_args(argv)
     if role in ORIGINAL_ROLES and given.original_config and not given.config:
         return read_original_config(role, given.original_config)
     if not given.config:

@@ -3,20 +3,30 @@
 A role of its own, since the sections of both may stand in one file that is read by two processes.
 """
 
+import argparse
 import asyncio
+from typing import Final
 
 from client.copilot.managers.config import Config, read_process_settings
 from client.copilot.managers.job import read_job_settings
 from client.copilot.managers.job_desk import JobDesk
 from client.copilot.managers.monitor.values import report_values
-from client.copilot.managers.process import read_arguments, run_until_signal
+from client.copilot.managers.process import read_arguments, role_parser, run_until_signal
 from client.copilot.managers.storage import StorageService
 from client.copilot.queue.open import open_queue
+
+#: word and purpose
+_ROLE: Final = ("manager", "Hands out jobs, and takes and checks their output.")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    return role_parser(*_ROLE)
 
 
 def main(argv: list[str]) -> int:
     """Serve until a signal ends it."""
-    config = read_arguments("manager", "Hands out jobs, and takes and checks their output.", argv)
+    config = read_arguments(*_ROLE, argv)
     return run_until_signal(lambda stop: serve(config, stop), read_process_settings(config))
 
 

@@ -20,10 +20,8 @@ def test_every_word_of_the_program_is_known_with_what_it_takes() -> None:
     words = words_of(whole_parser("vc", program._face_options(), TYPED))
     assert set(words) == {*program.FACES, *TYPED}
     without = [name for name, parser in words.items() if len(parser._actions) < 2]
-    assert without == []
+    assert without == [], "their modules need build_parser()"
     assert set(words_of(words["jobs"])) >= {"list", "show", "log", "cancel", "retry", "dead", "wait"}
-    # Roles work as before after their parsers were looked at.
-    assert argparse.ArgumentParser().parse_args([]) == argparse.Namespace()
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -33,6 +31,19 @@ def test_each_shell_gets_a_script(shell: str, capsys: pytest.CaptureFixture[str]
     said = capsys.readouterr()
     assert all(word in said.out for word in ("retry", "submitter", "managers"))
     assert completion_command._PLACES[shell].format(name="vc") in said.err
+
+
+def test_a_role_without_a_parser_is_completed_as_a_word() -> None:
+    words = words_of(whole_parser("vc", program._face_options(), {"word": ("client.clock", "main", "100 %")}))
+    assert "word" in words
+
+
+def test_the_command_is_no_alias_where_the_shell_would_complete_what_that_stands_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for shell, said in (("bash", "vc() { "), ("zsh", "vc() { "), ("fish", "alias vc=")):
+        main([shell, "--name", "vc"], program._face_options(), {})
+        assert f"If vc is no command yet: {said}" in capsys.readouterr().err
 
 
 def test_a_name_that_is_none_is_refused() -> None:

@@ -13,18 +13,18 @@ from client.hypervisor.errors import NoSuchVm
 from client.paths import Paths
 from client.service import vm_command
 from client.service.standard import Output, StandardInput
-from client.service.vm_command import LOST, VERBS, _copy_of, _exec_of, _parser, _split, main
+from client.service.vm_command import LOST, VERBS, _copy_of, _exec_of, build_parser, _split, main
 from client.service.vm_desk import VmDesk, new_part
 from tests.helpers.clock import FakeClock
 
 
 def copied(*words: str) -> dict[str, object]:
-    return _copy_of(_parser().parse_args(list(words)))
+    return _copy_of(build_parser().parse_args(list(words)))
 
 
 def test_what_follows_the_dashes_is_the_command_whatever_it_is() -> None:
     words, command = _split(["exec", "--root", "other", "--", "ls", "--", "--root"])
-    given = _exec_of(_parser().parse_args(words), command)
+    given = _exec_of(build_parser().parse_args(words), command)
     assert (given["vm"], given["root"], given["argv"]) == ("other", True, ["ls", "--", "--root"])
 
 

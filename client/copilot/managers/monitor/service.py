@@ -1,5 +1,6 @@
 """`main.py monitor`: hears what managers tell, keeps it, hands it on, shows it. Managers do not need it."""
 
+import argparse
 import asyncio
 import contextlib
 import time
@@ -21,7 +22,7 @@ from client.copilot.managers.monitor.settings import MonitorSettings, is_loopbac
 from client.copilot.managers.monitor.state import GraphiteState, MonitorState
 from client.copilot.managers.monitor.store import EventStore
 from client.copilot.managers.monitor.web import build_application
-from client.copilot.managers.process import read_arguments, run_until_signal
+from client.copilot.managers.process import read_arguments, role_parser, run_until_signal
 from client.copilot.transport import Incoming, XmppTransport
 from client.errors import BadInput
 from client.log import logger
@@ -38,11 +39,18 @@ _BEFORE_S: Final = 0.5
 _AFTER_S: Final = 0.1
 #: figures are worked out once in this time, however many look on
 FRESH_S: Final = 1.0
+#: word and purpose
+_ROLE: Final = ("monitor", "Collects what managers report; shows it to operators.")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    return role_parser(*_ROLE)
 
 
 def main(argv: list[str]) -> int:
     """Serve until a signal ends it."""
-    config = read_arguments("monitor", "Collects what managers report; shows it to operators.", argv)
+    config = read_arguments(*_ROLE, argv)
     return run_until_signal(lambda stop: serve(config, stop), read_process_settings(config))
 
 
