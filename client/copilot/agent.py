@@ -20,6 +20,7 @@ from client.copilot import report as states
 from client.copilot.checkpoint import Checkpoint, JobRecord
 from client.copilot.conversation import Answer, Conversation, Delivered, Messenger, bare
 from client.copilot.errors import JobFailed
+from client.copilot.handed import HandedIn
 from client.copilot.handover import Handover
 from client.copilot.intake import Intake, record_of
 from client.copilot.lease import LeaseKeeper
@@ -37,8 +38,14 @@ LAST_WORDS_S: Final = 10.0
 VERDICT_PATIENCE_S: Final = 60.0
 #: How long it first waits for a redirect of the last jobDone, if the manager is one of the original's.
 REDIRECT_PATIENCE_S: Final = 1.0
+#: How long the next job waits for the confirmation of the one before; at most half of its lease.
+CONFIRMATION_PATIENCE_S: Final = 60.0
+#: How long an agent that ends waits for that; without it the job is claimed at the next start.
+SHORT_PATIENCE_S: Final = 2.0
 #: How often a job left behind is taken up again without having been suspended on purpose.
 MAX_STARTS: Final = 3
+#: How often its output is, which costs nothing but the upload and is worth all of the job's time.
+MAX_HAND_INS: Final = 20
 
 
 @dataclass(frozen=True)
@@ -102,8 +109,10 @@ class Agent:
             EXTENSIONS if web is None else EXTENSIONS | {HTTPS},
         )
         self._handover = Handover(self._talk, settings.job_manager, settings.agent_host, files, runner, timers, web)
+        self._handed = HandedIn(self._talk, self._checkpoint, runner)
         self._files = files
         self._web = web
+        self._resumes = 0
         self._work: _Work | None = None
         self._finishing = asyncio.Event()
         self._suspending = asyncio.Event()
@@ -154,10 +163,16 @@ class Agent:
             await asyncio.wait([self._work.steps], timeout=1.0)
             self._work.steps.cancel()
 
-    def save(self) -> None:
-        """Brings the record of the job in hand up to date, without stopping anything."""
+    async def save(self) -> None:
+        """Brings the record of the job in hand up to date, without stopping anything.
+
+        One that cannot be written leaves that before; the job finds out itself, at its next step.
+        """
         if self._work:
-            self._save(self._work.record)
+            try:
+                await self._checkpoint.write(self._work.record)
+            except OSError as failed:
+                log.warning("the record of job %s is not written: %s", self.job_id, failed)
 
     def resumed(self) -> None:
         """Time has passed without us: the job is claimed before its output is handed in.
@@ -165,6 +180,7 @@ class Agent:
         The connection is of no use any more; questions are asked again as soon as there is a new session.
         """
         self._transport.reset()
+        self._resumes += 1
         if self._work:
             self._work.lease.claim()
 
@@ -172,21 +188,49 @@ class Agent:
 
     async def run(self) -> None:
         """Does jobs until `finish`, `suspend` or the settings' number of jobs; a job left behind comes first."""
+        try:
+            await self._do_jobs()
+            if self._suspending.is_set():
+                await self._handed.over(SHORT_PATIENCE_S)
+            else:
+                await self._last_words()
+                self._report.job("", states.IDLE)
+        finally:
+            await self._handed.leave()
+            self._checkpoint.close()
+        await self._files.close()
+        if self._web is not None:
+            await self._web.close()
+
+    async def _do_jobs(self) -> None:
         left = self._checkpoint.load()
         if left is not None:
             left.starts += 1
             self._report.log("agent", "info", f"takes up job {left.job.id} again ({left.state})")
-            await self._do(left, claim=True)
+            await self._do(left, fresh=False, claim=True)
         while not self._over():
+            resumes = self._resumes
             record = await self._next_job()
-            if record is not None:
-                await self._do(record, claim=False)
-        if not self._suspending.is_set():
-            await self._last_words()
-            self._report.job("", states.IDLE)
-        await self._files.close()
-        if self._web is not None:
-            await self._web.close()
+            if record is not None and await self._has_room(record):
+                # A computer that was paused since it asked may have got the job long ago.
+                await self._do(record, fresh=True, claim=self._resumes != resumes)
+
+    async def _has_room(self, record: JobRecord) -> bool:
+        """Whether the job can begin: there is one record, and the job before may still need it."""
+        over = asyncio.create_task(self._handed.over(min(CONFIRMATION_PATIENCE_S, (record.lease_s or 3600) / 2)))
+        suspended = asyncio.create_task(self._suspending.wait())
+        try:
+            await asyncio.wait([over, suspended], return_when=asyncio.FIRST_COMPLETED)
+            if not over.done():
+                await self._give_back(record)
+                return False
+            if not over.result():
+                log.warning("job %s waits no more for the confirmation of the one before", record.job.id)
+                await self._handed.drop()
+            return True
+        finally:
+            over.cancel()
+            suspended.cancel()
 
     def _over(self) -> bool:
         enough = 0 < self._settings.max_jobs <= self._jobs
@@ -214,7 +258,7 @@ class Agent:
                 # Not said again in the next session, when nobody would hear the answer.
                 self._talk.settle(slot)
 
-    async def _do(self, record: JobRecord, *, claim: bool) -> None:
+    async def _do(self, record: JobRecord, *, fresh: bool, claim: bool) -> None:
         self._jobs += 1
         self._judged.clear()
         self._may_redirect = not record.lease_id
@@ -223,7 +267,7 @@ class Agent:
             self._judged.set()
         self._last_job = record.job.id
         lease = LeaseKeeper(self._talk, self._settings.job_manager, record, self.save, claim=claim)
-        steps = asyncio.create_task(self._steps(record, lease, fresh=not claim))
+        steps = asyncio.create_task(self._steps(record, lease, fresh=fresh))
         self._work = _Work(record, lease, steps)
         keeper = asyncio.create_task(lease.keep())
         try:
@@ -249,28 +293,37 @@ class Agent:
         else:
             if self._suspending.is_set() and record.state != states.DONE and not lost:
                 record.starts = 0
-                self._save(record)
+                await self.save()
                 self._report.log("agent", "info", f"job {record.job.id} is kept for the next start ({record.state})")
 
     async def _steps(self, record: JobRecord, lease: LeaseKeeper, *, fresh: bool) -> None:
         """From input to jobDone, or until a suspension; a job taken up again starts at what its record says."""
-        if record.starts > MAX_STARTS:
-            raise JobFailed(record.job.id, "start", f"the computer broke down under it {MAX_STARTS} times")
         if not fresh:
-            await self._wait_claimed(lease)
+            self._check_starts(record)
+            # Counted before anything is done that may be what breaks the computer down.
+            await self._save(record)
+        await self._wait_claimed(lease)
         if record.exit_status is None:
-            if fresh or record.state == states.GETTING_INPUT:
+            if fresh or record.state in {"", states.GETTING_INPUT}:
                 await self._get_input(record)
             await self._execute(record)
         if self._suspending.is_set():
             return
         if record.job.validation_script and record.validate_status is None:
-            self._enter(record, states.VALIDATING)
+            await self._enter(record, states.VALIDATING)
             record.validate_status = await self._runner.validate(record)
             if self._suspending.is_set():
                 record.validate_status = None
                 return
+            record.starts = 0
         await self._hand_in(record, lease)
+
+    def _check_starts(self, record: JobRecord) -> None:
+        job = record.job
+        runs = record.exit_status is None or (bool(job.validation_script) and record.validate_status is None)
+        limit = MAX_STARTS if runs else MAX_HAND_INS
+        if record.starts > limit:
+            raise JobFailed(job.id, "start", f"the computer broke down under it {limit} times")
 
     async def _wait_claimed(self, lease: LeaseKeeper) -> None:
         """A while; a computer whose manager is down works on rather than idles, the claim still guards the output."""
@@ -279,14 +332,14 @@ class Agent:
                 await lease.settled.wait()
 
     async def _get_input(self, record: JobRecord) -> None:
-        self._enter(record, states.GETTING_INPUT)
+        await self._enter(record, states.GETTING_INPUT)
         await self._handover.fetch(record)
 
     async def _execute(self, record: JobRecord) -> None:
         if self._settings.durable:
             # Before the record says that the input is there, it is.
             await asyncio.to_thread(os.sync)
-        self._enter(record, states.EXECUTING)
+        await self._enter(record, states.EXECUTING)
         if record.job.pilot_service:
             # Loaded when a job asks for it: a guest's start is counted in tenths of a second.
             from client.copilot.pilot import pilot_token
@@ -299,9 +352,10 @@ class Agent:
         record.elapsed_s += outcome.elapsed_s
         if not self._suspending.is_set():
             record.exit_status = outcome.status
+            record.starts = 0
         if self._settings.durable:
             await asyncio.to_thread(os.sync)
-        self._save(record)
+        await self._save(record)
 
     async def _run_job(self, record: JobRecord) -> Outcome:
         return await self._runner.execute(
@@ -311,37 +365,39 @@ class Agent:
         )
 
     async def _hand_in(self, record: JobRecord, lease: LeaseKeeper) -> None:
-        def enter(state: str) -> None:
-            self._enter(record, state, exit_code=record.exit_status)
+        async def enter(state: str) -> None:
+            await self._enter(record, state, exit_code=record.exit_status)
 
         await lease.settled.wait()
         await self._handover.hand_in(record, enter, lease.settled.wait)
+        # On the disk it stays as it is until that is confirmed.
         record.state = states.DONE
-        self._checkpoint.clear()
+        self._handed.begin(record)
         self._report.job(record.job.id, states.DONE, exit_code=record.exit_status, cpu_s=round(record.cpu_s, 3))
-        await self._runner.clean()
 
     async def _fail(self, record: JobRecord, failed: JobFailed) -> None:
         if record.lease_id:
             said = f"{failed.cause}: {failed.said}"[:1000]
-            await self._talk.post("failed", record.manager, JobFailedReport(record.job.id, record.lease_id, said))
+            await self._talk.post(
+                f"failed-{record.job.id}", record.manager, JobFailedReport(record.job.id, record.lease_id, said)
+            )
         await self._forget(record, f"{failed.cause}: {failed.said}")
 
     async def _forget(self, record: JobRecord, cause: str) -> None:
         self._judged.set()
         self._report.job(record.job.id, states.FAILED, cause=cause[:1000])
         self._report.log("agent", "warning", f"job {record.job.id} failed, {cause}")
-        self._checkpoint.clear()
+        await self._checkpoint.remove()
         await self._runner.clean()
 
-    def _enter(self, record: JobRecord, state: str, **more: Any) -> None:
+    async def _enter(self, record: JobRecord, state: str, **more: Any) -> None:
         record.state = state
-        self._save(record)
+        await self._save(record)
         self._report.job(record.job.id, state, title=record.job.title or record.job.command[:200], **more)
 
-    def _save(self, record: JobRecord) -> None:
+    async def _save(self, record: JobRecord) -> None:
         try:
-            self._checkpoint.save(record)
+            await self._checkpoint.write(record)
         except OSError as failed:
             raise JobFailed(record.job.id, "disk-full", str(failed)) from failed
 
@@ -355,6 +411,7 @@ class Agent:
         await self._confirmed()
         if not self._last_job:
             return
+        await self._handed.over(SHORT_PATIENCE_S)
         if self._may_redirect:
             # The original's manager confirms jobDone, and may then refer it to another one.
             await asyncio.sleep(REDIRECT_PATIENCE_S)
@@ -387,8 +444,11 @@ class Agent:
         """A job that came too late goes back to the queue at once instead of waiting for the end of its lease."""
         run: RunJob = answer.command
         self._report.log("agent", "warning", f"job {run.job.id} came unasked and is given back")
-        if run.lease_id:
-            said = JobFailedReport(run.job.id, run.lease_id, "start: the agent is not free")
-            task = asyncio.create_task(self._talk.post(f"refused-{run.job.id}", answer.sender, said))
-            self._background.add(task)
-            task.add_done_callback(self._background.discard)
+        task = asyncio.create_task(self._give_back(record_of(answer)))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _give_back(self, record: JobRecord) -> None:
+        if record.lease_id:
+            said = JobFailedReport(record.job.id, record.lease_id, "start: the agent is not free")
+            await self._talk.post(f"refused-{record.job.id}", record.manager, said)

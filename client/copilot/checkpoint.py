@@ -4,8 +4,11 @@ One JSON file, replaced whole. What cannot be read or does not pass the checks o
 goes back to the queue when its lease ends.
 """
 
+import asyncio
 import json
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -47,17 +50,49 @@ class JobRecord:
 
 
 class Checkpoint:
-    """The place of the record. durable: every save reaches the disk before it returns."""
+    """The place of the record. durable: every save reaches the disk before it returns.
+
+    `write` and `remove` are for an event loop: what has to wait for the disk waits in one thread, in the order of the
+    calls, whether or not somebody still waits for it.
+    """
 
     def __init__(self, folder: Path, *, durable: bool = True) -> None:
         self._path = folder / _FILE
         self._durable = durable
+        self._thread: ThreadPoolExecutor | None = None
+
+    async def write(self, record: JobRecord) -> None:
+        """Replaces the record by what this one is now. Raises OSError when it cannot be written."""
+        text = json.dumps(_to_json(record))
+        await self._in_order(lambda: self._replace(text))
+
+    async def remove(self) -> None:
+        """Removes the record; idempotent."""
+        await self._in_order(self.clear)
+
+    def close(self) -> None:
+        """Returns when all is written; idempotent."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.shutdown()
+
+    async def _in_order(self, work: Callable[[], None]) -> None:
+        if not self._durable:
+            # Nothing waits for the disk.
+            work()
+            return
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "checkpoint")
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work))
 
     def save(self, record: JobRecord) -> None:
-        """Replaces the record. Raises OSError when it cannot be written."""
+        """Replaces the record, at once. Raises OSError when it cannot be written."""
+        self._replace(json.dumps(_to_json(record)))
+
+    def _replace(self, text: str) -> None:
         fresh = self._path.with_suffix(".new")
         with fresh.open("w", encoding="ascii") as target:
-            json.dump(_to_json(record), target)
+            target.write(text)
             if self._durable:
                 target.flush()
                 os.fsync(target.fileno())
@@ -79,7 +114,7 @@ class Checkpoint:
             return None
 
     def clear(self) -> None:
-        """Removes the record; idempotent."""
+        """Removes the record, at once; idempotent."""
         self._path.unlink(missing_ok=True)
 
 

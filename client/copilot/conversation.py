@@ -36,6 +36,9 @@ class Messenger(Protocol):
     async def drained(self) -> None:
         """Returns when the receivers have confirmed all messages."""
 
+    async def confirmed(self, message_id: str) -> None:
+        """Returns when the receiver has confirmed a message, or it is not sent again any more."""
+
     async def send(self, to: str, info: Info, *, noack: bool = False) -> str:
         """Sends, now or at the next session; returns the message's id."""
 
@@ -171,10 +174,19 @@ class Conversation:
 
     async def post(self, slot: str, to: str, command: Command) -> None:
         """Sends a command; an unconfirmed earlier one of the same slot is not sent again any more."""
+        posted = _Posted(await self._transport.send(to, build_info(command)), to, command)
+        # Only now, so that who waits for its confirmation finds the one or the other.
         self.settle(slot)
-        self._slots[slot] = _Posted(await self._transport.send(to, build_info(command)), to, command)
+        self._slots[slot] = posted
         if len(self._slots) > MAX_SLOTS:
             del self._slots[next(iter(self._slots))]
+
+    async def confirmed(self, slot: str) -> None:
+        """Returns when what was posted last in a slot is confirmed, to whomever it had to be said."""
+        before: _Posted | None = None
+        while (posted := self._slots.get(slot)) is not None and posted is not before:
+            await self._transport.confirmed(posted.message_id)
+            before = posted
 
     def settle(self, slot: str) -> None:
         """The slot's question needs no answer any more."""

@@ -82,6 +82,7 @@ class LocalRunner:
         self._work_root = settings.root / "work"
         self._child: Child | None = None
         self._cleaned = False
+        self._tidying = asyncio.Lock()
         self._alone = False
         self._confine = confine(
             Confinement(
@@ -105,9 +106,10 @@ class LocalRunner:
     async def prepare(self, job_id: str) -> Path:
         """See JobRunner."""
         await self._be_alone()
-        if not self._cleaned:
-            await self.clean()
-        self._cleaned = False
+        async with self._tidying:
+            if not self._cleaned:
+                await self._clean()
+            self._cleaned = False
         folder = self.work_dir(job_id)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -170,8 +172,10 @@ class LocalRunner:
 
     async def clean(self) -> None:
         """See JobRunner."""
-        if self._settings.job_uid is not None:
-            kill_user(self._settings.job_uid)
+        async with self._tidying:
+            await self._clean()
+
+    async def _clean(self) -> None:
         put_token(self._settings.root, "", None)
         await asyncio.to_thread(self._remove_all)
         self._cleaned = True
@@ -187,6 +191,8 @@ class LocalRunner:
         put_token(self._settings.root, token, self._settings.job_uid)
 
     def _remove_all(self) -> None:
+        if self._settings.job_uid is not None:
+            kill_user(self._settings.job_uid)
         shutil.rmtree(self._work_root, ignore_errors=True)
         for archive in self._settings.root.glob("*.tgz*"):
             archive.unlink(missing_ok=True)

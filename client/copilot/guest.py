@@ -118,6 +118,7 @@ class Guest:
         self._finish_asked = False
         self._errands: Errands | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._saving: asyncio.Task[None] | None = None
         self._power_button = PowerButton(lambda: self._end("the power button was pressed"))
         self._link = GuestLink(device, self._on_message, {"version": client.__version__, "peer": "guest"})
 
@@ -226,7 +227,7 @@ class Guest:
             case "account":
                 self._take_account(str(said.get("jid", "")), str(said.get("password", "")))
             case "checkpoint":
-                self._checkpoint()
+                self._saving = asyncio.create_task(self._checkpoint(self._saving))
             case "resumed":
                 machine.add_entropy(str(said.get("entropy", "")))
                 if self._agent is not None:
@@ -259,16 +260,12 @@ class Guest:
                 self._opening = asyncio.create_task(self._errands.open())
         return self._errands
 
-    def _checkpoint(self) -> None:
+    async def _checkpoint(self, before: "asyncio.Task[None] | None") -> None:
+        if before is not None:
+            await before
         if self._agent is not None:
-            from client.copilot.errors import JobFailed
-
-            try:
-                self._agent.save()
-            except JobFailed as failed:
-                # The record before stays; the job finds out itself, at its next step.
-                log.warning("the record of job %s is not written: %s", failed.job_id, failed.said)
-        os.sync()
+            await self._agent.save()
+        await asyncio.to_thread(os.sync)
 
     # -- time
 

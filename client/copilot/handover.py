@@ -16,6 +16,7 @@ from client.copilot import report as states
 from client.copilot.checkpoint import JobRecord
 from client.copilot.conversation import Answer, Conversation
 from client.copilot.errors import FileTooBig, JobFailed, TransferFailed
+from client.copilot.handed import slot_of
 from client.copilot.messages import (
     GetJobOutputDir,
     HaveGetJobOutputDir,
@@ -80,7 +81,7 @@ class Handover:
             raise JobFailed(job.id, _cause(failed, "input"), str(failed)) from failed
 
     async def hand_in(
-        self, record: JobRecord, enter: Callable[[str], None], still_ours: Callable[[], Awaitable[object]]
+        self, record: JobRecord, enter: Callable[[str], Awaitable[None]], still_ours: Callable[[], Awaitable[object]]
     ) -> None:
         """Packs and uploads the output, if the job is to have any, and says so to the storage manager.
 
@@ -92,7 +93,7 @@ class Handover:
             JobFailed: `upload`, or what packing raises.
         """
         if record.job.no_output:
-            enter(states.WANTING_OUTPUT_PLACE)
+            await enter(states.WANTING_OUTPUT_PLACE)
             have = await self._find_manager(record)
             await still_ours()
             await self._say_done(record, have)
@@ -101,10 +102,10 @@ class Handover:
         size = _size(record.job.id, archive)
         waits = doubling(self._timers.transfer_first_s, self._timers.place_last_s)
         for trial in range(1, self._timers.transfer_trials + 1):
-            enter(states.WANTING_OUTPUT_PLACE)
+            await enter(states.WANTING_OUTPUT_PLACE)
             place = await self._find_place(record, size if self._web and trial <= HTTPS_TRIALS else None)
             await still_ours()
-            enter(states.PUTTING_OUTPUT)
+            await enter(states.PUTTING_OUTPUT)
             try:
                 await self._put(record, place, archive, size)
             except TransferFailed as failed:
@@ -200,8 +201,7 @@ class Handover:
             validate_exit_code=record.validate_status,
             job_data=data,
         )
-        # A slot of its own: it is sent until confirmed, whatever the agent asks next.
-        await self._talk.post(f"done-{job_id}", place.sender, done)
+        await self._talk.post(slot_of(job_id), place.sender, done)
 
 
 def _size(job_id: str, archive: Path) -> int:

@@ -6,7 +6,7 @@ claimed at the bare JID, at 5, 10, 20, 40, 60, 60 ... s, until an answer comes.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from client.copilot.checkpoint import JobRecord
@@ -28,7 +28,13 @@ class LeaseKeeper:
     """
 
     def __init__(
-        self, talk: Conversation, manager: str, record: JobRecord, on_change: Callable[[], None], *, claim: bool
+        self,
+        talk: Conversation,
+        manager: str,
+        record: JobRecord,
+        on_change: Callable[[], Awaitable[None]],
+        *,
+        claim: bool,
     ) -> None:
         self.settled = asyncio.Event()
         self._talk = talk
@@ -86,7 +92,7 @@ class LeaseKeeper:
             answer = await self._talk.ask("lease", self._manager, command, JobClaimed, timeout_s=wait_s, job_id=job_id)
             if answer:
                 self._record.lease_id = answer.command.lease_id
-                self._take(answer)
+                await self._take(answer)
                 self.settled.set()
                 return
 
@@ -98,12 +104,12 @@ class LeaseKeeper:
         answer = await self._talk.ask("lease", to, command, LeaseExtended, timeout_s=limit_s, job_id=job_id)
         if answer:
             self._silent = False
-            self._take(answer)
+            await self._take(answer)
         elif not self._silent:
             self._silent = True
             await self._extend()
 
-    def _take(self, answer: Answer) -> None:
+    async def _take(self, answer: Answer) -> None:
         self._record.manager = answer.sender
         self._record.lease_s = answer.command.lease_s
-        self._on_change()
+        await self._on_change()

@@ -96,6 +96,7 @@ class _Unconfirmed:
     text: str
     due_at: float
     delay_s: float = FIRST_RESEND_S
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class XmppTransport:
@@ -206,9 +207,17 @@ class XmppTransport:
 
     def forget(self, message_id: str) -> None:
         """Stops sending a message again; unknown ids are ignored."""
-        self._unconfirmed.pop(message_id, None)
+        waiting = self._unconfirmed.pop(message_id, None)
+        if waiting is not None:
+            waiting.over.set()
         if not self._unconfirmed:
             self._drained.set()
+
+    async def confirmed(self, message_id: str) -> None:
+        """Returns when a message does not wait for its confirmation, or does so no more."""
+        waiting = self._unconfirmed.get(message_id)
+        if waiting is not None:
+            await waiting.over.wait()
 
     async def drained(self) -> None:
         """Returns when no message waits for its confirmation."""

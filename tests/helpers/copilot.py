@@ -58,6 +58,7 @@ class FakeManagers:
         jobs: descriptions still to be handed out.
         heard: (receiver, command) in order of sending.
         answers: kind of command -> function that replaces the usual answer; it gives a list of (sender, command).
+        confirms: whether what they hear now is confirmed; what is not yet, is when it is set.
     """
 
     def __init__(self, *jobs: JobDescription, lease_s: int | None = 30, verdicts: bool = True) -> None:
@@ -67,6 +68,8 @@ class FakeManagers:
         self.answers: dict[type[Any], Callable[[str, Any], list[tuple[str, Command]]]] = {}
         self.connected = True
         self.forgotten: list[str] = []
+        self.confirms = asyncio.Event()
+        self.confirms.set()
         self.resets = 0
         self.lease_s = lease_s
         self.verdicts = verdicts
@@ -97,7 +100,10 @@ class FakeManagers:
         self.forgotten.append(message_id)
 
     async def drained(self) -> None:
-        return
+        await self.confirms.wait()
+
+    async def confirmed(self, message_id: str) -> None:
+        await self.confirms.wait()
 
     def reset(self) -> None:
         self.resets += 1

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from client.copilot.errors import JobFailed
 from client.copilot.guest import Guest, Places
 from client.copilot.guest_link import MAX_LOG_RATE, MAX_UNSENT_BYTES, GuestLink, open_device
 from client.link import LinkEnd, Message
@@ -182,16 +181,17 @@ async def test_a_host_that_began_anew_hears_the_last_lines_of_the_job_in_hand() 
         assert guest._printed == ["of the next"]
 
 
-def test_a_record_that_cannot_be_written_does_not_keep_the_host_unheard(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Full:
-        def save(self) -> None:
-            raise JobFailed("job-1", "disk-full", "no room")
+async def test_the_record_and_the_disk_are_brought_up_to_date_for_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
 
-    synced: list[bool] = []
-    monkeypatch.setattr("client.copilot.guest.os.sync", lambda: synced.append(True))
+    class Agent:
+        async def save(self) -> None:
+            done.append("saved")
+
+    monkeypatch.setattr("client.copilot.guest.os.sync", lambda: done.append("synced"))
     guest = Guest(Places(), {}, -1)
-    monkeypatch.setattr(guest, "_agent", Full())
+    monkeypatch.setattr(guest, "_agent", Agent())
     guest._on_message(Message("checkpoint"))
-    assert (synced, "no room" in caplog.text) == ([True], True)
+    assert guest._saving is not None
+    await guest._saving
+    assert done == ["saved", "synced"]

@@ -1,8 +1,11 @@
 """The small parts of the agent: descriptions, progress lines, archives, records, addresses."""
 
+import asyncio
+import dataclasses
 import os
 import re
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -196,3 +199,29 @@ def test_servers_that_are_none(server: str) -> None:
 def test_doubling() -> None:
     waits = doubling(5, 60)
     assert [next(waits) for _ in range(7)] == [5, 10, 20, 40, 60, 60, 60]
+
+
+async def test_records_reach_the_disk_in_order_and_off_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[int] = set()
+    monkeypatch.setattr("client.copilot.checkpoint.os.fsync", lambda _: threads.add(threading.get_ident()))
+    place = Checkpoint(tmp_path)
+    record = dataclasses.replace(RECORD)
+    writes = []
+    for number in range(20):
+        record.starts = number
+        writes.append(asyncio.create_task(place.write(record)))
+        await asyncio.sleep(0)
+    # Nobody waits for this one any more, and it is written all the same.
+    writes[-1].cancel()
+    await asyncio.gather(*writes, return_exceptions=True)
+    place.close()
+    found = place.load()
+    assert found is not None
+    assert found.starts == 19
+    assert threads
+    assert threading.get_ident() not in threads
+    await place.remove()
+    assert place.load() is None
+    place.close()

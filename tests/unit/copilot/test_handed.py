@@ -1,0 +1,209 @@
+"""A finished job is not let go of before a manager has confirmed that; time is the loop's, which jumps."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from client.clock import SystemClock
+from client.copilot.agent import MAX_HAND_INS, MAX_STARTS, Agent, AgentSettings
+from client.copilot.checkpoint import Checkpoint, JobRecord
+from client.copilot.messages import ClaimJob, GetJob, JobClaimed, JobDone, JobFailedReport, LeaseLost
+from tests.helpers.copilot import JOBS, MANAGER, FakeFiles, FakeManagers, FakeReport, FakeRunner, describe
+from tests.helpers.fastloop import in_fast_time
+
+
+class Bench:
+    """An agent, and managers that confirm nothing until they are told to."""
+
+    def __init__(self, folder: Path, managers: FakeManagers, *, confirms: bool = False, max_jobs: int = 0) -> None:
+        self.managers = managers
+        if not confirms:
+            managers.confirms.clear()
+        self.runner = FakeRunner(folder)
+        self.report = FakeReport()
+        self.disk = Checkpoint(folder)
+        settings = AgentSettings(MANAGER, folder, "host", durable=False, max_jobs=max_jobs)
+        self.agent = Agent(settings, managers, FakeFiles(), self.runner, self.report, SystemClock())
+        managers.on_info = self.agent.on_info
+
+    def left(self) -> tuple[str, str] | None:
+        """The job that a start after a kill would find, and its state."""
+        record = self.disk.load()
+        return (record.job.id, record.state) if record else None
+
+
+async def until_handed_in(bench: Bench, number: int = 1) -> None:
+    while len(bench.managers.commands(JobDone)) < number:
+        await asyncio.sleep(0.1)
+
+
+@in_fast_time
+async def test_the_record_stays_until_job_done_is_confirmed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, FakeManagers(describe("a")))
+    task = asyncio.create_task(bench.agent.run())
+    await until_handed_in(bench)
+    await asyncio.sleep(5)
+    assert (bench.left(), bench.runner.cleaned) == (("a", "putting output"), 0)
+    bench.managers.confirms.set()
+    await asyncio.sleep(1)
+    assert (bench.left(), bench.runner.cleaned) == (None, 1)
+    bench.agent.finish()
+    await task
+
+
+@in_fast_time
+async def test_the_next_job_is_asked_for_meanwhile_and_begins_afterwards(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, FakeManagers(describe("a"), describe("b")), max_jobs=2)
+    task = asyncio.create_task(bench.agent.run())
+    await until_handed_in(bench)
+    await asyncio.sleep(5)
+    assert (len(bench.managers.commands(GetJob)), bench.runner.executed) == (2, ["a"])
+    bench.managers.confirms.set()
+    await task
+    assert (bench.runner.executed, bench.left()) == (["a", "b"], None)
+
+
+@in_fast_time
+async def test_a_job_whose_agent_is_killed_before_the_confirmation_is_handed_in_again(tmp_path: Path) -> None:
+    first = Bench(tmp_path, FakeManagers(describe("a")))
+    task = asyncio.create_task(first.agent.run())
+    await until_handed_in(first)
+    task.cancel()
+    await asyncio.wait([task])
+    second = Bench(tmp_path, FakeManagers(), confirms=True, max_jobs=1)
+    await second.agent.run()
+    assert [done.job_id for done in second.managers.commands(JobDone)] == ["a"]
+    assert second.runner.executed == []
+    assert second.left() is None
+
+
+@in_fast_time
+async def test_the_next_job_does_not_wait_for_ever(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, FakeManagers(describe("a"), describe("b"), lease_s=90))
+    bench.runner.runs_s = 10
+    task = asyncio.create_task(bench.agent.run())
+    await until_handed_in(bench)
+    await asyncio.sleep(40)
+    assert bench.left() == ("a", "putting output")
+    await asyncio.sleep(6)
+    assert bench.left() == ("b", "executing")
+    await until_handed_in(bench, 2)
+    bench.agent.finish()
+    await task
+    assert bench.left() == ("b", "putting output")
+
+
+@in_fast_time
+async def test_a_job_that_waits_to_begin_is_given_back_at_a_suspension(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, FakeManagers(describe("a"), describe("b")))
+    task = asyncio.create_task(bench.agent.run())
+    await until_handed_in(bench)
+    await asyncio.sleep(5)
+    await bench.agent.suspend(10)
+    await task
+    assert [report.job_id for report in bench.managers.commands(JobFailedReport)] == ["b"]
+    assert bench.left() == ("a", "putting output")
+
+
+@in_fast_time
+async def test_what_bounced_is_confirmed_when_its_second_receiver_says_so(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, FakeManagers(describe("a")))
+    confirmed: list[str] = []
+    bounced = asyncio.Event()
+
+    async def confirm(message_id: str) -> None:
+        if confirmed:
+            await bench.managers.confirms.wait()
+        confirmed.append(message_id)
+        await bounced.wait()
+
+    bench.managers.confirmed = confirm  # type: ignore[method-assign]
+    task = asyncio.create_task(bench.agent.run())
+    await until_handed_in(bench)
+    await asyncio.sleep(1)
+    bench.agent.on_bounce(confirmed[0])
+    await asyncio.sleep(1)
+    # The first message is not sent again any more, which is no confirmation of the second.
+    bounced.set()
+    await asyncio.sleep(1)
+    assert bench.left() == ("a", "putting output")
+    bench.managers.confirms.set()
+    await asyncio.sleep(1)
+    assert bench.left() is None
+    bench.agent.finish()
+    await task
+
+
+@in_fast_time
+async def test_a_job_that_was_on_its_way_during_a_pause_of_the_computer_is_claimed_first(tmp_path: Path) -> None:
+    managers = FakeManagers(describe("a"), describe("b"))
+    managers.answers[ClaimJob] = lambda to, asked: [
+        (JOBS, LeaseLost("b", "another computer does the job" if "b" not in bench.runner.executed else "too late"))
+    ]
+    bench = Bench(tmp_path, managers)
+    task = asyncio.create_task(bench.agent.run())
+    await until_handed_in(bench)
+    await asyncio.sleep(5)
+    bench.agent.resumed()
+    managers.confirms.set()
+    await asyncio.sleep(5)
+    assert [claim.job_id for claim in managers.commands(ClaimJob)] == ["b"]
+    assert bench.runner.executed == ["a"]
+    managers.answers[ClaimJob] = lambda to, asked: [(JOBS, JobClaimed(asked.job_id, 30, "lease-3"))]
+    managers.jobs.append(describe("c"))
+    await until_handed_in(bench, 2)
+    assert len(managers.commands(ClaimJob)) == 1, "a job that was asked for after the pause is fresh"
+    bench.agent.finish()
+    await task
+
+
+@pytest.mark.parametrize(("starts", "given_up"), [(MAX_STARTS + 1, False), (MAX_HAND_INS, True)])
+@in_fast_time
+async def test_a_finished_output_is_not_given_up_for_a_few_ends(tmp_path: Path, starts: int, given_up: bool) -> None:
+    left = JobRecord(describe(), JOBS, 30, "lease-1", state="putting output", exit_status=0, starts=starts)
+    bench = Bench(tmp_path, FakeManagers(), confirms=True, max_jobs=1)
+    bench.disk.save(left)
+    await bench.agent.run()
+    assert len(bench.managers.commands(JobFailedReport)) == given_up
+    assert len(bench.managers.commands(JobDone)) == (not given_up)
+
+
+@in_fast_time
+async def test_starts_under_a_validation_count_as_those_of_the_job(tmp_path: Path) -> None:
+    job = describe(validation_script="check.sh")
+    bench = Bench(tmp_path, FakeManagers(), confirms=True, max_jobs=1)
+    bench.disk.save(JobRecord(job, JOBS, 30, "lease-1", state="validating", exit_status=0, starts=MAX_STARTS))
+    await bench.agent.run()
+    assert bench.managers.commands(JobFailedReport)[0].cause.startswith("start: ")
+
+
+@in_fast_time
+async def test_a_start_counts_before_anything_is_done(tmp_path: Path) -> None:
+    managers = FakeManagers()
+    managers.answers[ClaimJob] = lambda to, asked: []
+    bench = Bench(tmp_path, managers)
+    bench.disk.save(JobRecord(describe(), JOBS, 30, "lease-1", state="executing", exit_status=0))
+    task = asyncio.create_task(bench.agent.run())
+    await asyncio.sleep(1)
+    found = bench.disk.load()
+    assert found is not None
+    assert found.starts == 1
+    task.cancel()
+    await asyncio.wait([task])
+
+
+@in_fast_time
+async def test_an_extended_lease_that_cannot_be_written_down_costs_no_job(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench(tmp_path, FakeManagers(describe("a")), confirms=True, max_jobs=1)
+    bench.runner.runs_s = 35
+    task = asyncio.create_task(bench.agent.run())
+    await asyncio.sleep(5)
+    (tmp_path / "job.new").mkdir()
+    await asyncio.sleep(20)
+    (tmp_path / "job.new").rmdir()
+    await task
+    assert "the record of job a is not written" in caplog.text
+    assert bench.report.jobs[-2] == ("a", "done")
