@@ -378,9 +378,9 @@ class Agent:
     async def _fail(self, record: JobRecord, failed: JobFailed) -> None:
         if record.lease_id:
             said = f"{failed.cause}: {failed.said}"[:1000]
-            await self._talk.post(
-                f"failed-{record.job.id}", record.manager, JobFailedReport(record.job.id, record.lease_id, said)
-            )
+            printed = await self._runner.last_printed(record.job.id)
+            report = JobFailedReport(record.job.id, record.lease_id, said, printed)
+            await self._talk.post(f"failed-{record.job.id}", record.manager, report)
         await self._forget(record, f"{failed.cause}: {failed.said}")
 
     async def _forget(self, record: JobRecord, cause: str) -> None:

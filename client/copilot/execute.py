@@ -26,6 +26,7 @@ from typing import Final
 from client.copilot.checkpoint import JobRecord
 from client.copilot.child import PROGRESS_FD, Child, kill_left, kill_user
 from client.copilot.errors import JobFailed
+from client.copilot.last_lines import last_lines, last_printed
 from client.copilot.memory import exceeds, is_kill, job_processes, kernel_kills
 from client.copilot.pack import folder_size, pack_folder
 from client.copilot.progress import ProgressPipe
@@ -43,8 +44,6 @@ _LONGEST_TICK_S: Final = 5.0
 _MARGIN_BYTES: Final = 1024 * 1024
 #: where a job may write besides its work directory; in a guest this is memory
 _OPEN_TO_ALL: Final = ("/tmp", "/var/tmp", "/dev/shm")
-#: of a job's error output that are looked at for what went wrong
-_LAST_BYTES: Final = 4096
 #: names that the shell takes as they are
 _PACKAGE: Final = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9_.,:/+-]{0,254}")
 
@@ -170,6 +169,10 @@ class LocalRunner:
             raise JobFailed(job_id, "output-limit", f"archive of {size} bytes")
         return archive
 
+    async def last_printed(self, job_id: str) -> str:
+        """See JobRunner."""
+        return await asyncio.to_thread(last_printed, self.work_dir(job_id))
+
     async def clean(self) -> None:
         """See JobRunner."""
         async with self._tidying:
@@ -254,7 +257,8 @@ class LocalRunner:
                 progress=pipe.write_end if pipe else None,
             )
         except (OSError, subprocess.SubprocessError) as failed:
-            raise JobFailed(record.job.id, "start", f"{failed} {_last_line(folder / outputs[1])}".strip()) from failed
+            said = "".join(last_lines(folder / outputs[1])[-1:])
+            raise JobFailed(record.job.id, "start", f"{failed} {said}".strip()) from failed
         if pipe is not None:
             pipe.start()
         kills = kernel_kills()
@@ -333,21 +337,6 @@ def _package_lines(name: str) -> str:
         f"  echo 'package {name} is not set up: there is no alienv here' >&2\n"
         "fi\n\n"
     )
-
-
-def _last_line(path: Path) -> str:
-    """What was said last in a file of the job's folder; of anything but a file, nothing."""
-    try:
-        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return ""
-    with os.fdopen(number, "rb") as source:
-        about = os.fstat(number)
-        if not stat.S_ISREG(about.st_mode) or about.st_nlink != 1:
-            return ""
-        source.seek(max(0, about.st_size - _LAST_BYTES))
-        lines = source.read(_LAST_BYTES).decode("utf-8", "replace").splitlines()
-    return lines[-1][:200] if lines else ""
 
 
 def _give(folder: Path, uid: int) -> None:

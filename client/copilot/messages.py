@@ -333,12 +333,16 @@ class JobVerdict:
 
 @dataclass(frozen=True)
 class JobFailedReport:
-    """Extension `jobFailed`. Agent to the manager that gave the job: it cannot reach its end here."""
+    """Extension `jobFailed`. Agent to the manager that gave the job: it cannot reach its end here.
+
+    last_lines: what the job printed last; empty for nothing.
+    """
 
     command: ClassVar[str] = "jobFailed"
     job_id: str = field(metadata=wire.required("jobID", wire.ID))
     lease_id: str = field(metadata=wire.required("leaseID", wire.ID))
     cause: str = usual("cause", wire.LINE)
+    last_lines: str = optional("lastLines", wire.text(4000, lines=True), "")
 
 
 Command: TypeAlias = (

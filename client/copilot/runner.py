@@ -56,5 +56,8 @@ class JobRunner(Protocol):
     async def pack(self, record: JobRecord) -> Path:
         """Packs the work directory; returns the archive. Raises JobFailed when it is too big or cannot be written."""
 
+    async def last_printed(self, job_id: str) -> str:
+        """The last lines that a job printed, at most 1000 characters; empty for none."""
+
     async def clean(self) -> None:
         """Removes all work directories and archives."""

@@ -241,6 +241,9 @@ class FakeRunner:
         archive.write_bytes(b"archive")
         return archive
 
+    async def last_printed(self, job_id: str) -> str:
+        return "begun"
+
     async def clean(self) -> None:
         self.cleaned += 1
 

@@ -41,6 +41,9 @@ ANSWER_LATE_S: Final = 55.0
 ORIGINAL_LATE_S: Final = 1920.0
 #: Agents remembered that way.
 MAX_ASKERS: Final = 20_000
+#: of the reason why a job came back; queues put a few words before it and keep 500
+MAX_REASON_CHARS: Final = 440
+_PRINTED: Final = "; it printed last: "
 #: Agents told of work in one tick; more of them than jobs would only make each other wait.
 MAX_TOLD: Final = 100
 #: Agents looked at for that in one tick; the next goes on with those after them.
@@ -104,7 +107,7 @@ class JobDesk:
                 answer = self.queue.claim(command.job_id, command.lease_id, sender, now)
                 return [Reply(sender, _claimed(command.job_id, answer))]
             case JobFailedReport():
-                if self.queue.fail(command.job_id, command.lease_id, sender, command.cause, now):
+                if self.queue.fail(command.job_id, command.lease_id, sender, _why_failed(command), now):
                     log.info("job %s failed at %s: %s", command.job_id, sender, command.cause)
                     self.witness.happened(f"job.returned.{return_class(command.cause)}")
         return []
@@ -218,6 +221,13 @@ class JobDesk:
 def _until(asked: WantGetJob | GetJob, now: float) -> float:
     """How long who asked may be answered."""
     return now + (ANSWER_LATE_S if "lease" in asked.extensions else ORIGINAL_LATE_S)
+
+
+def _why_failed(said: JobFailedReport) -> str:
+    """The cause, and what the job printed last, as much of its end as a queue keeps."""
+    printed = " / ".join(line.strip() for line in said.last_lines.splitlines() if line.strip())
+    room = MAX_REASON_CHARS - len(said.cause) - len(_PRINTED)
+    return f"{said.cause}{_PRINTED}{printed[-room:]}" if printed and room > 0 else said.cause
 
 
 def _extended(job_id: str, answer: Lease | Lost) -> Command:

@@ -284,7 +284,7 @@ async def test_input(tmp_path: Path, left: int) -> None:
     else:
         assert bench.states() == ["getting input", "failed"]
         (report,) = bench.managers.commands(JobFailedReport)
-        assert report.lease_id == "lease-1"
+        assert (report.lease_id, report.last_lines) == ("lease-1", "begun")
         assert report.cause.startswith("input: ")
 
 

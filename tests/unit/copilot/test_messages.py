@@ -69,7 +69,7 @@ COMMANDS = st.one_of(
     st.builds(m.ClaimJob, IDS, IDS),
     st.builds(m.JobClaimed, IDS, LEASE, IDS),
     st.builds(m.JobVerdict, IDS, st.booleans(), TEXTS),
-    st.builds(m.JobFailedReport, IDS, IDS, TEXTS),
+    st.builds(m.JobFailedReport, IDS, IDS, TEXTS, TEXTS),
 )
 
 

@@ -143,6 +143,19 @@ def test_a_failed_job_goes_to_the_next_agent_and_dies_after_its_attempts(queue: 
     assert queue.counts()[JobState.DEAD] == 1
 
 
+def test_the_reason_of_a_failed_job_has_what_it_printed_last(queue: SqliteQueue, desk: JobDesk) -> None:
+    queue.submit([new_job("one")], 0)
+    printed = "x" * 900 + "\n event 41\n\nsegment \x1b[31mlost\n"
+    for agent in (OURS, "other@x/1"):
+        run = run_job(desk, agent, GET)
+        desk.handle(agent, JobFailedReport("one", run.lease_id, "time-limit: still running after 60 s", printed), 1)
+    job = queue.get("one")
+    assert job is not None
+    began = "2 attempts; the last: failed: time-limit: still running after 60 s; it printed last: xxx"
+    assert job.reason.startswith(began)
+    assert job.reason.endswith("xxx / event 41 / segment \x1b[31mlost")
+
+
 def test_an_agent_whose_job_failed_hears_of_the_next_after_a_pause(queue: SqliteQueue, desk: JobDesk) -> None:
     queue.submit([new_job("one"), new_job("two")], 0)
     run = run_job(desk, OURS, GET)
