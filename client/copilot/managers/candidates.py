@@ -63,7 +63,7 @@ class CandidateShelf:
             try:
                 job_id = note.read_text(encoding="ascii")
                 facts = json.loads((self._root / job_id / note.name / _RESULT).read_text(encoding="utf-8"))
-            except (OSError, ValueError):
+            except (FileNotFoundError, NotADirectoryError, ValueError):
                 note.unlink(missing_ok=True)
             else:
                 yield Kept(job_id, note.name, facts)

@@ -6,7 +6,7 @@ agree becomes the job's result. A job without output is judged by its exit code 
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
 from client.copilot.managers.candidates import Kept
@@ -15,6 +15,7 @@ from client.copilot.managers.errors import OutputRefused
 from client.copilot.managers.shelf import Claim, Parcel, Shelf
 from client.copilot.managers.unpack import Limits, Unpacked, unpack
 from client.copilot.managers.validate import VALIDATORS, check_exit_code, check_output
+from client.copilot.once import Once
 from client.copilot.queue.errors import QueueError
 from client.copilot.queue.queue import Candidate, Job, JobQueue, JobState, Taken
 from client.log import logger
@@ -41,6 +42,7 @@ class Judge:
     queue: JobQueue
     shelf: Shelf
     limits: Limits
+    _left: Once = field(default_factory=Once)
 
     def judge(self, claim: Claim) -> Verdict:
         """Deal with one jobDone, of an agent that had the job: that is the desk's to see to.
@@ -61,7 +63,7 @@ class Judge:
         return self._judge(job, parcel)
 
     def judge_left(self) -> list[tuple[Claim, Verdict]]:
-        """Deal with what an earlier run left half done. What fails is logged and stays for the next start.
+        """Deal with what an earlier run, or a full disk, left half done. What fails is logged once and stays.
 
         Raises:
             OSError: the folder cannot be read.
@@ -72,12 +74,12 @@ class Judge:
                 job, claim = self.queue.get(kept.facts["job_id"]), _claim_of(kept.facts)
                 verdicts.append((claim, self._weigh(job, claim, kept)))
             except (OSError, QueueError) as error:
-                log.error("candidate of job %s left for the next start: %s", kept.job_id, error)
+                self._log_left(kept.job_id, error)
         for parcel in self.shelf.left():
             try:
                 verdict = self._judge_again(parcel)
             except (OSError, QueueError) as error:
-                log.error("output of job %s left for the next start: %s", parcel.claim.job_id, error)
+                self._log_left(parcel.claim.job_id, error)
                 continue
             if verdict is not None:
                 verdicts.append((parcel.claim, verdict))
@@ -96,7 +98,11 @@ class Judge:
                     sender = self.shelf.results.sender(job_id) or (job.agent if job else "")
                     self._note_result(job_id, sender, "kept by an earlier run")
             except (OSError, QueueError) as error:
-                log.error("result of job %s not noted in the queue: %s", job_id, error)
+                self._log_left(job_id, error)
+
+    def _log_left(self, job_id: str, error: Exception) -> None:
+        if self._left.is_new("", job_id):
+            log.error("output of job %s left for later, said once: %s", job_id, error)
 
     def _judge_again(self, parcel: Parcel) -> Verdict | None:
         job = self.queue.get(parcel.claim.job_id)
@@ -123,6 +129,7 @@ class Judge:
 
     def _check(self, job: Job, parcel: Parcel) -> Unpacked:
         with parcel.open(self.limits.packed_bytes) as packed:
+            parcel.begin()
             unpacked = unpack(packed, parcel.output, self.limits)
         _check_own_validation(parcel.claim)
         if job.new.validator and job.new.validator not in VALIDATORS:

@@ -18,6 +18,7 @@ from client.copilot.errors import BadStanza, NoKeyOf, TransportDown
 from client.copilot.events import Report
 from client.copilot.heartbeat import Heartbeat
 from client.copilot.managers.config import Config, ProcessSettings
+from client.copilot.managers.failure import said_of
 from client.copilot.managers.monitor.reporter import Reporter
 from client.copilot.managers.reply import Reply
 from client.copilot.messages import Command, build_info, parse_info
@@ -30,6 +31,8 @@ from client.log import logger, to_file
 log = logger("site")
 
 TICK_S: Final = 1.0
+#: A queue that fails is told of so often.
+SAID_AGAIN_S: Final = 60.0
 #: Managers that can be configured as the original's.
 ORIGINAL_ROLES: Final = ("job-manager", "storage-manager")
 #: so many of the last stanzas for the monitor are known when they come back
@@ -68,6 +71,7 @@ class ManagerProcess:
         self._transport.on_bounce = self._on_bounce
         self._reported: OrderedDict[str, Report] = OrderedDict()
         self._refused = Once()
+        self._failure, self._failure_at = "", 0.0
 
     def add(self, desk: Desk) -> None:
         """Let a desk have all commands that arrive."""
@@ -155,9 +159,15 @@ class ManagerProcess:
                 replies = ask(desk)
             except QueueError as failed:
                 # A full disk or a long wait for the lock: the asker asks again, and leases keep the job safe.
-                log.error("not answered: %s", failed)
+                self._log_failure(said_of(failed), time.monotonic())
             else:
                 await self.send(replies)
+
+    def _log_failure(self, said: str, now: float) -> None:
+        """Every stanza may meet it, and the log's disk may be the full one."""
+        if said != self._failure or now - self._failure_at >= SAID_AGAIN_S:
+            log.error("not answered, and whoever asked asks again (said once a minute): %s", said)
+            self._failure, self._failure_at = said, now
 
     def _on_state(self, connected: bool) -> None:
         if self._settings.ready_file is None:

@@ -52,6 +52,15 @@ class Parcel:
         """Where it is unpacked."""
         return self.folder / _OUTPUT
 
+    def begin(self) -> None:
+        """Make the folder to unpack into, without what an earlier run left in it.
+
+        Raises:
+            OSError: the disk fails.
+        """
+        shutil.rmtree(self.output, ignore_errors=True)
+        self.output.mkdir(mode=0o700)
+
     def open(self, limit_bytes: int) -> BinaryIO:
         """The archive.
 
@@ -142,9 +151,7 @@ class Shelf:
             self._close(claim)
             raise OutputRefused("no output was uploaded") from error
         self._close(claim)
-        parcel = Parcel(folder, claim)
-        parcel.output.mkdir(mode=0o700)
-        return parcel
+        return Parcel(folder, claim)
 
     def _take_chirp(self, job_id: str, target: Path) -> None:
         source = os.open(self._chirp_root / job_id, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -171,12 +178,18 @@ class Shelf:
             try:
                 claim = Claim(**json.loads((folder / _CLAIM).read_text(encoding="utf-8")))
                 (folder / _PACKED).lstat()
-                shutil.rmtree(folder / _OUTPUT, ignore_errors=True)
-                (folder / _OUTPUT).mkdir(mode=0o700)
-            except (OSError, ValueError, TypeError):
+            except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
                 shutil.rmtree(folder, ignore_errors=True)
-            else:
-                yield Parcel(folder, claim)
+                continue
+            yield Parcel(folder, claim)
+
+    def is_clear(self) -> bool:
+        """Whether all that was taken was dealt with to its end.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        return next(self.candidates.unsettled(), None) is None and not any(self._intake.iterdir())
 
     def holds(self, claim: Claim) -> bool:
         """Whether the output of a claim was taken and is not dealt with to its end.

@@ -3,11 +3,13 @@
 import argparse
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
 
 from client.copilot.managers.config import Config, read_process_settings
+from client.copilot.managers.failure import said_of
 from client.copilot.managers.instance import claim_instance
 from client.copilot.managers.judge import Judge, Verdict
 from client.copilot.managers.process import ManagerProcess, read_arguments, role_parser, run_until_signal
@@ -28,10 +30,10 @@ MAX_CLAIMS: Final = 10_000
 #: Questions to the upload service at a time; who comes on top of them is sent to Chirp.
 MAX_WISHES: Final = 1000
 SWEEP_INTERVAL_S: Final = 3600.0
+#: After a disk or a queue that failed, what could not be judged is tried again so often.
+AGAIN_S: Final = 30.0
 _MIB: Final = 1024 * 1024
 _Result = TypeVar("_Result")
-
-
 #: word and purpose
 _ROLE: Final = ("storage-manager", "Takes the output of Co-Pilot agents and checks it.")
 
@@ -74,6 +76,9 @@ class StorageService:
         self._claims: asyncio.Queue[Claim] = asyncio.Queue(MAX_CLAIMS)
         self.process = ManagerProcess(config.account(), read_process_settings(config))
         instance, folder = config.text("xmpp", "resource"), config.file("storage", "folder")
+        #: of the loop's clock; None: nothing failed
+        self._again_at: float | None = None
+        self._not_taken: deque[Claim] = deque(maxlen=MAX_CLAIMS)
         self._lock = claim_instance(folder, instance)
         limits = _limits(config)
         store = config.maybe_file("storage", "upload_store")
@@ -133,25 +138,61 @@ class StorageService:
         self._claims.put_nowait(claim)
 
     async def _judge_all(self) -> None:
-        for claim, verdict in await _to_its_end(self._judge_earlier):
-            await self._announce(claim, verdict)
+        await self._judge_again()
         while True:
-            claim = await self._claims.get()
+            if self._again_at is not None and asyncio.get_running_loop().time() >= self._again_at:
+                await self._judge_again()
             try:
-                verdict = await _to_its_end(partial(self._judge.judge, claim))
-            except (OSError, QueueError) as error:
-                # A full disk: the job returns to the queue when its lease ends.
-                log.error("output of job %s not judged: %s", claim.job_id, error)
-            else:
-                await self._announce(claim, verdict)
+                async with asyncio.timeout_at(self._again_at):
+                    claim = await self._claims.get()
+            except TimeoutError:
+                continue
+            await self._judge_one(claim)
 
-    def _judge_earlier(self) -> list[tuple[Claim, Verdict]]:
+    async def _judge_one(self, claim: Claim) -> None:
+        try:
+            verdict = await _to_its_end(partial(self._judge.judge, claim))
+        except (OSError, QueueError) as error:
+            if self._again_at is None:
+                log.error(
+                    "output of job %s not judged: %s; it and all others are kept, and tried again every %.0f s",
+                    claim.job_id,
+                    said_of(error),
+                    AGAIN_S,
+                )
+            self._again_at = self._again_at or asyncio.get_running_loop().time() + AGAIN_S
+            if not await _to_its_end(partial(self._is_held, claim)):
+                self._not_taken.append(claim)
+        else:
+            await self._announce(claim, verdict)
+
+    async def _judge_again(self) -> None:
+        """Deal with what an earlier run left, or a full disk did not let us deal with."""
+        was_failing, self._again_at = self._again_at is not None, None
+        verdicts, is_clear = await _to_its_end(self._judge_left)
+        for claim, verdict in verdicts:
+            await self._announce(claim, verdict)
+        if not is_clear:
+            self._again_at = asyncio.get_running_loop().time() + AGAIN_S
+        for _ in range(len(self._not_taken)):
+            await self._judge_one(self._not_taken.popleft())
+        if was_failing and self._again_at is None:
+            log.info("outputs are judged again")
+
+    def _judge_left(self) -> tuple[list[tuple[Claim, Verdict]], bool]:
         try:
             self._judge.take_up_results()
-            return self._judge.judge_left()
+            return self._judge.judge_left(), self._shelf.is_clear()
         except OSError as error:
-            log.error("what an earlier run left cannot be read: %s", error)
-            return []
+            log.error("what was left to be judged cannot be read: %s", said_of(error))
+            return [], False
+
+    def _is_held(self, claim: Claim) -> bool:
+        try:
+            return self._shelf.holds(claim)
+        except OSError:
+            # Judged once more, an output that was taken would count as none.
+            return True
 
     async def _announce(self, claim: Claim, verdict: Verdict) -> None:
         self.process.reporter.judged(claim.job_id, claim.exit_code, accepted=verdict.accepted, reason=verdict.reason)

@@ -4,6 +4,7 @@ Only files and folders below the target are made, with names that mean the same 
 out and named in the result; anything that tries to get out, or beyond a limit, refuses the whole output.
 """
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,8 @@ from client.copilot.managers.tar import Kind, Member, members, skip_padding
 MAX_DEPTH: Final = 32
 #: Headers count too, so that an archive of nothing but headers has an end.
 _HEADER_BYTES: Final = 1536
+#: What file systems say of names; some take only 143 bytes, or no colons.
+_UNFIT: Final = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,11 @@ def _make(feed: Feed, member: Member, path: Path) -> None:
             return
     except (FileExistsError, NotADirectoryError) as twice:
         raise OutputRefused(f"the archive has {member.name[:100]!r} twice") from twice
+    except OSError as failed:
+        if failed.errno not in _UNFIT:
+            raise
+        # It would fail every time: this is the archive's fault, and not the disk's.
+        raise OutputRefused(f"the archive has a name that cannot be used here: {member.name[:100]!r}") from failed
     _copy(feed, member.size_bytes, None)
 
 

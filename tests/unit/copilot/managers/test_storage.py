@@ -319,6 +319,7 @@ def test_outputs_in_hand_when_killed_are_judged_at_the_next_start(storage: Stora
     storage.lease()
     storage.upload(pack({"stdout": b"x"}))
     parcel = storage.shelf.fetch(CLAIM)
+    parcel.begin()
     (parcel.output / "half").write_text("unpacked")
     again = Storage(storage.base)
     assert again.judge.judge_left() == [(CLAIM, Verdict("one", True, ""))]

@@ -1,6 +1,7 @@
 """The storage manager's process when its disk or its queue fails. It has no session here."""
 
 import asyncio
+import errno
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from client.copilot.managers import storage
 from client.copilot.managers.config import Config
 from client.copilot.managers.errors import InstanceRunning
 from client.copilot.managers.judge import Judge, Verdict
-from client.copilot.managers.shelf import Claim, Shelf
+from client.copilot.managers.shelf import Claim, Parcel, Shelf
 from client.copilot.managers.storage import StorageService
 from client.copilot.queue.queue import JobState
 from client.copilot.queue.sqlite import SqliteQueue
@@ -135,4 +136,58 @@ async def test_outputs_are_judged_though_those_of_an_earlier_run_cannot_be_read(
         (tmp_path / "chirp" / "one" / "one.tgz").write_bytes(pack({"stdout": b"x"}))
         service._note(Claim("one", "a@x/1", 0, None))
         await lasts_until(task, lambda: queue.counts()[JobState.DONE])
+    queue.close()
+
+
+async def test_a_claim_that_could_not_be_taken_is_taken_later_and_judged_once(
+    service: StorageService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(storage, "AGAIN_S", 0.01)
+    judged: list[str] = []
+    full = True
+
+    def judge(_: Judge, claim: Claim) -> Verdict:
+        if full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        judged.append(claim.job_id)
+        return Verdict(claim.job_id, True, "")
+
+    monkeypatch.setattr(Judge, "judge", judge)
+    async with running(service._judge_all()) as task:
+        for job_id in ("one", "two"):
+            service._note(Claim(job_id, "a@x/1", 0, None))
+        await lasts_until(task, lambda: len(service._not_taken) == 2)
+        full = False
+        await lasts_until(task, lambda: len(judged) == 2)
+        service._note(Claim("three", "a@x/1", 0, None))
+        await lasts_until(task, lambda: len(judged) == 3)
+    assert sorted(judged) == ["one", "three", "two"]
+    assert "no space left on the disk; it and all others are kept" in caplog.text
+
+
+async def test_an_output_that_was_taken_is_not_asked_for_again(
+    service: StorageService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "AGAIN_S", 0.01)
+    queue = SqliteQueue(tmp_path / "queue.sqlite")
+    queue.submit([new_job("one")], 0)
+    assert queue.hand_out("a@x/1", 0, extends=False)
+    service._shelf.open_folder("one", "a@x/1")
+    (tmp_path / "chirp" / "one" / "one.tgz").write_bytes(pack({"stdout": b"x"}))
+    tries: list[Parcel] = []
+    begin = Parcel.begin
+
+    def full_three_times(parcel: Parcel) -> None:
+        tries.append(parcel)
+        if len(tries) <= 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        begin(parcel)
+
+    monkeypatch.setattr(Parcel, "begin", full_three_times)
+    async with running(service._judge_all()) as task:
+        service._note(Claim("one", "a@x/1", 0, None))
+        await lasts_until(task, lambda: queue.counts()[JobState.DONE])
+        await lasts_until(task, service._shelf.is_clear)
+    assert (len(tries), list(service._not_taken)) == (4, [])
+    assert [event.what for event in queue.history("one")] == ["submitted", "handed out", "done"]
     queue.close()

@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import io
 import tarfile
 from pathlib import Path
@@ -118,3 +119,16 @@ def test_any_damage_is_refused_or_harmless(
         run(gz(damaged) if packed else gz(plain)[:at] + noise, target)
     assert all(not path.is_symlink() for path in target.rglob("*"))
     assert sum(path.stat().st_size for path in target.rglob("*") if path.is_file()) <= LIMITS.unpacked_bytes
+
+
+@pytest.mark.parametrize(("number", "error"), [(errno.ENAMETOOLONG, OutputRefused), (errno.ENOSPC, OSError)])
+def test_a_name_that_the_file_system_refuses_is_the_archives_fault_and_a_full_disk_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr("client.copilot.managers.unpack.os.open", refuse)
+    with pytest.raises(error) as raised:
+        unpack(io.BytesIO(HONEST), tmp_path, LIMITS)
+    assert type(raised.value) is error
