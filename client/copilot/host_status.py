@@ -7,6 +7,7 @@ Source: proc(5); the names are those of answers caught from the original.
 """
 
 import contextlib
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -32,18 +33,18 @@ def system_load() -> Lists:
 
 
 def disk_usage() -> Lists:
-    """File systems on devices; blocks of 1 KiB."""
+    """File systems on devices in MiB, as the original has them of df: the total with its unit, % of what can be had."""
     found: dict[str, list[str]] = {
         name: [] for name in ("path", "totalBlocks", "used", "available", "used%", "mountpoint")
     }
     for device, mountpoint in _mounts().items():
         with contextlib.suppress(OSError):
             status = os.statvfs(mountpoint)
-            kib = status.f_frsize / 1024
-            total, used = status.f_blocks * kib, (status.f_blocks - status.f_bfree) * kib
-            percent = 100 * used / total if total else 0.0
-            available = status.f_bavail * kib
-            row = (device, f"{total:.0f}", f"{used:.0f}", f"{available:.0f}", f"{percent:.0f}%", mountpoint)
+            mib = status.f_frsize / 1024**2
+            used, available = (status.f_blocks - status.f_bfree) * mib, status.f_bavail * mib
+            percent = math.ceil(100 * used / (used + available)) if used + available else 0
+            sizes = (f"{status.f_blocks * mib:.0f}M", f"{used:.0f}", f"{available:.0f}", f"{percent}%")
+            row = (device, *sizes, mountpoint)
             for name, value in zip(found, row, strict=True):
                 found[name].append(value)
     return found
@@ -64,7 +65,7 @@ def memory_usage() -> Lists:
 
 
 def running_processes() -> Lists:
-    """Processes of the user that this one runs as, those with the most memory first; rss in KiB, time in seconds."""
+    """Processes of the user that this one runs as, those with the most memory first; rss in KiB, CPU time as m:ss."""
     total_kib = read_meminfo().get("MemTotal", 0)
     rows = []
     for folder in Path("/proc").iterdir() if Path("/proc").is_dir() else ():
@@ -77,7 +78,7 @@ def running_processes() -> Lists:
         "%cpu": [f"{row[4]:.1f}" for row in rows],
         "%mem": [f"{row[2]:.1f}" for row in rows],
         "rss": [str(row[1]) for row in rows],
-        "time": [f"{row[3]:.0f}" for row in rows],
+        "time": [f"{int(row[3]) // 60}:{int(row[3]) % 60:02d}" for row in rows],
         "command": [row[0] for row in rows],
     }
 

@@ -1,6 +1,7 @@
 """Heartbeats: who is answered what, how often; and the figures in the answers."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from client.copilot import host_status
 from client.copilot.heartbeat import MAX_ANSWERS, WINDOW_S, Heartbeat
 from client.copilot.host_status import COMPONENTS, MAX_ENTRIES, build_status, parse_status
 from client.copilot.managers.config import ProcessSettings
@@ -52,6 +54,26 @@ async def test_each_component_is_told_in_the_words_of_the_original(component: st
     assert set(lists) == names[component]
     assert len({len(values) for values in lists.values()}) == 1
     assert len(str(answer.info["status"])) < 50_000
+
+
+def test_disks_are_told_in_the_units_of_the_original(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of `df --block-size=M`: the total keeps its letter, and % is of what this user could fill."""
+    blocks = os.statvfs_result((4096, 4096, 66_053_120, 21_000_000, 17_500_000, 0, 0, 0, 0, 255))
+    monkeypatch.setattr(host_status, "_mounts", lambda: {"/dev/vda": "/"})
+    monkeypatch.setattr(os, "statvfs", lambda _: blocks)
+    lists = COMPONENTS["diskUsage"]()
+    assert {name: values[0] for name, values in lists.items()} == {
+        "path": "/dev/vda",
+        "totalBlocks": "258020M",
+        "used": "175989",
+        "available": "68359",
+        "used%": "73%",
+        "mountpoint": "/",
+    }
+
+
+def test_times_of_processes_are_minutes_and_seconds() -> None:
+    assert all(re.fullmatch(r"\d+:[0-5]\d", one) for one in COMPONENTS["runningProcesses"]()["time"])
 
 
 async def test_load_and_memory_are_numbers_and_this_process_is_told() -> None:
