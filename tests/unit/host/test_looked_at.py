@@ -1,0 +1,101 @@
+"""Memory, heat, disk, programs and sleep, from what systems say."""
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from client.host import battery, disk, heat, memory
+from client.host.process_name import name_of, plain
+from client.host.programs import Programs
+from client.host.wake import SleepWatch, slept_s
+
+PRESSURE = """\
+some avg10=12.34 avg60=3.00 avg300=0.00 total=22077443
+full avg10=5.00 avg60=0.00 avg300=0.00 total=13276713
+"""
+
+
+def readings(**sensors: list[float]) -> dict[str, list[SimpleNamespace]]:
+    return {name: [SimpleNamespace(current=value) for value in values] for name, values in sensors.items()}
+
+
+def test_pressure_is_the_share_of_waiting() -> None:
+    assert memory.some_in(PRESSURE) == 12.34
+    assert memory.some_in("") is None
+    with pytest.raises(ValueError):
+        memory.some_in("some avg10=much")
+
+
+def test_memory_of_this_computer() -> None:
+    free = memory.look()["free_memory_mib"]
+    assert free is not None
+    assert free > 0
+    assert free % 16 == 0
+
+
+def test_the_hottest_sensor_of_the_processor() -> None:
+    assert heat.hottest(readings(coretemp=[41.0, 66.25, 50.0], nvme=[80.0], acpitz=[99.0])) == 66.2
+    assert heat.hottest(readings(nvme=[80.0], acpitz=[45.0])) == 45.0
+    assert heat.hottest(readings(nvme=[80.0])) is None
+    assert heat.hottest({}) is None
+
+
+def test_sensors_that_are_not_connected_do_not_count() -> None:
+    assert heat.hottest(readings(coretemp=[-128.0, 0.0, 255.0])) is None
+    assert heat.fastest(readings(thinkpad=[65535.0])) is None
+
+
+def test_the_fastest_fan() -> None:
+    assert heat.fastest(readings(thinkpad=[2100.0, 0.0], nct6775=[2500.0])) == 2500
+    assert heat.fastest(readings(thinkpad=[0.0])) == 0
+    assert heat.fastest({}) is None
+
+
+def test_a_computer_without_battery_has_mains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(battery.psutil, "sensors_battery", lambda: None)
+    assert battery.look() == {"on_battery": False, "battery_percent": None}
+    monkeypatch.setattr(battery.psutil, "sensors_battery", lambda: SimpleNamespace(power_plugged=False, percent=41.7))
+    assert battery.look() == {"on_battery": True, "battery_percent": 42}
+    monkeypatch.setattr(battery.psutil, "sensors_battery", lambda: SimpleNamespace(power_plugged=None, percent=41))
+    assert battery.look()["on_battery"] is None
+
+
+def test_free_disk(tmp_path: Path) -> None:
+    assert disk.look(None) == {"free_disk_mib": None}
+    assert (disk.look(tmp_path)["free_disk_mib"] or 0) > 0
+    with pytest.raises(OSError):
+        disk.look(tmp_path / "none")
+
+
+def test_names_are_as_preferences_have_them() -> None:
+    assert plain("Game.EXE") == "game"
+    assert name_of(2**30) == ""
+
+
+def test_programs_of_this_computer() -> None:
+    programs = Programs()
+    first, second = programs.look()["programs"], programs.look()["programs"]
+    assert first is not None
+    assert second is not None
+    assert name_of(os.getpid()) in first & second
+    assert "" not in first | second
+
+
+def test_each_sleep_is_noticed_once() -> None:
+    slept, woken = [100.0], []
+    watch = SleepWatch(woken.append, lambda: slept[0])
+    watch.check()
+    slept[0] = 100.2
+    watch.check()
+    assert woken == []
+    slept[0] = 3700.2
+    watch.check()
+    watch.check()
+    assert woken == [3600.0]
+
+
+def test_the_clocks_of_this_computer_can_be_compared() -> None:
+    first = slept_s()
+    assert slept_s() == pytest.approx(first, abs=0.5)
