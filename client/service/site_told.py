@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from client import filenames
 from client.copilot.queue.errors import QueueError
@@ -19,6 +19,10 @@ from client.service.site_queue import open_site_queue
 from client.service.site_status import SiteStatus, read_status
 from client.service.table import counted
 
+_JOBS: Final = "--events 200 --number 3"
+#: The demonstration needs software that the appliance brings.
+_JOBS_WITHOUT_GUESTS: Final = "--command run.sh --input-files run.sh --number 3"
+
 
 def advice(folder: SiteFolder, plan: SitePlan, appliance: Path | None) -> list[str]:
     """Lines for the operator of a site that has just come up."""
@@ -26,7 +30,7 @@ def advice(folder: SiteFolder, plan: SitePlan, appliance: Path | None) -> list[s
     return [
         "",
         *_for_workers(folder, plan, appliance),
-        f"Jobs:        main.py submit --site {where} --events 200 --number 3",
+        f"Jobs:        main.py submit --site {where} {_JOBS if appliance is not None else _JOBS_WITHOUT_GUESTS}",
         f"Look:        main.py jobs --site {where}; main.py agents --site {where}",
         f"Watch:       {site_monitor.url(folder, plan)}",
         f"End:         Ctrl+C, or main.py site down --site {where}",

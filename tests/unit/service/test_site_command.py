@@ -96,6 +96,9 @@ def test_who_can_work_for_a_site_is_told(tmp_path: Path) -> None:
     assert f"{appliance} is gone" in told(SiteShape(appliance=str(appliance)), None)
     assert "There is no appliance" in told(SiteShape(), None)
     assert "attach" not in told(SiteShape(guests=False), None)
+    # The demonstration is for guests.
+    assert "--events" in told(SiteShape(), appliance)
+    assert "--events" not in told(SiteShape(guests=False), None)
     assert "only those without a guest" in told(SiteShape(guests=False), None)
 
 
