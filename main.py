@@ -16,7 +16,7 @@ from client.messages import code_of, sentence
 from client.paths import Paths, default_base
 
 #: those that only this program itself starts
-_INNER: Final = ("worker", "token", "relay")
+_INNER: Final = ("worker", "token", "relay", "guard")
 #: those who serve a project
 _SERVING: Final = (
     "site",
@@ -58,6 +58,7 @@ ROLES: Final = {
     "worker": ("client.appliance.worker_child", "main", "do one piece of work for a running instance"),
     "token": ("client.project.token_child", "main", "ask a project for a guest's account, for a running instance"),
     "relay": ("client.guest.relay", "main", "carry one connection of a guest (for hypervisors)"),
+    "guard": ("client.throttle.guard_child", "main", "hold virtual machines to their limits, for a running instance"),
 }
 _HOW_TO_START: Final = "Start it with .venv/bin/python main.py; `make run`, once, makes that and gets all packages."
 FACES: Final = {

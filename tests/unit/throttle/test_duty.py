@@ -1,0 +1,95 @@
+"""The plan of the duty cycle, against guests that are only arithmetic."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest import approx
+
+from client.throttle.duty import PERIOD_S, Cycle, split, turns
+
+
+def live(cycle: Cycle, budget: float, speeds: dict[str, float], periods: int) -> dict[str, float]:
+    """CPU seconds a second that each guest gets, if it uses `speeds` while it executes; without the first second."""
+    used = dict.fromkeys(speeds, 0.0)
+    total = dict.fromkeys(speeds, 0.0)
+    for number in range(periods + 10):
+        plan = cycle.plan(budget, used)
+        used = {vm_id: plan[vm_id] * speed for vm_id, speed in speeds.items()}
+        if number >= 10:
+            total = {vm_id: total[vm_id] + used[vm_id] for vm_id in speeds}
+    return {vm_id: seconds / (periods * PERIOD_S) for vm_id, seconds in total.items()}
+
+
+@given(st.floats(0.05, 0.95), st.floats(1.0, 4.0))
+def test_a_busy_guest_gets_its_budget(budget: float, speed: float) -> None:
+    assert live(Cycle(), budget, {"a": speed}, 100)["a"] == approx(budget, abs=0.01)
+
+
+@given(st.floats(0.1, 1.8))
+def test_two_busy_guests_share_fairly(budget: float) -> None:
+    got = live(Cycle(), budget, {"a": 1.0, "b": 2.0}, 100)
+    assert sum(got.values()) == approx(budget, abs=0.03)
+    if budget <= 1.6:
+        assert got["a"] == approx(got["b"], abs=0.03)
+
+
+def test_a_guest_of_little_needs_is_never_stopped_and_the_rest_is_the_other_s() -> None:
+    cycle = Cycle()
+    got = live(cycle, 0.5, {"busy": 1.0, "idle": 0.05}, 100)
+    assert got["idle"] == approx(0.05, abs=0.001)
+    assert 0.40 <= got["busy"] <= 0.46
+
+
+def test_a_guest_that_wakes_is_soon_held_and_pays_back() -> None:
+    cycle = Cycle()
+    live(cycle, 0.3, {"a": 0.0}, 50)
+    assert live(cycle, 0.3, {"a": 2.0}, 20)["a"] == approx(0.3, abs=0.06)
+
+
+def test_a_guest_kept_from_running_saves_nothing_up() -> None:
+    cycle = Cycle()
+    live(cycle, 0.5, {"a": 0.01}, 300)
+    assert sum(cycle.plan(0.5, {"a": 0.1}).values()) <= PERIOD_S
+
+
+@given(
+    st.floats(0.01, 4.0),
+    st.dictionaries(st.sampled_from("abcd"), st.none() | st.floats(0.0, 2.0), min_size=1),
+)
+def test_a_split_spends_no_more_than_there_is_nor_than_is_wanted(
+    budget: float, wanted: dict[str, float | None]
+) -> None:
+    shares = split(budget, wanted)
+    assert shares.keys() == wanted.keys()
+    assert sum(shares.values()) <= budget + 1e-9
+    for vm_id, most in wanted.items():
+        assert most is None or 0 <= shares[vm_id] <= most
+    if None in wanted.values():
+        assert sum(shares.values()) == approx(budget)
+        assert all(shares[one] <= shares[vm_id] + 1e-9 for vm_id in wanted if wanted[vm_id] is None for one in shares)
+
+
+def test_guests_take_turns() -> None:
+    assert list(turns({"a": 0.03, "b": 0.05, "c": PERIOD_S, "d": 0.0})) == [
+        (0.0, "a", True),
+        (0.0, "b", False),
+        (0.0, "c", True),
+        (0.0, "d", False),
+        (0.03, "a", False),
+        (0.03, "b", True),
+        (0.08, "b", False),
+    ]
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), st.floats(0.0, 0.1), min_size=1))
+def test_each_executes_as_long_as_planned(plan: dict[str, float]) -> None:
+    runs = dict.fromkeys(plan, 0.0)
+    since: dict[str, float] = {}
+    for at_s, vm_id, go_on in turns(plan):
+        assert 0 <= at_s <= PERIOD_S + 1e-9
+        if go_on:
+            since[vm_id] = at_s
+        elif vm_id in since:
+            runs[vm_id] += at_s - since.pop(vm_id)
+    for vm_id, started in since.items():
+        runs[vm_id] += PERIOD_S - started
+    assert runs == {vm_id: approx(run_s, abs=1e-9) for vm_id, run_s in plan.items()}
