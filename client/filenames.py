@@ -3,6 +3,7 @@
 <base>/
   lock, control.json, intent.json, journal.jsonl, history.sqlite, preferences.toml, client.jsonl,
       window.ini (the window's place)
+  preferences.lock, preferences.toml.bak   held while preferences are written; what they were in an earlier version
   project.toml                    the project attached to
   appliances/objects/<2>/<sha256>/<name>   verified files, one copy for all VMs
   appliances/parts/               what is being fetched, or was found damaged
@@ -27,6 +28,7 @@ INTENT: Final = "intent.json"
 JOURNAL: Final = "journal.jsonl"
 HISTORY: Final = "history.sqlite"
 PREFERENCES: Final = "preferences.toml"
+PREFERENCES_LOCK: Final = "preferences.lock"
 LOG: Final = "client.jsonl"
 WINDOW: Final = "window.ini"
 PROJECT: Final = "project.toml"

@@ -64,6 +64,11 @@ CLIENT: Final[dict[str, Sentence]] = {
         "Open the keyring. Trying again from time to time.",
         Severity.ERROR,
     ),
+    "preference-locked": Sentence(
+        "{keys} cannot be changed on this computer: the file {file} keeps it.",
+        "Ask whoever looks after this computer.",
+        Severity.ERROR,
+    ),
     "no-hypervisor": Sentence(
         "No program that runs virtual machines was found that works here (looked for: {looked_for}). {reasons}",
         "Install QEMU (Debian: qemu-system-x86) or VirtualBox; it is found by itself then.",

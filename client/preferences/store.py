@@ -1,136 +1,168 @@
-"""Preferences as values: defaults, the user's TOML file over them, `--set` over that."""
+"""Preferences as values: defaults, the site's file, the user's TOML file, `--set` over that."""
 
-import difflib
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 from client.errors import BadInput
 from client.log import logger
-from client.paths import write_atomic
-from client.preferences.spec import BY_KEY, TABLE, PreferenceSpec, Value
+from client.plain_toml import BadToml
+from client.preferences import layers
+from client.preferences.change import save, save_all
+from client.preferences.layers import NOTHING, Said, Setting
+from client.preferences.spec import TABLE, Value
+from client.preferences.values import check, parse, parse_sets, shown
+from client.preferences.week import Week
+from client.preferences.week_text import parse_week
+
+__all__ = [
+    "Preferences",
+    "changed",
+    "check",
+    "check_sets",
+    "load",
+    "parse",
+    "parse_sets",
+    "reload",
+    "save",
+    "save_all",
+    "stamp",
+]
 
 
 class Preferences:
-    """Values by key of the table."""
+    """Values by key of the table, and who said them."""
 
-    def __init__(self, values: Mapping[str, Value]) -> None:
-        self._values = {spec.key: spec.default for spec in TABLE} | dict(values)
+    def __init__(self, values: Mapping[str, Value], *, site: Said = NOTHING, user: Said = NOTHING) -> None:
+        """values: those of the command line."""
+        self._sets = dict(values)
+        self._site = site
+        self._user = user
+        self._settings = {spec.key: layers.setting(spec.key, site, user, self._sets) for spec in TABLE}
 
     def text(self, key: str) -> str:
         """A preference of words."""
-        return str(self._values[key])
+        return shown(self._settings[key].value)
 
     def number(self, key: str) -> int:
         """A preference that is a whole number."""
-        return int(self._values[key])
+        value = self._settings[key].value
+        assert isinstance(value, int), key
+        return int(value)
 
     def flag(self, key: str) -> bool:
         """A preference that is on or off."""
-        return bool(self._values[key])
+        return bool(self._settings[key].value)
+
+    def names(self, key: str) -> tuple[str, ...]:
+        """A preference that is a list of names."""
+        value = self._settings[key].value
+        assert isinstance(value, tuple), key
+        return value
+
+    def week(self, key: str) -> Week:
+        """A preference that is hours of the week."""
+        return parse_week(str(self._settings[key].value))
+
+    def setting(self, key: str) -> Setting:
+        """A value, who said it, and whether it is locked."""
+        return self._settings[key]
+
+    def values(self) -> dict[str, Value]:
+        """All values by key."""
+        return {key: setting.value for key, setting in self._settings.items()}
+
+    def projects(self) -> tuple[str, ...]:
+        """Names of the projects of which something is set for them alone."""
+        return tuple(sorted({*self._site.projects, *self._user.projects}))
+
+    def for_project(self, name: str) -> Iterator[Mapping[str, Value]]:
+        """What is set for one project alone, by the site and by the user; each holds beside what is set for all."""
+        return (said.projects[name] for said in (self._site, self._user) if name in said.projects)
+
+    def problems(self) -> tuple[str, ...]:
+        """What in the files is not understood, a sentence each."""
+        return (*self._site.problems, *self._user.problems)
+
+    def over(self, site: Said, user: Said) -> "Preferences":
+        """The same command line over other files."""
+        return Preferences(self._sets, site=site, user=user)
 
 
-def load(path: Path, sets: Iterable[str] = ()) -> Preferences:
-    """Preferences from the file and from `KEY=VALUE` words of the command line.
+def load(path: Path, sets: Iterable[str] = (), *, site: Path | None = None) -> Preferences:
+    """Preferences from the files and from `KEY=VALUE` words of the command line.
 
-    A file that is no TOML is set aside; a value of it that does not fit is left out; both are logged.
+    A file of the user that is no TOML is set aside; a value that does not fit is left out; both are logged.
+
+    Args:
+        path: of the user's file.
+        site: the file for all users of the computer; None: where it lies on this system.
 
     Raises:
-        BadInput: a word of `sets` does not fit.
+        BadInput: a word of `sets` does not fit, or the site's file cannot be read.
+        PreferenceLocked: a word of `sets` is about what the site's file locks.
     """
-    return Preferences(_from_file(path) | parse_sets(sets))
+    place = site or layers.site_file()
+    said = layers.read_site(place)
+    values = parse_sets(sets)
+    layers.refuse_locked(values, said, place)
+    preferences = Preferences(values, site=said, user=_from_file(path))
+    for problem in preferences.problems():
+        logger("core").warning("Preferences: %s", problem)
+    return preferences
 
 
-def parse_sets(sets: Iterable[str]) -> dict[str, Value]:
-    """Preferences by key, from `KEY=VALUE` words.
+def check_sets(sets: Iterable[str], *, site: Path | None = None) -> None:
+    """Whether words of the command line fit, before anything is begun.
 
     Raises:
-        BadInput: one does not fit.
+        BadInput, PreferenceLocked: as of `load`.
     """
-    values = {}
-    for word in sets:
-        key, equals, text = word.partition("=")
-        if not equals:
-            raise BadInput("--set", f"{word!r} is not KEY=VALUE", "write for example --set guest.cpus=2")
-        values[key] = parse(key, text)
-    return values
+    place = site or layers.site_file()
+    layers.refuse_locked(parse_sets(sets), layers.read_site(place), place)
 
 
-def save(path: Path, key: str, value: Value) -> None:
-    """Write one preference into the file; all else in it stays as it was written, comments too.
+def reload(before: Preferences, path: Path, *, site: Path | None = None) -> Preferences:
+    """Preferences from the files as they are now, under the same command line.
 
-    Raises:
-        BadInput: the file cannot be read, or the value does not fit.
+    As long as one cannot be read, which may be in the middle of somebody's writing it, those of before hold.
     """
-    import tomlkit
-    from tomlkit.exceptions import TOMLKitError
-
-    wrong = check(BY_KEY[key], value)
-    if wrong:
-        raise BadInput(f"preference {key}", f"{value!r} does not fit", wrong)
-    group, _, name = key.partition(".")
     try:
-        said = tomlkit.parse(path.read_text(encoding="utf-8")) if path.exists() else tomlkit.document()
-        said.setdefault(group, tomlkit.table())[name] = value
-        text = tomlkit.dumps(said)
-    except (OSError, UnicodeDecodeError, TOMLKitError, TypeError) as error:
-        raise BadInput(str(path), f"it cannot be changed ({error})", "correct the file, or remove it") from error
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_atomic(path, text.encode())
+        return before.over(layers.read_site(site or layers.site_file()), layers.read(path))
+    except (BadInput, BadToml, OSError) as error:
+        logger("core").warning("Preferences were changed, and cannot be read (%s); those of before hold", error)
+        return before
 
 
-def parse(key: str, text: str) -> Value:
-    """The value that a text means for a preference.
-
-    Raises:
-        BadInput: no such key, or the text does not fit.
-    """
-    spec = BY_KEY.get(key)
-    if spec is None:
-        near = difflib.get_close_matches(key, BY_KEY, 1)
-        remedy = f"did you mean {near[0]}?" if near else f"known are {', '.join(BY_KEY)}"
-        raise BadInput("preferences", f"there is no preference {key!r}", remedy)
-    value: Value = text
-    if isinstance(spec.default, bool):
-        value = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}.get(
-            text.lower(), text
-        )
-    elif isinstance(spec.default, int) and text.lstrip("-").isdecimal():
-        value = int(text)
-    wrong = check(spec, value)
-    if wrong:
-        raise BadInput(f"preference {key}", f"{text!r} does not fit", wrong)
-    return value
+def stamp(path: Path, *, site: Path | None = None) -> tuple[tuple[int, int, int], ...]:
+    """Another value as soon as one of the files is another; costs two questions to the system."""
+    return tuple(_stamp(place) for place in (path, site or layers.site_file()))
 
 
-def check(spec: PreferenceSpec, value: object) -> str:
-    """What is wrong with a value, as a remedy; empty when it fits."""
-    if isinstance(spec.default, bool):
-        return "" if isinstance(value, bool) else "say true or false"
-    if isinstance(spec.default, int):
-        fits = isinstance(value, int) and not isinstance(value, bool) and spec.minimum <= value <= spec.maximum
-        return "" if fits else f"give a whole number from {spec.minimum} to {spec.maximum}"
-    if not isinstance(value, str):
-        return "give a text"
-    return "" if not spec.choices or value in spec.choices else f"choose one of {', '.join(spec.choices)}"
+def changed(before: Preferences, after: Preferences) -> tuple[str, ...]:
+    """Keys whose values are not the same, and `project.NAME` of projects for which something else is set."""
+    old, new = before.values(), after.values()
+    names = sorted({*before.projects(), *after.projects()})
+    projects = [name for name in names if list(before.for_project(name)) != list(after.for_project(name))]
+    return (*(key for key in new if new[key] != old[key]), *(f"{layers.PROJECT}.{name}" for name in projects))
 
 
-def _from_file(path: Path) -> dict[str, Value]:
+_NO_FILE: Final = (0, 0, 0)
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
     try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        found = path.stat()
+    except OSError:
+        return _NO_FILE
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def _from_file(path: Path) -> Said:
+    try:
+        return layers.read(path)
+    except (OSError, BadToml) as error:
         aside = path.with_suffix(".broken")
         path.replace(aside)
         logger("core").warning("Preferences could not be read (%s); set aside as %s", error, aside.name)
-        return {}
-    values: dict[str, Value] = {}
-    for group, section in said.items():
-        for name, value in section.items() if isinstance(section, dict) else ():
-            spec = BY_KEY.get(f"{group}.{name}")
-            if spec is not None and not check(spec, value):
-                values[spec.key] = value
-            else:
-                logger("core").warning("Preference %s.%s in %s is unknown or does not fit", group, name, path.name)
-    return values
+        return NOTHING

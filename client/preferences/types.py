@@ -1,4 +1,7 @@
-"""What the volunteer allows, as values that the policy, the governor and the transfers read. Plain data."""
+"""What the volunteer allows, as values that the policy, the governor and the transfers read. Plain data.
+
+The defaults are those of the table in `client.preferences.spec`; a test holds them together.
+"""
 
 from dataclasses import dataclass, field
 
@@ -41,7 +44,7 @@ class When:
     programs: tuple[str, ...] = ()
     in_full_screen: bool = False
     in_calls: bool = False
-    most_temperature_c: int = 0
+    most_temperature_c: int = 85
     most_fan_rpm: int = 0
     most_memory_pressure_percent: int = 10
 
@@ -56,10 +59,10 @@ class Processor:
         quiet_percent: in place of `percent` in quiet hours; 0: nothing runs then.
     """
 
-    percent: int = 100
+    percent: int = 25
     percent_idle: int = 100
-    share_percent: int = 100
-    share_percent_idle: int = 100
+    share_percent: int = 50
+    share_percent_idle: int = 75
     quiet_percent: int = 0
 
 
@@ -73,8 +76,8 @@ class Memory:
         keep: held guests stay in memory as long as nobody else needs it.
     """
 
-    percent: int = 50
-    percent_idle: int = 90
+    percent: int = 40
+    percent_idle: int = 75
     save_after_s: int = 600
     keep: bool = False
 
@@ -91,9 +94,9 @@ class Disk:
     """
 
     most_mib: int = 0
-    most_percent: int = 90
-    least_free_mib: int = 1024
-    rate_kib_s: int = 0
+    most_percent: int = 25
+    least_free_mib: int = 2048
+    rate_kib_s: int = 20480
     rate_kib_s_idle: int = 0
 
 

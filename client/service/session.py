@@ -12,7 +12,7 @@ from client.core import Core, Make
 from client.errors import ClientError
 from client.hypervisor.driver import Driver, DriverReport
 from client.paths import Paths
-from client.preferences.store import Preferences, load, parse_sets
+from client.preferences.store import Preferences, check_sets, load
 from client.project.attach import attach
 from client.project.definition import load_project
 from client.service.control import ControlServer
@@ -94,7 +94,7 @@ def check(options: Options) -> None:
     Raises:
         BadInput: preferences, or the project file, do not fit.
     """
-    parse_sets(options.sets)
+    check_sets(options.sets)
     if options.project is not None:
         load_project(options.project)
 
