@@ -84,6 +84,10 @@ class Preferences:
         """What in the files is not understood, a sentence each."""
         return (*self._site.problems, *self._user.problems)
 
+    def over_site(self) -> "Preferences":
+        """What would hold without the user's file and the command line."""
+        return Preferences({}, site=self._site)
+
     def over(self, site: Said, user: Said) -> "Preferences":
         """The same command line over other files."""
         return Preferences(self._sets, site=site, user=user)
