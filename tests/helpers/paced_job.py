@@ -22,10 +22,16 @@ echo $n > result
 """
 
 
-def submit_paced(site: Site, folder: Path, steps_after: int = 1000000) -> str:
-    """Submit one; returns its id. steps_after: how many it makes if it was begun anew, where no test can let it end."""
+def paced_script(folder: Path) -> Path:
+    """The script alone; its one argument is `steps_after`."""
     script = folder / "paced.sh"
     script.write_text(_SCRIPT)
+    return script
+
+
+def submit_paced(site: Site, folder: Path, steps_after: int = 1000000) -> str:
+    """Submit one; returns its id. steps_after: how many it makes if it was begun anew, where no test can let it end."""
+    script = paced_script(folder)
     words = ("--command", script.name, "--arguments", str(steps_after), "--input-files", str(script))
     (job_id,) = site.submit(*words)
     return job_id
