@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from client.copilot.private_database import keep_private
+
 _WAIT_S: Final = 10.0
 _DAY_S: Final = 86400
 _TABLES: Final = """
@@ -46,10 +48,10 @@ class KeyBook:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        keep_private(path)
         with contextlib.closing(sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)) as db:
             db.execute("PRAGMA journal_mode = WAL")
             db.executescript(_TABLES)
-        path.chmod(0o600)
 
     def enrol(self, owner: str, public_key: str, now: float) -> bool:
         """Remember a key. Returns whether it is new."""

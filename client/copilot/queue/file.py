@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from client.copilot.account import bare, owner_of
+from client.copilot.private_database import keep_private
 from client.copilot.queue.errors import QueueUnusable
 from client.copilot.queue.queue import Candidate, Event, Host, Job, JobState, Terms
 from client.copilot.queue.records import read_job
@@ -15,6 +16,10 @@ from client.copilot.requirements import parse_requirements
 
 #: How long a verb waits for other processes' verbs.
 _BUSY_TIMEOUT_S: Final = 10.0
+#: The write-ahead log is cut down to this by whoever begins it anew, and begun anew when it is larger.
+LOG_LIMIT_BYTES: Final = 32 * 1024 * 1024
+#: How long that waits for readers, and others for it.
+_CUT_TIMEOUT_S: Final = 1.0
 _MAX_REASON_CHARS: Final = 500
 _LAST_LETTER: Final = chr(0x10FFFF)
 _MOST_EVENTS: Final = 1000
@@ -39,11 +44,14 @@ class QueueFile:
     def __init__(self, path: Path, terms: Terms | None = None) -> None:
         self._path = path
         self._terms = terms or Terms()
+        self._log_limit_bytes = LOG_LIMIT_BYTES
+        keep_private(path)
         try:
             self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
             self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT_BYTES}")
         except sqlite3.Error as error:
             raise QueueUnusable(str(path), str(error)) from error
         self._make_tables()
@@ -180,6 +188,24 @@ class QueueFile:
             if self._db.in_transaction:
                 self._db.rollback()
             raise QueueUnusable(str(self._path), str(error)) from error
+
+    def _bound_log(self) -> None:
+        """Begin the write-ahead log anew when it has grown. Of itself it is while nobody reads, which may be never."""
+        size_bytes = 0
+        with contextlib.suppress(OSError):
+            size_bytes = Path(f"{self._path}-wal").stat().st_size
+        if size_bytes <= self._log_limit_bytes:
+            return
+        try:
+            self._db.execute(f"PRAGMA busy_timeout = {_CUT_TIMEOUT_S * 1000:.0f}")
+            is_busy = bool(self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+        except sqlite3.Error:
+            # A full disk; the next verb that needs room will say so.
+            is_busy = True
+        finally:
+            self._db.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_S * 1000:.0f}")
+        # Somebody who reads on and on, or died in a debugger, must not hold everybody up every second.
+        self._log_limit_bytes = 2 * size_bytes if is_busy else LOG_LIMIT_BYTES
 
     def _make_tables(self) -> None:
         with self._transaction() as db:

@@ -164,7 +164,8 @@ class SqliteQueue(QueuePruning):
                 self._note(job_id, now, "late output refused", agent, reason)
 
     def expire(self, now: float) -> list[str]:
-        """Take back all jobs whose lease has ended."""
+        """Take back all jobs whose lease has ended; now and then the file is cleared up."""
+        self._bound_log()
         with self._reading() as db:
             found = db.execute(f"SELECT 1 {_ENDED} LIMIT 1", (now,)).fetchone()
         if found is None:

@@ -15,6 +15,7 @@ from typing import Final
 from client.copilot.events import MAX_DETAILS_BYTES, Spread
 from client.copilot.managers.monitor.errors import StoreUnusable
 from client.copilot.managers.monitor.ledger import CHOSEN, MAX_CHOSEN, MAX_SERIES, Kind, Series
+from client.copilot.private_database import keep_private
 
 #: width of a slot -> how long it is kept, in seconds; None: for ever
 KEPT_S: Final[Mapping[int, float | None]] = {10: 86400.0, 60: 31 * 86400.0, 3600: None}
@@ -57,6 +58,9 @@ WHERE width = ? AND at >= ? AND at < ? AND kind = 'count' AND event GLOB ?
 GROUP BY event
 """
 
+#: What the write-ahead log keeps of the disk while it is not needed.
+_LOG_BYTES: Final = 8 * 1024 * 1024
+
 
 class EventStore:
     """The file. Of one thread.
@@ -68,10 +72,12 @@ class EventStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._ids: dict[Series, int] = {}
+        keep_private(path)
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
             self._db.execute(f"PRAGMA max_page_count = {_MAX_BYTES // _PAGE_BYTES}")
             self._make_tables()
             self._read_ids()

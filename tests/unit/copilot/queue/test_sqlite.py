@@ -1,9 +1,11 @@
 import sqlite3
+import stat
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from client.copilot.queue import file
 from client.copilot.queue.errors import QueueUnusable
 from client.copilot.queue.queue import Replication
 from client.copilot.queue.schema import STEPS
@@ -109,3 +111,45 @@ def test_handing_out_searches_by_index(make_queue: MakeQueue) -> None:
     queue.close()
     assert {"jobs_waiting", "jobs_leased"} <= {word for plan in plans for word in plan.split()}
     assert not [plan for plan in plans if "SCAN jobs" in plan or ("B-TREE" in plan and "jobs" in plan)]
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("was", [None, 0o644, 0o666])
+def test_the_file_is_its_owners_alone_also_one_of_a_version_before(tmp_path: Path, was: int | None) -> None:
+    path = tmp_path / "queue.sqlite"
+    if was is not None:
+        with closing(sqlite3.connect(path)) as old:
+            old.execute("PRAGMA journal_mode = WAL")
+            old.execute("CREATE TABLE other (x)")
+            for part in tmp_path.iterdir():
+                part.chmod(was)
+            with closing(SqliteQueue(path)):
+                assert modes(tmp_path) == dict.fromkeys(["queue.sqlite", "queue.sqlite-wal", "queue.sqlite-shm"], 0o600)
+    with closing(SqliteQueue(path)) as queue:
+        queue.submit([new_job("one")], 0)
+        assert modes(tmp_path) == dict.fromkeys(["queue.sqlite", "queue.sqlite-wal", "queue.sqlite-shm"], 0o600)
+
+
+def test_the_log_is_cut_down_while_others_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file, "LOG_LIMIT_BYTES", 50_000)
+    monkeypatch.setattr(file, "_CUT_TIMEOUT_S", 0.01)
+    path, log = tmp_path / "queue.sqlite", tmp_path / "queue.sqlite-wal"
+    with closing(SqliteQueue(path)) as queue, closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM jobs").fetchone()
+        queue.submit([new_job(f"job-{n}") for n in range(300)], 0)
+        grown = log.stat().st_size
+        assert grown > 100_000
+        queue.expire(1)
+        assert log.stat().st_size >= grown, "somebody reads what it was before"
+        reader.execute("COMMIT")
+        queue.submit([new_job("more")], 0)
+        queue.expire(2)
+        assert log.stat().st_size > 50_000, "it is not tried again at once"
+        queue.submit([new_job(f"again-{n}") for n in range(700)], 0)
+        queue.expire(3)
+        assert log.stat().st_size <= 50_000
+        assert queue.counts()["waiting"] == 1001

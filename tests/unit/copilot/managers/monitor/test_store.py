@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,3 +151,10 @@ def test_a_full_disk_loses_the_numbers_of_that_moment_only(store: EventStore, tm
     assert store.count("*", NOW, NOW + 1, 10) == {"job.start": 1}
     store.write(NOW, {OTHERS: times(2)})
     assert store.count("*", NOW, NOW + 1, 10) == {"job.start": 3}
+
+
+def test_the_file_is_its_owners_alone(store: EventStore, tmp_path: Path) -> None:
+    store.write(NOW, {STARTS: times(1)})
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == dict.fromkeys(
+        ["store.sqlite", "store.sqlite-wal", "store.sqlite-shm"], 0o600
+    )
