@@ -18,6 +18,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,12 +163,24 @@ class LocalRunner:
         job_id = record.job.id
         archive = self._settings.root / f"{job_id}.tgz"
         try:
-            size = await asyncio.to_thread(pack_folder, self.work_dir(job_id), archive)
+            size = await self._pack(self.work_dir(job_id), archive)
         except OSError as failed:
             raise JobFailed(job_id, _cause(failed, "upload"), str(failed)) from failed
         if size > self._settings.output_limit_bytes:
             raise JobFailed(job_id, "output-limit", f"archive of {size} bytes")
         return archive
+
+    async def _pack(self, folder: Path, archive: Path) -> int:
+        stop = threading.Event()
+        thread = asyncio.ensure_future(asyncio.to_thread(pack_folder, folder, archive, stop))
+        try:
+            return await asyncio.shield(thread)
+        except asyncio.CancelledError:
+            stop.set()
+            await asyncio.wait([thread])
+            # Whatever it ended with is of no interest any more.
+            thread.exception()
+            raise
 
     async def last_printed(self, job_id: str) -> str:
         """See JobRunner."""

@@ -1,12 +1,17 @@
 """The size of a work directory, and the archive of it that becomes the job's output."""
 
 import contextlib
+import io
 import os
 import stat
 import tarfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:  # there is no such module but for the type checker
+    from _typeshed import ReadableBuffer
 
 #: Most files and folders that an output may have.
 MAX_ENTRIES: Final = 100_000
@@ -26,20 +31,54 @@ def folder_size(folder: Path, enough_bytes: int) -> int:
     return total
 
 
-def pack_folder(folder: Path, archive: Path) -> int:
+class Stopped(Exception):
+    """The archive is not wanted any more. An inner signal."""
+
+
+def pack_folder(folder: Path, archive: Path, stop: threading.Event | None = None) -> int:
     """Writes a gzipped tar of a folder, members `./` and `./name`, and returns its size in bytes.
 
     Files, folders and links as such; devices, pipes and sockets are left out. Files that vanish meanwhile are skipped.
+
+    Args:
+        stop: set from another thread, ends it soon, also in the middle of a file; no half archive is left.
+
+    Raises:
+        OSError: something cannot be read or written.
+        Stopped: it was ended.
     """
     fresh = archive.with_name(archive.name + ".new")
-    with tarfile.open(fresh, "w:gz", compresslevel=_COMPRESSION, format=tarfile.PAX_FORMAT) as target:
-        target.add(folder, "./", recursive=False, filter=_plain)
-        for path, status in sorted(_walk(folder)):
-            if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode):
-                with contextlib.suppress(FileNotFoundError):
-                    target.add(path, f"./{path.relative_to(folder)}", recursive=False, filter=_plain)
-    fresh.replace(archive)
+    try:
+        with (
+            _Target(fresh, stop or threading.Event()) as file,
+            tarfile.open(fileobj=file, mode="w:gz", compresslevel=_COMPRESSION, format=tarfile.PAX_FORMAT) as target,
+        ):
+            _add_all(folder, target)
+        fresh.replace(archive)
+    finally:
+        fresh.unlink(missing_ok=True)
     return archive.stat().st_size
+
+
+class _Target(io.BufferedWriter):
+    """What tarfile writes to; each piece of a file, however well it packs, is a chance to stop."""
+
+    def __init__(self, path: Path, stop: threading.Event) -> None:
+        super().__init__(io.FileIO(path, "w"))
+        self._stop = stop
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        if self._stop.is_set():
+            raise Stopped
+        return super().write(data)
+
+
+def _add_all(folder: Path, target: tarfile.TarFile) -> None:
+    target.add(folder, "./", recursive=False, filter=_plain)
+    for path, status in sorted(_walk(folder)):
+        if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode):
+            with contextlib.suppress(FileNotFoundError):
+                target.add(path, f"./{path.relative_to(folder)}", recursive=False, filter=_plain)
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:

@@ -8,6 +8,7 @@ import pytest
 
 from client.copilot.errors import FileTooBig, TransferFailed
 from client.copilot.storage.chirp import ChirpSession, ChirpTransfer, Refused
+from client.copilot.storage.pace import PaceLimits
 from tests.helpers.servers import NOBODY, Chirp, chirp_server, serving
 
 pytestmark = pytest.mark.integration
@@ -152,6 +153,23 @@ async def test_a_silent_server_is_given_up(tmp_path: Path) -> None:
     async with serving(silent) as port:
         with pytest.raises(TransferFailed):
             await ChirpTransfer(idle_limit_s=0.2).get(f"127.0.0.1:{port}", "/a", tmp_path / "f", limit_bytes=10)
+
+
+async def test_a_server_that_gives_in_drips_is_given_up(tmp_path: Path) -> None:
+    async def drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b"yes\nyes\nyes\naddress\nx\n")
+        await reader.readline()
+        writer.write(b"1000000\n")
+        while not writer.is_closing():
+            writer.write(b"x")
+            await asyncio.sleep(0.01)
+
+    pace = PaceLimits(grace_s=0.1, window_s=0.2, least_rate=1e5)
+    async with serving(drips) as port:
+        with pytest.raises(TransferFailed, match="slower than"):
+            await ChirpTransfer(pace=pace).get(f"127.0.0.1:{port}", "/a", tmp_path / "f", limit_bytes=10**6)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("said", [b"no\n", b"yes\nyes\nyes\na\nb\nrubbish\n", b"y" * 200_000, b"\xff\n\n\n\n\n\n", b""])

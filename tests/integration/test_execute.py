@@ -226,6 +226,19 @@ async def test_validation(root: Path) -> None:
     assert bench.out("validate_stdout") == "x\n"
 
 
+async def test_a_cancelled_archive_is_over_when_its_caller_is(root: Path) -> None:
+    bench = Bench(root, "#!/bin/sh\nhead -c 60000000 /dev/urandom >big\n")
+    await bench.execute()
+    packing = asyncio.create_task(bench.runner.pack(bench.record))
+    async with asyncio.timeout(60):
+        while not list(root.glob("*.tgz.new")):
+            await asyncio.sleep(0.01)
+    packing.cancel()
+    await asyncio.wait([packing])
+    assert packing.cancelled()
+    assert list(root.glob("*.tgz*")) == []
+
+
 async def test_archive(root: Path) -> None:
     bench = Bench(root, "#!/bin/sh\nmkdir d; echo y > d/e; ln -s d/e link; mkfifo pipe; echo out\n")
     await bench.execute()

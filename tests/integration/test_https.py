@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import socket
 import ssl
 import threading
@@ -16,6 +17,7 @@ import pytest
 from client.copilot.errors import FileTooBig, TransferFailed
 from client.copilot.storage import https
 from client.copilot.storage.https import HttpsTransfer
+from client.copilot.storage.pace import USUAL, PaceLimits
 from tests.helpers.servers import make_certificate
 
 pytestmark = pytest.mark.integration
@@ -43,6 +45,11 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content) - begin))
         self.end_headers()
         cut, self.server.cut_at = self.server.cut_at, None
+        if self.server.drips.is_set():
+            for number in range(begin, len(content)):
+                self.wfile.write(content[number : number + 1])
+                if self.server.release.wait(0.02):
+                    return
         self.wfile.write(content[begin:cut])
         if cut is not None:
             self.close_connection = True
@@ -93,6 +100,7 @@ class Server(ThreadingHTTPServer):
         self.etag = '"one"'
         self.cut_at: int | None = None
         self.hangs_up = False
+        self.drips = threading.Event()
         self.begun, self.stuck, self.release = threading.Event(), threading.Event(), threading.Event()
 
     def handle_error(self, *_: object) -> None:
@@ -106,9 +114,9 @@ class Server(ThreadingHTTPServer):
     def url(self) -> str:
         return f"https://localhost:{self.port}"
 
-    def transfer(self, idle_limit_s: float = WITHIN_S) -> HttpsTransfer:
+    def transfer(self, idle_limit_s: float = WITHIN_S, pace: PaceLimits = USUAL) -> HttpsTransfer:
         stated = f"localhost:{self.port}"
-        return HttpsTransfer(stated, self.ca_pem, {stated: f"127.0.0.1:{self.port}"}, idle_limit_s)
+        return HttpsTransfer(stated, self.ca_pem, {stated: f"127.0.0.1:{self.port}"}, idle_limit_s, pace=pace)
 
 
 @pytest.fixture
@@ -214,6 +222,35 @@ async def test_a_server_that_is_away_or_silent_is_left_in_time(server: Server, l
     gone = HttpsTransfer("localhost:1", server.ca_pem)
     with pytest.raises(TransferFailed):
         await gone.put("https://localhost:1/up", (), local)
+
+
+async def test_a_server_that_gives_or_takes_in_drips_is_left_in_time(
+    server: Server, local: Path, tmp_path: Path
+) -> None:
+    transfer = server.transfer(pace=PaceLimits(grace_s=0.1, window_s=0.2, least_rate=1e5))
+    server.files["/in/f"] = bytes(MIB)
+    server.drips.set()
+    with pytest.raises(TransferFailed, match="slower than") as slow:
+        await transfer.get(f"{server.url}/in", "f", tmp_path / "f", limit_bytes=2 * MIB)
+    assert not slow.value.permanent
+    server.stuck.set()
+    with pytest.raises(TransferFailed, match="slower than"):
+        await transfer.put(f"{server.url}/up", (), local)
+    await transfer.close()
+
+
+async def test_marks_of_half_files_go_with_their_folders(server: Server, tmp_path: Path) -> None:
+    transfer = server.transfer()
+    server.files["/in/f"] = bytes(MIB)
+    for number in range(3):
+        folder = tmp_path / f"job-{number}"
+        folder.mkdir()
+        server.cut_at = MIB // 2
+        with pytest.raises(TransferFailed):
+            await transfer.get(f"{server.url}/in", "f", folder / "f", limit_bytes=2 * MIB)
+        assert list(transfer._etags) == [folder / "f.part"]
+        shutil.rmtree(folder)
+    await transfer.close()
 
 
 async def test_an_upload_can_be_given_up_at_once(server: Server, local: Path) -> None:

@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from client.copilot.errors import FileTooBig, TransferFailed
+from client.copilot.storage.pace import USUAL, Pace, PaceLimits
 
 DEFAULT_PORT: Final = 9094
 CHUNK_BYTES: Final = 256 * 1024
+#: What a server must take within its longest silence; on slow lines that should not be much.
+_SENT_BYTES: Final = 64 * 1024
 _LINE_LIMIT: Final = 64 * 1024
 _MAX_ENTRIES: Final = 100_000
 _PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_./:~+,=@*")
@@ -87,17 +90,26 @@ class ChirpSession:
     no, ValueError when it speaks nonsense; after all but Refused the session is of no more use.
     """
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, idle_limit_s: float) -> None:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        idle_limit_s: float,
+        pace: PaceLimits = USUAL,
+    ) -> None:
         self._reader = reader
         self._writer = writer
         self._idle_limit_s = idle_limit_s
+        self._pace = pace
 
     @classmethod
-    async def open(cls, host: str, port: int, idle_limit_s: float = 60.0) -> "ChirpSession":
-        """Connects and authenticates. idle_limit_s: longest silence of the server."""
+    async def open(
+        cls, host: str, port: int, idle_limit_s: float = 60.0, pace: PaceLimits = USUAL
+    ) -> "ChirpSession":
+        """Connects and authenticates. idle_limit_s: longest silence of the server; pace: of files."""
         async with asyncio.timeout(idle_limit_s):
             reader, writer = await asyncio.open_connection(host, port, limit=_LINE_LIMIT)
-        session = cls(reader, writer, idle_limit_s)
+        session = cls(reader, writer, idle_limit_s, pace)
         try:
             await session._authenticate()
         except BaseException:
@@ -217,16 +229,17 @@ class ChirpSession:
             await self._writer.drain()
 
     async def _send(self, source: BinaryIO, size: int) -> None:
-        left = size
+        left, pace = size, Pace(self._pace, _now())
         while left:
-            chunk = source.read(min(CHUNK_BYTES, left))
+            chunk = source.read(min(_SENT_BYTES, left))
             if not chunk:
                 raise EOFError("the file became shorter while it was sent")
             left -= len(chunk)
             await self._write(chunk)
+            _check(pace, size - left)
 
     async def _receive(self, target: BinaryIO, size: int) -> None:
-        left = size
+        left, pace = size, Pace(self._pace, _now())
         while left:
             async with asyncio.timeout(self._idle_limit_s):
                 chunk = await self._reader.read(min(CHUNK_BYTES, left))
@@ -234,6 +247,17 @@ class ChirpSession:
                 raise EOFError("the connection ended in the middle of a file")
             left -= len(chunk)
             target.write(chunk)
+            _check(pace, size - left)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _check(pace: Pace, moved: int) -> None:
+    trouble = pace.trouble(moved, _now())
+    if trouble:
+        raise TimeoutError(trouble)
 
 
 class ChirpTransfer:
@@ -243,9 +267,17 @@ class ChirpTransfer:
         reach: server as the project states it -> server as it is reached from here; others are reached as stated.
         idle_limit_s: longest silence of a server.
         keep_s: how long a connection that is not in use may be used again.
+        pace: how fast files must move.
     """
 
-    def __init__(self, reach: dict[str, str] | None = None, idle_limit_s: float = 60.0, keep_s: float = 20.0) -> None:
+    def __init__(
+        self,
+        reach: dict[str, str] | None = None,
+        idle_limit_s: float = 60.0,
+        keep_s: float = 20.0,
+        pace: PaceLimits = USUAL,
+    ) -> None:
+        self._pace = pace
         self._reach = dict(reach or {})
         self._idle_limit_s = idle_limit_s
         self._keep_s = keep_s
@@ -319,7 +351,7 @@ class ChirpTransfer:
             else:
                 await session.close()
         host, port = split_server(self._reach.get(server, server))
-        return await ChirpSession.open(host, port, self._idle_limit_s)
+        return await ChirpSession.open(host, port, self._idle_limit_s, self._pace)
 
     def _keep(self, server: str, session: ChirpSession | None) -> None:
         if session is not None:

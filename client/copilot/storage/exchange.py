@@ -18,6 +18,8 @@ from typing import BinaryIO, Final
 from client.copilot.errors import FileTooBig, TransferFailed
 
 CHUNK_BYTES: Final = 64 * 1024
+#: A piece counts as moved when all of it is there.
+_RECEIVED_BYTES: Final = 16 * 1024
 #: What is on its way when the last byte is written; more would make the wait for the answer long on slow lines.
 _SEND_BUFFER_BYTES: Final = 256 * 1024
 _OK: Final = 200
@@ -73,6 +75,9 @@ class Exchange:
     Attributes:
         name: `host:port` of the server.
         etag: the server's mark for what it sent last; empty for none.
+        moved: bytes of the file that have gone or come; any thread may look.
+        phase: another number when something else is waited for than before.
+        why_aborted: said instead of the error that ends what went on.
     """
 
     def __init__(
@@ -80,6 +85,8 @@ class Exchange:
     ) -> None:
         self.name = f"{server[0]}:{server[1]}"
         self.etag = ""
+        self.moved = self.phase = 0
+        self.why_aborted = ""
         self._connection = _Connection(server, reached, context, idle_limit_s)
         self._used = False
 
@@ -140,11 +147,13 @@ class Exchange:
             while left and (chunk := _read(source, min(CHUNK_BYTES, left))):
                 left -= len(chunk)
                 connection.send(chunk)
+                self.moved += len(chunk)
         except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             # A server that refuses may say why and go, without reading the rest.
             left = 0
         if left:
             raise LocalTrouble(OSError(f"the file became shorter by {left} bytes"))
+        self.phase += 1
         answer = connection.getresponse()
         answer.read(CHUNK_BYTES)
         self.close()
@@ -179,18 +188,21 @@ class Exchange:
 
     def _receive(self, answer: http.client.HTTPResponse, part: Path, begin: int, length: int) -> None:
         left = length
+        self.phase += 1
         with contextlib.closing(_open(part, begin)) as target:
             while left:
-                chunk = answer.read(min(CHUNK_BYTES, left))
+                chunk = answer.read(min(_RECEIVED_BYTES, left))
                 if not chunk:
                     raise http.client.IncompleteRead(b"", left)
                 left -= len(chunk)
+                self.moved += len(chunk)
                 _write(target, chunk)
 
     def _failed(self, path: str, broken: Exception) -> TransferFailed:
         self.close()
         permanent = isinstance(broken, ssl.SSLCertVerificationError)
-        return TransferFailed(self.name, path, str(broken) or type(broken).__name__, permanent)
+        said = self.why_aborted or str(broken) or type(broken).__name__
+        return TransferFailed(self.name, path, said, permanent)
 
     def _refused(self, path: str, status: int) -> TransferFailed:
         said = f"{status} {http.client.responses.get(status, '')}".rstrip()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
 from client.copilot.errors import TransferFailed
+from client.copilot.storage.pace import USUAL, Pace, PaceLimits
 
 if TYPE_CHECKING:  # a guest's start is counted in tenths of a second
     from client.copilot.storage.exchange import Exchange
@@ -18,6 +19,8 @@ if TYPE_CHECKING:  # a guest's start is counted in tenths of a second
 DEFAULT_PORT: Final = 443
 #: How long a cancelled transfer is waited for; its connection is cut, so it ends by itself.
 _END_S: Final = 1.0
+#: Most between two looks at how fast a file moves.
+_LOOK_S: Final = 5.0
 #: Parts of files that may be gone on with; a job has as many at most.
 _MAX_ETAGS: Final = 1000
 
@@ -31,6 +34,7 @@ class HttpsTransfer:
         reach: server as it is stated -> server as it is reached from here.
         idle_limit_s: longest silence of the server.
         keep_s: how long a connection that is not in use may be used again.
+        pace: how fast files must move, and answers come.
     """
 
     def __init__(
@@ -40,7 +44,9 @@ class HttpsTransfer:
         reach: Mapping[str, str] | None = None,
         idle_limit_s: float = 60.0,
         keep_s: float = 20.0,
+        pace: PaceLimits = USUAL,
     ) -> None:
+        self._pace = pace
         self._server = _split(server)
         self._reached = _split((reach or {}).get(server, server))
         self._ca_pem = ca_pem
@@ -74,6 +80,8 @@ class HttpsTransfer:
             size = await self._run(exchange, lambda: exchange.get(path, part, etag, limit_bytes))
             part.replace(local)
         except TransferFailed:
+            # Those of jobs that are over went with their folders.
+            self._etags = {known: mark for known, mark in self._etags.items() if known.exists()}
             if len(self._etags) < _MAX_ETAGS:
                 self._etags[part] = exchange.etag or etag
             raise
@@ -124,6 +132,7 @@ class HttpsTransfer:
         from client.copilot.storage.exchange import LocalTrouble
 
         thread = asyncio.ensure_future(asyncio.to_thread(work))
+        watch = asyncio.create_task(self._watch(exchange))
         try:
             return await asyncio.shield(thread)
         except LocalTrouble as trouble:
@@ -133,6 +142,21 @@ class HttpsTransfer:
             thread.add_done_callback(_see)
             await asyncio.wait([thread], timeout=_END_S)
             raise
+        finally:
+            watch.cancel()
+
+    async def _watch(self, exchange: "Exchange") -> None:
+        """Ends what is too slow; to be cancelled at its end."""
+        now = asyncio.get_running_loop().time
+        while True:
+            phase, begin, pace = exchange.phase, exchange.moved, Pace(self._pace, now())
+            while phase == exchange.phase:
+                await asyncio.sleep(min(_LOOK_S, self._pace.window_s / 4))
+                trouble = pace.trouble(exchange.moved - begin, now())
+                if trouble and phase == exchange.phase:
+                    exchange.why_aborted = trouble
+                    exchange.abort()
+                    return
 
 
 def _see(thread: "asyncio.Future[int]") -> None:

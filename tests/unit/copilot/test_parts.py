@@ -17,7 +17,7 @@ from client.copilot.checkpoint import Checkpoint, JobRecord
 from client.copilot.execute import build_wrapper
 from client.copilot.jdl import build_jdl, describe_host, parse_jdl
 from client.copilot.messages import JobDescription
-from client.copilot.pack import folder_size, pack_folder
+from client.copilot.pack import Stopped, folder_size, pack_folder
 from client.copilot.progress import MAX_LINE_BYTES, parse_progress
 from client.copilot.report import Progress
 from client.copilot.storage.chirp import encode_path, split_server
@@ -103,6 +103,28 @@ def test_archives(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "out.tgz") as packed:
         assert packed.getnames()[1:] == ["./d", "./d/ü"]
     assert [path.name for path in tmp_path.glob("out*")] == ["out.tgz"]
+
+
+class Soon(threading.Event):
+    """Is set at the third look."""
+
+    looks = 0
+
+    def is_set(self) -> bool:
+        self.looks += 1
+        return self.looks >= 3
+
+
+@pytest.mark.parametrize("content", [bytes(1_000_000), os.urandom(1_000_000)])
+def test_an_archive_that_is_not_wanted_any_more_ends_in_the_middle_of_a_file(tmp_path: Path, content: bytes) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "a").write_bytes(content)
+    stop = Soon()
+    with pytest.raises(Stopped):
+        pack_folder(folder, tmp_path / "out.tgz", stop)
+    assert 3 <= stop.looks < 6
+    assert [path.name for path in tmp_path.iterdir()] == ["work"]
 
 
 RECORD = JobRecord(
