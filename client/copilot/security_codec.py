@@ -17,10 +17,13 @@ from xml.etree import ElementTree
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
+from client.copilot.account import bare
 from client.copilot.errors import NoKeyOf, NotDecoded, TicketRefused
 from client.copilot.messages import Error, GetTicket, SecurityError, build_info
+from client.copilot.once import Once
 from client.copilot.security import PublicKeys, check_ticket, new_session_key, seal, unseal, unwrap_key, wrap_key
 from client.copilot.stanza import Kind, Received, build_message, element_of, parse_message
+from client.copilot.token_bucket import TokenBuckets
 
 if TYPE_CHECKING:
     from client.copilot.messages import Info
@@ -32,6 +35,9 @@ TICKET: Final = "componentAuthenticationTicket"
 MAX_SESSIONS: Final = 20_000
 #: A sender is told at most this often that it was not understood.
 REFUSAL_PAUSE_S: Final = 10.0
+
+#: What was not used in so many seconds may be used at once: agents that share an account come in crowds.
+BURST_S: Final = 10
 
 
 class Consumer:
@@ -82,6 +88,8 @@ class Provider:
     Args:
         tickets_of: key of the key manager whose tickets are asked for; None: none are.
         only: nothing is taken that was not encrypted.
+        per_s: messages of one account that are decrypted in a second, or those of BURST_S seconds at once. Each costs
+            about a millisecond, and whoever has an account may send any number.
     """
 
     def __init__(
@@ -90,12 +98,15 @@ class Provider:
         tickets_of: RSAPublicKey | None = None,
         *,
         only: bool = False,
+        per_s: int = 20,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._private = private
         self._tickets_of = tickets_of
         self._only = only
         self._clock = clock
+        self._buckets = TokenBuckets(per_s, per_s * BURST_S)
+        self._hasty = Once()
         self._sessions: OrderedDict[str, bytes] = OrderedDict()
         self._refused_at: OrderedDict[str, float] = OrderedDict()
 
@@ -121,6 +132,8 @@ class Provider:
         body = _body(element)
         if not received.message_id or body is None or "info" not in body.attrib or "session_key" not in body.attrib:
             return replace(received, kind=Kind.NOTHING, info={}) if self._only else received
+        if not self._may_open(received.sender):
+            return replace(received, kind=Kind.NOTHING, info={})
         try:
             return self._open(received, body)
         except NotDecoded as wrong:
@@ -129,6 +142,13 @@ class Provider:
             return self._refusal(received, build_info(SecurityError(wrong.said)))
         except TicketRefused as wrong:
             return self._refusal(received, build_info(Error(wrong.said)))
+
+    def _may_open(self, sender: str) -> bool:
+        if self._buckets.take(bare(sender)):
+            return True
+        if self._hasty.is_new(bare(sender)):
+            log.warning("%s sends more than is decrypted in a second; the rest is dropped, said once", bare(sender))
+        return False
 
     def _open(self, received: Received, body: "ElementTree.Element") -> Received:
         key = unwrap_key(body.attrib["session_key"], self._private)

@@ -235,7 +235,7 @@ def _provider() -> tuple[Provider, str, bytes]:
         private, key = rsa.generate_private_key(65537, 1024), new_session_key()
         _KEYS.append(private)
         _SESSION.extend((wrap_key(key, private.public_key()), key))
-    return Provider(_KEYS[0]), *_SESSION
+    return Provider(_KEYS[0], per_s=10**9), *_SESSION
 
 
 def _is_ambiguous(data: object) -> bool:

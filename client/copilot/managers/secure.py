@@ -5,6 +5,7 @@
     gives_tickets = true    answers getTicket itself, with tickets signed by `key`
     credential = "WORD"     what askers for tickets must say; none: anything will do
     validity_s = 86400      of tickets
+    rsa_per_s = 20          messages of one account that are decrypted in a second
     only = true             nothing that was not encrypted is taken: shuts our own agents out
 
 What does the cryptography is loaded only when it was asked for.
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _SECTION: Final = "secure"
 _DAY_S: Final = 86400
+#: An agent of the original sends a few messages in a minute; many may share an account.
+RSA_PER_S: Final = 20
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class SecureSettings:
     credential: str = field(default="", repr=False)
     validity_s: int = _DAY_S
     only: bool = False
+    rsa_per_s: int = RSA_PER_S
 
     def provider(self) -> "Provider":
         """What reads and writes the manager's stanzas.
@@ -44,7 +48,7 @@ class SecureSettings:
         from client.copilot.security_codec import Provider
 
         tickets_of = load_public_key(self.tickets_of) if self.tickets_of else None
-        return Provider(load_private_key(self.key), tickets_of, only=self.only)
+        return Provider(load_private_key(self.key), tickets_of, only=self.only, per_s=self.rsa_per_s)
 
     def ticket_desk(self) -> "TicketDesk":
         """What answers getTicket.
@@ -74,4 +78,5 @@ def read_secure(config: "Config") -> SecureSettings | None:
         credential=config.text(_SECTION, "credential", ""),
         validity_s=config.whole(_SECTION, "validity_s", _DAY_S),
         only=config.flag(_SECTION, "only", False),
+        rsa_per_s=max(1, config.whole(_SECTION, "rsa_per_s", RSA_PER_S)),
     )

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client.copilot.errors import NoKeyOf, NotDecoded, TicketRefused
-from client.copilot.managers.ticket_desk import TicketDesk
+from client.copilot.managers.ticket_desk import BURST, TicketDesk
 from client.copilot.messages import GetTicket, StoreTicket, WantGetJob, parse_info
 from client.copilot.security import (
     PublicKeys,
@@ -25,8 +25,9 @@ from client.copilot.security import (
     unwrap_key,
     wrap_key,
 )
-from client.copilot.security_codec import REFUSAL_PAUSE_S, TICKET, Consumer, Provider
+from client.copilot.security_codec import BURST_S, REFUSAL_PAUSE_S, TICKET, Consumer, Provider
 from client.copilot.stanza import Kind, Received, build_ack, build_message, parse_message
+from client.copilot.token_bucket import TokenBuckets
 from client.errors import BadInput
 from tests.unit.copilot.captured import DATA, elements
 
@@ -308,3 +309,37 @@ def test_what_is_no_element_is_not_decoded(xml: bytes) -> None:
     found = pair.manager.parse(from_agent(build_message("1", "agent@localhost", JM, {}, body=body)))
     assert found.kind is Kind.NOTHING
     assert "security_error" in str(parse_message(ElementTree.fromstring(found.answer)).info)
+
+
+def test_an_account_has_so_many_messages_decrypted_and_the_rest_is_dropped_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    unwrapped: list[str] = []
+
+    def count(value: str, private: RSAPrivateKey) -> bytes:
+        unwrapped.append(value)
+        return unwrap_key(value, private)
+
+    monkeypatch.setattr("client.copilot.security_codec.unwrap_key", count)
+    pair = Pair()
+    pair.manager._buckets = TokenBuckets(2, 2 * BURST_S, lambda: 0.0)
+    most = 2 * BURST_S
+    text = pair.agent.build("1", "agent@localhost", JM, {"command": "want_getJob"})
+    for number in range(3 * most):
+        element = from_agent(text)
+        element.set("from", f"{AGENT.partition('/')[0]}/{number}")
+        received = pair.manager.parse(element)
+        assert (received.kind, received.answer) == (Kind.INFO if number < most else Kind.NOTHING, "")
+    assert len(unwrapped) == most
+    assert [record.args for record in caplog.records] == [(AGENT.partition("/")[0],)]
+    other = ElementTree.fromstring(text)
+    other.set("from", "other@localhost/1")
+    assert pair.manager.parse(other).kind is Kind.INFO
+
+
+def test_tickets_are_not_given_without_end(caplog: pytest.LogCaptureFixture) -> None:
+    desk = TicketDesk(key("km"), _buckets=TokenBuckets(1, BURST, lambda: 0.0))
+    given = [bool(desk.handle(f"a@x/{number}", GetTicket("w"), NOW)) for number in range(2 * BURST)]
+    assert given == [True] * BURST + [False] * BURST
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
+    assert desk.handle("b@x/1", GetTicket("w"), NOW)
