@@ -3,37 +3,23 @@
 A module that tests a queue inherits QueueMachine, says how it is opened, and collects its `TestCase`.
 """
 
-import abc
-from collections import Counter
-from contextlib import ExitStack
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import Bundle, consumes, invariant, rule
 
-from client.copilot.queue.queue import JobQueue, JobState, Lease, Taken, Terms
+from client.copilot.queue.queue import JobState, Lease, Taken, Terms
 from tests.unit.copilot.queue.jobs import new_job
+from tests.unit.copilot.queue.machine_base import BaseMachine
 
 AGENTS = st.sampled_from([f"{account}@x/{resource}" for account in "abc" for resource in "12"])
 TERMS = Terms(lease_s=10, silent_lease_s=40, hold_limit_s=100, max_attempts=2, max_resends=1)
 
 
-class QueueMachine(RuleBasedStateMachine):
+class QueueMachine(BaseMachine):
+    terms = TERMS
     leases = Bundle("leases")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.store = ExitStack()
-        self.queue = self.open_queue(TERMS)
-        self.now = 1000.0
-        self.submitted: list[str] = []
-        self.accepted: Counter[str] = Counter()
-        self.cancelled: set[str] = set()
-
-    @abc.abstractmethod
-    def open_queue(self, terms: Terms) -> JobQueue:
-        """Open this machine's queue, empty at first; `store` puts away what it is kept in."""
 
     @rule(number=st.integers(1, 3), priority=st.integers(-1, 1))
     def submit(self, number: int, priority: int) -> None:
@@ -78,26 +64,6 @@ class QueueMachine(RuleBasedStateMachine):
         taken = self.queue.accept(lease[0], agent, "", self.now)
         assert (taken is Taken.ACCEPTED) == wanted
         self.accepted[lease[0]] += wanted
-
-    @rule(data=st.data(), cancel=st.booleans())
-    def operate(self, data: st.DataObject, cancel: bool) -> None:
-        job_id = data.draw(st.sampled_from([*self.submitted, "unknown"]))
-        if cancel and self.queue.cancel(job_id, self.now):
-            self.cancelled.add(job_id)
-        if not cancel and self.queue.retry(job_id, self.now):
-            self.cancelled.discard(job_id)
-
-    @rule(seconds=st.floats(0, 60))
-    def wait(self, seconds: float) -> None:
-        self.now += seconds
-        self.queue.expire(self.now)
-
-    @rule()
-    def kill_and_restart(self) -> None:
-        # Never closed: what a killed process leaves behind.
-        self.left = self.queue
-        self.queue = self.open_queue(TERMS)
-        self.left.close()
 
     @invariant()
     def nothing_is_lost(self) -> None:

@@ -3,19 +3,18 @@
 A module that tests a queue inherits CopiesMachine, says how it is opened, and collects its `TestCase`.
 """
 
-import abc
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import Bundle, consumes, invariant, rule
 
 from client.copilot.account import owner_of
 from client.copilot.queue.queue import Job, JobQueue, JobState, Lease, Replication, Taken, Terms
 from client.copilot.requirements import parse_requirements
 from tests.unit.copilot.queue.jobs import new_job
+from tests.unit.copilot.queue.machine_base import BaseMachine
 
 HOSTS: Mapping[str, Mapping[str, str]] = {
     "a@x": {"Memory": "4000"},
@@ -44,23 +43,14 @@ TERMS = Terms(
 )
 
 
-class CopiesMachine(RuleBasedStateMachine):
+class CopiesMachine(BaseMachine):
+    terms = TERMS
     leases = Bundle("leases")
 
     def __init__(self) -> None:
         super().__init__()
-        self.store = ExitStack()
-        self.queue = self.open_queue(TERMS)
-        self.now = 1000.0
-        self.submitted: list[str] = []
-        self.accepted: Counter[str] = Counter()
-        self.cancelled: set[str] = set()
         #: job -> owner -> the unit that the owner had
         self.had: dict[str, dict[str, str]] = {}
-
-    @abc.abstractmethod
-    def open_queue(self, terms: Terms) -> JobQueue:
-        """Open this machine's queue, empty at first; `store` puts away what it is kept in."""
 
     def units(self) -> Iterator[Job]:
         """What agents may get: units, and jobs that have none."""
@@ -135,26 +125,9 @@ class CopiesMachine(RuleBasedStateMachine):
         if taken in (Taken.KEPT, Taken.ACCEPTED) and unit is not None and unit.group:
             self.had.setdefault(unit.group, {})[owner_of(agent)] = unit.id
 
-    @rule(data=st.data(), cancel=st.booleans())
-    def operate(self, data: st.DataObject, cancel: bool) -> None:
-        job_id = data.draw(st.sampled_from([*self.submitted, "unknown"]))
-        if cancel and self.queue.cancel(job_id, self.now):
-            self.cancelled.add(job_id)
-        if not cancel and self.queue.retry(job_id, self.now):
-            self.cancelled.discard(job_id)
-            self.had.pop(job_id, None)
-
-    @rule(seconds=st.floats(0, 60))
-    def wait(self, seconds: float) -> None:
-        self.now += seconds
-        self.queue.expire(self.now)
-
-    @rule()
-    def kill_and_restart(self) -> None:
-        # Never closed: what a killed process leaves behind.
-        self.left = self.queue
-        self.queue = self.open_queue(TERMS)
-        self.left.close()
+    def begin_again(self, job_id: str) -> None:
+        super().begin_again(job_id)
+        self.had.pop(job_id, None)
 
     @invariant()
     def nothing_is_lost(self) -> None:
