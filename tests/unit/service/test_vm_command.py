@@ -13,7 +13,7 @@ from client.hypervisor.errors import NoSuchVm
 from client.paths import Paths
 from client.service import vm_command
 from client.service.standard import Output, StandardInput
-from client.service.vm_command import LOST, VERBS, _copy_of, _exec_of, build_parser, _split, main
+from client.service.vm_command import LOST, VERBS, _copy_of, _exec_of, _split, build_parser, main
 from client.service.vm_desk import VmDesk, new_part
 from tests.helpers.clock import FakeClock
 
