@@ -25,11 +25,17 @@ def processors(view: View) -> int:
     return max(1, view.computer.processors * share // 100)
 
 
+def is_quiet(view: View) -> bool:
+    """Whether it is one of the quiet hours."""
+    quiet = view.limits.when.quiet
+    return bool(quiet.spans) and quiet.holds(view.at)
+
+
 def percent(view: View) -> int:
     """Of each of them, guests' part."""
     most = view.limits.processor
     usual = most.percent if view.in_use else most.percent_idle
-    return min(usual, most.quiet_percent) if view.limits.when.quiet.holds(view.at) else usual
+    return min(usual, most.quiet_percent) if is_quiet(view) else usual
 
 
 def others_percent(view: View) -> int:

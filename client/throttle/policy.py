@@ -6,6 +6,7 @@ begin what would be stopped a moment later. Guests run when no rule forbids. Tha
 it keeps the policy monotone: with a stricter limit guests never run when they would not have with a laxer one.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from typing import Final
 
 from client.host.sample import Sample
 from client.preferences.types import Limits
+from client.preferences.week import ALWAYS, NEVER
 from client.snapshot import Reason
 from client.throttle import budget, ladder
 from client.throttle.decision import Decision, Finding, Rung
@@ -24,15 +26,17 @@ from client.throttle.rules_transfer import TRANSFERS
 from client.throttle.words import wait_words
 
 RULES: Final = GUESTS + TRANSFERS
-#: what rules say that do not mind; made once
-_NOTHING: Final = {rule.name: Finding(rule.name, rule.preference, forbids=False) for rule in RULES}
+#: what rules say that do not mind, for guests and for transfers; made once
+_GUESTS_FREE: Final = tuple(Finding(rule.name, rule.preference, forbids=False) for rule in RULES if rule.guests)
+_NETWORK_FREE: Final = tuple(Finding(rule.name, rule.preference, forbids=False) for rule in RULES if rule.transfers)
+_ALL_ALLOW: Final = (ALLOWS,) * len(RULES)
 #: durations are reckoned in floating point
 _GRAIN_S: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """A rule after this look.
+    """A rule after this look, if there is anything to say of it.
 
     Attributes:
         holds: what it minds is the case.
@@ -72,19 +76,20 @@ def decide(
     in_use = budget.is_in_use(limits, sample)
     most_mib = budget.memory_mib(limits, computer, in_use)
     view = View(limits, sample, computer, now.at, in_use, most_mib, guests_mib, need_mib, spent_bytes)
-    turns = _settled([_turn(rule, stand, view, now, past) for rule, stand in _stands(limits, past)], past)
+    turns = _settled(_turns(view, now, past), past)
     against = [turn.rule for turn in turns if turn.stand.forbids and turn.rule.guests]
     held_s = 0.0 if past.ran else now.s - past.since_s
     rung = ladder.rung_of(against, limits.memory, past, held_s)
     saves_in_s = ladder.saves_in_s(against, limits.memory, rung, held_s)
     cpus, runs = budget.processors(view), rung is Rung.RUN
-    findings, over_network = _findings(turns, view, guests=True), _findings(turns, view, guests=False)
+    findings = _findings([turn for turn in turns if turn.rule.guests], _GUESTS_FREE, view)
+    over_network = _findings([turn for turn in turns if turn.rule.transfers], _NETWORK_FREE, view)
     decision = Decision(
         rung,
         cpus * budget.percent(view) if runs else 0,
         cpus,
         most_mib,
-        transfers=not any(finding.forbids for finding in over_network),
+        transfers=not over_network[0].forbids,
         reason=_reason(findings),
         transfers_reason=_reason(over_network),
         changes_at=_changes_at(turns, (*findings, *over_network), view, now, saves_in_s),
@@ -92,7 +97,7 @@ def decide(
         transfer_findings=over_network,
     )
     since_s = past.since_s if runs is past.ran else now.s
-    return decision, Past(rung, since_s, limits, tuple(turn.stand for turn in turns))
+    return decision, Past(rung, since_s, limits, _stands_after(turns))
 
 
 def aged(sample: Sample, seconds: float) -> Sample:
@@ -100,16 +105,21 @@ def aged(sample: Sample, seconds: float) -> Sample:
     return sample if sample.idle_s is None else replace(sample, idle_s=sample.idle_s + seconds)
 
 
-def _stands(limits: Limits, past: Past) -> Iterator[tuple[Rule, Stand]]:
-    if past.limits is limits or past.limits == limits:
-        return zip(RULES, past.stands, strict=True)
-    return zip(RULES, (ALLOWS,) * len(RULES), strict=True)
+def _turns(view: View, now: Moment, past: Past) -> list[_Turn]:
+    same = past.limits is view.limits or past.limits == view.limits
+    stands = past.stands if same else _ALL_ALLOW
+    turns = []
+    for rule, stand in zip(RULES, stands, strict=True):
+        holds = rule.holds(view, stand.forbids)
+        if holds or stand is not ALLOWS:
+            turns.append(_turn(rule, stand, holds, view, now, past))
+    return turns
 
 
-def _turn(rule: Rule, stand: Stand, view: View, now: Moment, past: Past) -> _Turn:
-    holds = rule.holds(view, stand.forbids)
+def _turn(rule: Rule, stand: Stand, holds: bool, view: View, now: Moment, past: Past) -> _Turn:
+    settled = _Turn(rule, FORBIDS if holds else ALLOWS, holds, None)
     if holds is stand.forbids:
-        return _Turn(rule, FORBIDS if holds else ALLOWS, holds, None)
+        return settled
     since_s = now.s if stand.turning_s is None else stand.turning_s
     if stand.forbids:
         gone_s = rule.gone_s(view)
@@ -118,9 +128,14 @@ def _turn(rule: Rule, stand: Stand, view: View, now: Moment, past: Past) -> _Tur
     else:
         wait_s = rule.over_s if past.ran else 0.0
     left_s = since_s + wait_s - now.s
-    if left_s <= _GRAIN_S:
-        return _Turn(rule, FORBIDS if holds else ALLOWS, holds, None)
-    return _Turn(rule, Stand(stand.forbids, since_s), holds, left_s)
+    return settled if left_s <= _GRAIN_S else _Turn(rule, Stand(stand.forbids, since_s), holds, left_s)
+
+
+def _stands_after(turns: Sequence[_Turn]) -> tuple[Stand, ...]:
+    if not turns:
+        return _ALL_ALLOW
+    by_name = {turn.rule.name: turn.stand for turn in turns}
+    return tuple(by_name.get(rule.name, ALLOWS) for rule in RULES)
 
 
 def _settled(turns: list[_Turn], past: Past) -> list[_Turn]:
@@ -130,12 +145,13 @@ def _settled(turns: list[_Turn], past: Past) -> list[_Turn]:
     return [_Turn(turn.rule, FORBIDS, True, None) if turn.holds else turn for turn in turns]
 
 
-def _findings(turns: Sequence[_Turn], view: View, *, guests: bool) -> tuple[Finding, ...]:
+def _findings(turns: Sequence[_Turn], free: tuple[Finding, ...], view: View) -> tuple[Finding, ...]:
     """What rules say: first those that forbid for what is the case, then those that only wait, the longest first."""
-    mine = [turn for turn in turns if (turn.rule.guests if guests else turn.rule.transfers)]
-    against = sorted((turn for turn in mine if turn.stand.forbids), key=lambda turn: -(turn.left_s or 1e9))
-    others = [_NOTHING[turn.rule.name] for turn in mine if not turn.stand.forbids]
-    return (*(_finding(turn, view) for turn in against), *others)
+    against = sorted((turn for turn in turns if turn.stand.forbids), key=lambda turn: -(turn.left_s or math.inf))
+    if not against:
+        return free
+    names = {turn.rule.name for turn in against}
+    return (*(_finding(turn, view) for turn in against), *(other for other in free if other.rule not in names))
 
 
 def _finding(turn: _Turn, view: View) -> Finding:
@@ -149,7 +165,7 @@ def _finding(turn: _Turn, view: View) -> Finding:
 
 
 def _reason(findings: Sequence[Finding]) -> Reason | None:
-    if not findings or not findings[0].forbids:
+    if not findings[0].forbids:
         return None
     return Reason(findings[0].rule, findings[0].text, findings[0].until)
 
@@ -183,5 +199,8 @@ def _edges(view: View) -> Iterator[datetime]:
     """When the hours of the week are others, UTC."""
     limits = view.limits
     for week in (limits.when.week, limits.when.quiet, limits.network.week):
+        # Most have no hours set, and to reckon with them takes longest of all here.
+        if week is ALWAYS or week is NEVER:
+            continue
         if (end := week.next_change(view.at)) is not None:
             yield end.astimezone(UTC)

@@ -53,7 +53,7 @@ def _week_goes_on(view: View) -> str:
 
 
 def _is_quiet(view: View, _: bool) -> bool:
-    return view.limits.processor.quiet_percent == 0 and view.limits.when.quiet.holds(view.at)
+    return view.limits.processor.quiet_percent == 0 and budget.is_quiet(view)
 
 
 def _quiet_ends(view: View) -> datetime | None:
@@ -338,7 +338,7 @@ GUESTS: Final = (
     ),
     Rule(
         "idle-too-long",
-        "when.stop_after_idle_s",
+        "when.stop_after_idle_min",
         "nobody has used the computer for so long that it may go to sleep",
         _is_left,
         _left,

@@ -98,10 +98,10 @@ TRANSFERS: Final = (
     ),
     Rule(
         "month-spent",
-        "network.month_bytes",
+        "network.month_mib",
         "the month's budget is spent",
         lambda view, _: 0 < view.limits.network.month_bytes <= view.spent_bytes,
-        lambda view: f"The {view.limits.network.month_bytes / 1e9:.3g} GB for this month are spent",
+        lambda view: f"The {view.limits.network.month_bytes >> 20} MiB for this month are spent",
         lambda view: at_words(_count_ends(view), view.at),
         "The month's budget was spent",
         _count_ends,

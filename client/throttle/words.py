@@ -13,14 +13,14 @@ _SOON_S: Final = 15.0
 
 
 def at_words(then: datetime, now: datetime) -> str:
-    """When something is, on the wall clock of `now`: `at 18:00`, `on Monday at 08:00`, `on 1 March at 00:00`."""
+    """When something is, on the wall clock of `now`: `at 18:00`, `Monday at 08:00`, `1 March at 00:00`."""
     local = then.astimezone(now.tzinfo)
     clock = f"at {local:%H:%M}"
     if local.date() == now.date():
         return clock
     if 0 < (local.date() - now.date()).days < 7:
-        return f"on {_DAYS[local.weekday()]} {clock}"
-    return f"on {local.day} {_MONTHS[local.month - 1]} {clock}"
+        return f"{_DAYS[local.weekday()]} {clock}"
+    return f"{local.day} {_MONTHS[local.month - 1]} {clock}"
 
 
 def wait_words(then: datetime, now: datetime) -> str:
