@@ -6,6 +6,7 @@ goes back to the queue when its lease ends.
 
 import asyncio
 import json
+import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ from typing import Any, Final
 from client.copilot.errors import BadStanza
 from client.copilot.fields import build_map, parse_map
 from client.copilot.messages import JobDescription, RunJob, build_info, parse_info
+
+log = logging.getLogger("agent")
 
 _FILE: Final = "job.json"
 _MAX_BYTES: Final = 1024 * 1024
@@ -110,7 +113,19 @@ class Checkpoint:
         try:
             with self._path.open("rb") as source:
                 return _from_json(json.loads(source.read(_MAX_BYTES)))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError, BadStanza):
+        except FileNotFoundError:
+            return None
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+            BadStanza,
+        ) as bad:
+            log.warning("the record of the job that was left here cannot be used: %r", bad)
             return None
 
     def clear(self) -> None:

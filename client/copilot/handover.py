@@ -6,6 +6,7 @@ also when HTTPS fails again and again.
 
 import asyncio
 import errno
+import itertools
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -33,6 +34,8 @@ log = logging.getLogger("agent")
 
 #: Trials to move a file by HTTPS; those that follow go by Chirp.
 HTTPS_TRIALS: Final = 3
+#: An output is tried to be handed in for as long as its job has run, at most for so long.
+LONGEST_TRIALS_S: Final = 86400.0
 
 
 class Handover:
@@ -89,6 +92,8 @@ class Handover:
             enter: told which state begins.
             still_ours: awaited before each step that only the holder of the job may take.
 
+        A file server that is down for a while costs no job that has run for longer.
+
         Raises:
             JobFailed: `upload`, or what packing raises.
         """
@@ -101,7 +106,9 @@ class Handover:
         archive = await self._runner.pack(record)
         size = _size(record.job.id, archive)
         waits = doubling(self._timers.transfer_first_s, self._timers.place_last_s)
-        for trial in range(1, self._timers.transfer_trials + 1):
+        now = asyncio.get_running_loop().time
+        ends_at = now() + min(LONGEST_TRIALS_S, record.elapsed_s)
+        for trial in itertools.count(1):
             await enter(states.WANTING_OUTPUT_PLACE)
             place = await self._find_place(record, size if self._web and trial <= HTTPS_TRIALS else None)
             await still_ours()
@@ -110,7 +117,7 @@ class Handover:
                 await self._put(record, place, archive, size)
             except TransferFailed as failed:
                 log.warning("output of %s not taken: %s", record.job.id, failed)
-                if trial == self._timers.transfer_trials:
+                if trial >= self._timers.transfer_trials and (failed.permanent or now() > ends_at):
                     raise JobFailed(record.job.id, "upload", str(failed)) from failed
             else:
                 await still_ours()

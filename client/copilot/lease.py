@@ -92,8 +92,9 @@ class LeaseKeeper:
             answer = await self._talk.ask("lease", self._manager, command, JobClaimed, timeout_s=wait_s, job_id=job_id)
             if answer:
                 self._record.lease_id = answer.command.lease_id
-                await self._take(answer)
+                # First, so that a claim which is asked for while the record is written is not taken for answered.
                 self.settled.set()
+                await self._take(answer)
                 return
 
     async def _extend(self) -> None:

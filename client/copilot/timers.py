@@ -16,7 +16,7 @@ class Timers:
         sleep_longest_s: after `sleep` the agent stays away for a random time up to this.
         error_pause_s: after `error` while it asks for a job.
         transfer_first_s: before the second trial to move a file, then doubling.
-        transfer_trials: trials for one input file, and rounds of asking for a place and uploading.
+        transfer_trials: trials for one input file, and least rounds of asking for a place and uploading.
         claim_patience_s: how long a job that was taken up again waits for its claim before it works on regardless.
     """
 

@@ -324,6 +324,18 @@ async def test_an_upload_that_fails_asks_for_a_place_again_then_gives_up(tmp_pat
 
 
 @in_fast_time
+async def test_an_output_is_tried_to_be_handed_in_for_as_long_as_its_job_has_run(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, FakeManagers(describe("a"), describe("b")), max_jobs=2)
+    bench.runner.runs_s = 3600
+    bench.files.failures = {"/a/a.tgz": 40, "/b/b.tgz": 10_000}
+    began_at = asyncio.get_running_loop().time()
+    await bench.agent.run()
+    assert bench.states("a")[-1] == "done"
+    assert bench.states("b")[-1] == "failed"
+    assert 3.5 * 3600 < asyncio.get_running_loop().time() - began_at < 4 * 3600
+
+
+@in_fast_time
 async def test_the_lease_is_extended_every_third(tmp_path: Path) -> None:
     bench = Bench(tmp_path, FakeManagers(describe()), max_jobs=1)
     bench.runner.runs_s = 35
