@@ -38,7 +38,8 @@ class Stopped(Exception):
 def pack_folder(folder: Path, archive: Path, stop: threading.Event | None = None) -> int:
     """Writes a gzipped tar of a folder, members `./` and `./name`, and returns its size in bytes.
 
-    Files, folders and links as such; devices, pipes and sockets are left out. Files that vanish meanwhile are skipped.
+    Files, folders and links as such; devices, pipes and sockets are left out, and second names of files that belong to
+    somebody else than the folder. Files that vanish meanwhile are skipped.
 
     Args:
         stop: set from another thread, ends it soon, also in the middle of a file; no half archive is left.
@@ -75,10 +76,18 @@ class _Target(io.BufferedWriter):
 
 def _add_all(folder: Path, target: tarfile.TarFile) -> None:
     target.add(folder, "./", recursive=False, filter=_plain)
+    owner = folder.stat().st_uid
     for path, status in sorted(_walk(folder)):
-        if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode):
+        if _belongs(status, owner):
             with contextlib.suppress(FileNotFoundError):
                 target.add(path, f"./{path.relative_to(folder)}", recursive=False, filter=_plain)
+
+
+def _belongs(status: os.stat_result, owner: int) -> bool:
+    if stat.S_ISREG(status.st_mode):
+        # A job can give a file a second name that it could not read.
+        return status.st_nlink == 1 or status.st_uid == owner
+    return stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode)
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:

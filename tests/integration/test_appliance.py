@@ -57,6 +57,7 @@ found = {
     "resolver": open("/etc/resolv.conf").read() if os.path.exists("/etc/resolv.conf") else "",
     "certificates": len(ssl.create_default_context().get_ca_certs()),
     "slixmpp": slixmpp.__version__,
+    "guarded": [open("/proc/sys/fs/protected_" + name).read().strip() for name in ("hardlinks", "symlinks", "fifos")],
 }
 if found["context"]["run_job"]:
     os.mkdir("/scratch/work")
@@ -130,6 +131,7 @@ def check_guest(found: dict[str, Any]) -> None:
     assert found["arguments"] == ["/context/agent.pyz", "/context"]
     assert found["address"] == "10.0.2.15/24"
     assert found["job"] == [1000, 1000]
+    assert found["guarded"] == ["1", "1", "1"], "links and pipes of a job lead root's programs astray"
     assert not found["job_reads_context"]
     assert not found["context_writable"]
     assert int(str(found["certificates"])) > 100

@@ -105,6 +105,21 @@ def test_archives(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.glob("out*")] == ["out.tgz"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_second_name_of_anothers_file_is_not_read_for_the_job(tmp_path: Path) -> None:
+    folder, secret = tmp_path / "work", tmp_path / "secret"
+    folder.mkdir()
+    secret.write_text("secret")
+    for name, target in (("theirs", secret), ("own", folder / "first")):
+        (folder / "first").write_text("x")
+        os.chown(folder / "first", 12345, 12345)
+        (folder / name).hardlink_to(target)
+    os.chown(folder, 12345, 12345)
+    pack_folder(folder, tmp_path / "out.tgz")
+    with tarfile.open(tmp_path / "out.tgz") as packed:
+        assert packed.getnames()[1:] == ["./first", "./own"]
+
+
 class Soon(threading.Event):
     """Is set at the third look."""
 
