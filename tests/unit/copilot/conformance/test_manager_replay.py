@@ -15,7 +15,7 @@ from client.copilot.managers.storage_desk import StorageDesk
 from client.copilot.messages import JobDescription
 from client.copilot.queue.queue import NewJob, Terms
 from client.copilot.queue.sqlite import SqliteQueue
-from client.copilot.stanza import Kind, build_message, parse_message
+from client.copilot.stanza import Kind, build_message, encode_value, parse_message
 from tests.helpers.fastloop import in_fast_time
 from tests.unit.copilot.captured import elements
 from tests.unit.copilot.conformance.replay import Step, meaning, play, same, shown_steps, steps
@@ -182,6 +182,45 @@ async def test_a_storage_manager_takes_them_out_of_order(tmp_path: Path) -> None
             "outputDir": JOB,
             "outputChirpUrl": FILES,
         }
+
+
+@in_fast_time
+async def test_what_agents_were_referred_with_changes_no_answer(tmp_path: Path) -> None:
+    """The AliEn manager has them bring an `adapter`, whose log is longer than a line, and `to` of what they sent it."""
+    managers = Managers(tmp_path)
+    managers.submit()
+    managers.queue.hand_out("a@x/r", time.time(), extends=False)
+    log = encode_value("line 1\nline 2 <&'>\n" * 400).replace("\n", " ")
+    get = f"<info command='getJobOutputDir' jobID='{JOB}'><adapter WORKDIR='/w' JA_LOG_CONTENT='{log}'/></info>"
+    done = f"<info command='jobDone' jobID='{JOB}' exitCode='256' state='ready' to='jm@localhost/beta'/>"
+    form = "<message id='{}' from='a@x/r' to='jm@localhost/alpha'><body>{}</body></message>"
+    async with on_wire(managers) as wire:
+        wire.feed(form.format(1, get))
+        assert (await wire.command("storeJobOutputDir")).recipient == "a@x/r"
+        wire.feed(form.format(2, done))
+        await wire.ack_of("1")
+        await wire.ack_of("2")
+        await wire.settle()
+        assert managers.claims == [Claim(JOB, "a@x/r", 256, None)]
+
+
+@in_fast_time
+async def test_output_goes_where_the_originals_submitter_put_the_input(tmp_path: Path) -> None:
+    """Its copilot-job-submit makes the folder of the job's name, for reading; the manager adds the right to write."""
+    managers = Managers(tmp_path)
+    managers.submit()
+    managers.queue.hand_out("a@x/r", time.time(), extends=False)
+    folder = managers.chirp / JOB
+    folder.mkdir()
+    (folder / ".__acl").write_text("address:* rl\nhostname:* rl\n")
+    (folder / "hello.sh").write_text("input")
+    get = f"<body><info command='getJobOutputDir' jobID='{JOB}'/></body>"
+    async with on_wire(managers) as wire:
+        wire.feed(f"<message id='1' from='a@x/r' to='jm@localhost'>{get}</message>")
+        await wire.command("storeJobOutputDir")
+        rights = [line.split() for line in (folder / ".__acl").read_text().splitlines()]
+        assert {"r", "w", "l"} <= {letter for subject, said in rights if subject == "address:*" for letter in said}
+        assert (folder / "hello.sh").read_text() == "input"
 
 
 @in_fast_time
