@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client.copilot.queue.errors import JobExists, RedisUnusable
-from client.copilot.queue.queue import JobState, Terms
+from client.copilot.queue.queue import JobState, Replication, Terms
 from client.copilot.queue.redis import RedisQueue
 from client.copilot.queue.redis_place import RedisPlace
 from tests.integration.redis_server import RedisServer, running_server
@@ -178,3 +178,49 @@ def test_a_submitter_that_breaks_off_has_submitted_all_or_nothing(
         assert server.command("KEYS", "vc:stag*") == []
         if not submitted:
             manager.submit(jobs, 6000)
+
+
+def hand_out_to(queue: RedisQueue, agent: str, memory: int) -> str:
+    lease = queue.hand_out(f"{agent}@x/1", 5, extends=True, host={"Memory": str(memory)})
+    return lease.job.id if lease is not None else ""
+
+
+def test_requirements_of_forgotten_jobs_are_forgotten_too(server: RedisServer) -> None:
+    server.command("FLUSHALL")
+    with closing(RedisQueue(server.place)) as one, closing(RedisQueue(server.place)) as two:
+        one.submit([new_job("stays", requirements="other.Memory > 7")], 0)
+        for turn in range(1, 30):
+            needs = f"other.Memory == {turn}"
+            copied = new_job(f"{turn}-copied", requirements=f"{needs} && 1 < 2", replication=Replication(2, 2))
+            one.submit([new_job(f"{turn}-a", requirements=needs), new_job(f"{turn}-b", requirements=needs), copied], 5)
+            # The two learn at different times what a number means now.
+            asker = one if turn % 3 else two
+            assert hand_out_to(asker, f"wrong-{turn}", -turn) == ""
+            got = [hand_out_to(asker, f"{turn}-{n}", turn if turn <= 7 else -turn) for n in range(2)]
+            assert got == ([f"{turn}-a", f"{turn}-b"] if turn <= 7 else ["", ""])
+            for name in ("a", "b", "copied"):
+                one.cancel(f"{turn}-{name}", 5)
+            assert one.prune(6, 6) == 3
+        kept = {name: server.command(*words) for name, words in _REQUIREMENT_KEYS.items()}
+        assert kept == {"texts": 3, "numbers": 1, "uses": 1}
+        assert hand_out_to(two, "large", 8) == "stays"
+
+
+_REQUIREMENT_KEYS = {
+    "texts": ("LLEN", "vc:requirement_texts"),
+    "numbers": ("HLEN", "vc:requirements"),
+    "uses": ("HLEN", "vc:requirement_uses"),
+}
+
+
+def test_numbers_of_a_version_before_are_never_given_anew(server: RedisServer) -> None:
+    server.command("FLUSHALL")
+    with closing(RedisQueue(server.place)) as queue:
+        queue.submit([new_job(name, requirements="other.Memory > 7") for name in ("old", "gone")], 0)
+        server.command("DEL", "vc:requirement_uses")
+        queue.submit([new_job("new", requirements="other.Memory > 7")], 0)
+        for name in ("gone", "new"):
+            queue.cancel(name, 1)
+        assert queue.prune(2, 2) == 2
+        queue.submit([new_job("other", requirements="other.Memory < 0")], 3)
+        assert hand_out_to(queue, "a", 8) == "old"

@@ -20,6 +20,7 @@ All keys begin with one prefix (`vc:`):
     looked:<owner>          hash: lane -> up to where the owner has looked for replicated jobs
     virtual held ended waits   hashes by submitter: share used; seconds and number of ended hand-outs; jobs waiting
     requirements requirement_texts   their numbers, and their texts by number
+    requirement_uses requirement_free requirement_epoch   jobs by number; free numbers; how often one was given anew
     staged:<token> staged_ids staging committed   jobs of a call that brings very many, until all wait
     agent:<owner> agents holds:<owner> drained   what is remembered of agents
 

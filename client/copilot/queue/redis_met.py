@@ -16,12 +16,16 @@ class MetRequirements:
     """Requirements are learned when a job has a new one; each is judged once for a computer."""
 
     def __init__(self) -> None:
-        self._known: list[Requirements] = []
-        self._last = ""
+        self._known: list[Requirements | None] = []
+        self._epoch = self._last = ""
         self._met: dict[frozenset[tuple[str, str]], tuple[int, str]] = {}
 
-    def learn(self, known: int, texts: Sequence[str]) -> None:
+    def learn(self, known: int, epoch: str, texts: Sequence[str]) -> None:
         """The requirements behind the first `known`; 0: all are others than they were.
+
+        Args:
+            epoch: while it is the same, no number is given to another requirement.
+            texts: empty ones are of no job any more.
 
         Raises:
             ValueError: there are none, or they are of no use.
@@ -30,14 +34,16 @@ class MetRequirements:
             raise ValueError("a requirement is missing")
         if known == 0:
             self._known, self._met = [], {}
+        if known and epoch != self._epoch:
+            raise ValueError("requirements of two epochs")
         try:
-            self._known += [parse_requirements(text) for text in texts]
+            self._known += [parse_requirements(text) if text else None for text in texts]
         except BadRequirements as wrong:
             raise ValueError(str(wrong)) from wrong
-        self._last = texts[-1]
+        self._epoch, self._last = epoch, texts[-1]
 
     def said_for(self, host: Host) -> tuple[int, str, str]:
-        """What Redis is told of a computer: the number of requirements known, those met, the last one known."""
+        """What Redis is told of a computer: the number of requirements known, those met; epoch and last one known."""
         if not self._known:
             return 0, "", ""
         if len(self._met) > _MOST_HOSTS or len(self._met) * len(self._known) > _MOST_KEPT:
@@ -45,7 +51,7 @@ class MetRequirements:
         key = frozenset(host.items())
         judged, met = self._met.get(key, (0, ""))
         for number, one in enumerate(self._known[judged:], judged + 1):
-            if one.met_by(host):
+            if one is not None and one.met_by(host):
                 met += f",{number}"
         self._met[key] = (len(self._known), met)
-        return len(self._known), met, self._last
+        return len(self._known), met, f"{self._epoch} {self._last}"

@@ -53,7 +53,7 @@ class RedisBase:
             if not isinstance(answer, list) or answer[:1] != ["judge"]:
                 return answer
             with self._reading():
-                self._met.learn(answer[1], answer[2:])
+                self._met.learn(answer[1], str(answer[2]), answer[3:])
 
 
 class RedisViews(RedisBase):

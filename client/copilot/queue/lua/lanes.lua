@@ -68,26 +68,59 @@ local function note_held(row)
   call('HSET', prefix .. 'held', row.submitter, text(held))
 end
 
--- Requirements are met or not in Python; each text has a number, counted from 1, and 0 is none.
-local function requirement_number(said)
+-- Requirements are met or not in Python; each text has a number, counted from 1, and 0 is none. A number whose jobs are
+-- all forgotten is free, its text empty; when it is given anew the epoch is another, and all judge anew.
+local TEXTS, NUMBERS, USES = prefix .. 'requirement_texts', prefix .. 'requirements', prefix .. 'requirement_uses'
+local FREE, EPOCH = prefix .. 'requirement_free', prefix .. 'requirement_epoch'
+
+local function fresh_number(said)
+  local free = call('SPOP', FREE)
+  if free and call('LINDEX', TEXTS, tonumber(free) - 1) == '' then
+    call('LSET', TEXTS, tonumber(free) - 1, said)
+    call('INCR', EPOCH)
+    return tonumber(free)
+  end
+  return call('RPUSH', TEXTS, said)
+end
+
+-- The number for one job more.
+local function use_requirement(said)
   if said == '' then
     return 0
   end
-  local known = call('HGET', prefix .. 'requirements', said)
-  if known then
-    return tonumber(known)
+  local number = call('HGET', NUMBERS, said)
+  if not number then
+    number = text(fresh_number(said))
+    call('HSET', NUMBERS, said, number)
+    call('HSET', USES, number, 1)
+  elseif call('HEXISTS', USES, number) == 1 then
+    -- Those of a version before are not counted, and stay.
+    call('HINCRBY', USES, number, 1)
   end
-  local fresh = call('RPUSH', prefix .. 'requirement_texts', said)
-  call('HSET', prefix .. 'requirements', said, fresh)
-  return fresh
+  return tonumber(number)
+end
+
+-- A job less has this number.
+local function leave_requirement(number)
+  if call('HEXISTS', USES, number) == 0 or call('HINCRBY', USES, number, -1) > 0 then
+    return
+  end
+  call('HDEL', USES, number)
+  call('HDEL', NUMBERS, call('LINDEX', TEXTS, tonumber(number) - 1) or '')
+  call('LSET', TEXTS, tonumber(number) - 1, '')
+  call('SADD', FREE, number)
+end
+
+local function epoch()
+  return call('GET', EPOCH) or '0'
 end
 
 -- `judged`: so many requirements the asker has judged; `met`: the numbers of those that its host meets, with commas;
--- `last`: the text of the last one. When it is another here, a copy of Redis has taken over that did not have them all,
--- and numbers were given anew: then none is judged.
+-- `last`: the epoch and the text of the last one. When they are others here, numbers were given anew, or a copy of Redis
+-- has taken over that did not have them all: then none is judged.
 local function read_met(judged, met, last)
   local found = {['0'] = true, judged = tonumber(judged)}
-  if found.judged > 0 and call('LINDEX', prefix .. 'requirement_texts', found.judged - 1) ~= last then
+  if found.judged > 0 and epoch() .. ' ' .. (call('LINDEX', TEXTS, found.judged - 1) or '') ~= last then
     return {['0'] = true, judged = 0}
   end
   for number in met:gmatch('%d+') do
@@ -104,7 +137,7 @@ local function each_lane(met, use)
     for _, name in ipairs(names) do
       local priority, requirement, kind, submitter = name:match('^(%S+) (%S+) (%S+) (.*)$')
       if tonumber(requirement) > met.judged then
-        return {'judge', met.judged, unpack(call('LRANGE', prefix .. 'requirement_texts', met.judged, met.judged + 999))}
+        return {'judge', met.judged, epoch(), unpack(call('LRANGE', TEXTS, met.judged, met.judged + 999))}
       end
       if met[requirement] and use({name = name, priority = tonumber(priority), kind = kind, submitter = submitter}) then
         return nil

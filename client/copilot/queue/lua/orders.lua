@@ -36,7 +36,7 @@ end
 local function add_job(order, token)
   local row = {id = order.id}
   write(row, 'order', order.order, 'priority', order.priority, 'submitter', order.submitter,
-    'requirement', requirement_number(order.requirement), 'limit', order.limit, 'max', order.max,
+    'requirement', use_requirement(order.requirement), 'limit', order.limit, 'max', order.max,
     'place', call('INCR', prefix .. 'places'), 'submitted_at', now, 'token', token, 'kind', 0)
   call('ZADD', prefix .. 'ids', 0, row.id)
   note(row, 'submitted', '', order.submitter)

@@ -11,6 +11,7 @@ local function forget(row)
     end
     call('DEL', prefix .. 'job:' .. unit.id, prefix .. 'leases:' .. unit.id)
   end
+  leave_requirement(row.requirement)
   for _, kind in ipairs({'job:', 'leases:', 'history:', 'candidates:', 'had:'}) do
     call('DEL', prefix .. kind .. row.id)
   end
