@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from client.copilot.errors import FileTooBig, TransferFailed
+from client.copilot.managers.chirp_folder import close_output, open_output
 from client.copilot.storage.chirp import ChirpSession, ChirpTransfer, Refused
 from client.copilot.storage.pace import PaceLimits
 from tests.helpers.servers import NOBODY, Chirp, chirp_server, serving
@@ -55,6 +56,29 @@ async def test_what_the_original_job_manager_prepares_takes_our_upload(chirp: Ch
     assert (folder / "job.tgz").read_bytes() == local.read_bytes()
     assert sorted(path.name for path in folder.iterdir()) == [".__acl", "job.tgz"]
     await transfer.close()
+
+
+async def test_a_folder_with_input_in_it_takes_output_for_a_while(tmp_path: Path) -> None:
+    """The original's copilot-job-submit makes it, for reading only."""
+    local, transfer = tmp_path / "job.tgz", ChirpTransfer()
+    local.write_bytes(b"output")
+    with chirp_server("address:* rl\n") as chirp:
+        folder = make_folder(chirp, "job", "address:* rl\nhostname:* rl\n")
+        (folder / "run.sh").write_bytes(b"input")
+        with pytest.raises(TransferFailed):
+            await transfer.put(chirp.address, "/job/job.tgz", local)
+        open_output(chirp.root, "job")
+        assert await transfer.put(chirp.address, "/job/job.tgz", local) == 6
+        session = await ChirpSession.open("127.0.0.1", chirp.port)
+        with pytest.raises(Refused):
+            await session.unlink("/job/run.sh")
+        await session.close()
+        assert not close_output(chirp.root, "job")
+        assert await transfer.get(chirp.address, "/job/run.sh", tmp_path / "back", limit_bytes=5) == 5
+        with pytest.raises(TransferFailed):
+            await transfer.put(chirp.address, "/job/job.tgz", local)
+        await transfer.close()
+        assert sorted(path.name for path in folder.iterdir()) == [".__acl", "run.sh"]
 
 
 async def test_an_upload_where_nobody_may_rename(tmp_path: Path) -> None:
