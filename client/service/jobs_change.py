@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from client.copilot.queue.queue import Job, JobQueue, JobState
+from client.copilot.queue.queue import PRINTED, Job, JobQueue, JobState
 from client.errors import BadInput
 from client.service.counter import Counter
 from client.service.jobs_told import job_facts
@@ -77,10 +77,10 @@ def _tell_change(queue: JobQueue, verb: str, changed: Sequence[str], left: Seque
 
 
 def dead_groups(jobs: Iterable[Job]) -> list[dict[str, Any]]:
-    """Dead jobs by reason, the most frequent first; reasons that differ in numbers only are one."""
+    """Dead jobs by reason, the most frequent first; those that differ in numbers or last words only are one."""
     groups: dict[str, dict[str, Any]] = {}
     for job in jobs:
-        reason = _ATTEMPTS.sub("", job.reason) or "unknown"
+        reason = _ATTEMPTS.sub("", job.reason).partition(PRINTED)[0] or "unknown"
         group = groups.setdefault(_PARTS.sub("#", reason), {"reason": reason, "number": 0, "last_at": 0.0, "jobs": []})
         group["number"] += 1
         group["last_at"] = max(group["last_at"], job.finished_at)

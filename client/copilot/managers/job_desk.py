@@ -30,7 +30,7 @@ from client.copilot.messages import (
     Sleep,
     WantGetJob,
 )
-from client.copilot.queue.queue import Host, JobQueue, Lease, Lost, SeenAgent
+from client.copilot.queue.queue import PRINTED, Host, JobQueue, Lease, Lost, SeenAgent
 from client.log import logger
 
 log = logger("site")
@@ -43,7 +43,6 @@ ORIGINAL_LATE_S: Final = 1920.0
 MAX_ASKERS: Final = 20_000
 #: of the reason why a job came back; queues put a few words before it and keep 500
 MAX_REASON_CHARS: Final = 440
-_PRINTED: Final = "; it printed last: "
 #: Agents told of work in one tick; more of them than jobs would only make each other wait.
 MAX_TOLD: Final = 100
 #: Agents looked at for that in one tick; the next goes on with those after them.
@@ -226,8 +225,8 @@ def _until(asked: WantGetJob | GetJob, now: float) -> float:
 def _why_failed(said: JobFailedReport) -> str:
     """The cause, and what the job printed last, as much of its end as a queue keeps."""
     printed = " / ".join(line.strip() for line in said.last_lines.splitlines() if line.strip())
-    room = MAX_REASON_CHARS - len(said.cause) - len(_PRINTED)
-    return f"{said.cause}{_PRINTED}{printed[-room:]}" if printed and room > 0 else said.cause
+    room = MAX_REASON_CHARS - len(said.cause) - len(PRINTED)
+    return f"{said.cause}{PRINTED}{printed[-room:]}" if printed and room > 0 else said.cause
 
 
 def _extended(job_id: str, answer: Lease | Lost) -> Command:

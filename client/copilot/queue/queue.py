@@ -26,6 +26,8 @@ from client.copilot.messages import JobDescription
 Host: TypeAlias = Mapping[str, str]
 #: An attribute that job managers add: "yes" for agents that ask for tokens of outside services.
 PILOT_ATTRIBUTE: Final = "Pilot"
+#: In the reason why a job came back, what stands before the last lines that it printed.
+PRINTED: Final = "; it printed last: "
 NO_HOST: Final[Host] = MappingProxyType({})
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from client.copilot.queue.queue import Replication
+from client.copilot.queue.queue import PRINTED, Replication
 from client.errors import BadInput
 from client.service import site_argument
 from client.service.jobs_arguments import with_verb
@@ -218,7 +218,7 @@ def test_dead_jobs_are_grouped_by_their_reason(
     with queue_of(site) as queue:
         queue.cancel(ids[2], 1e9)
     for number, job_id in enumerate(ids[:2]):
-        give_up(site, job_id, f"no space in /work/{number}")
+        give_up(site, job_id, f"no space in /work/{number}{PRINTED}event {'x' * number}")
     found = said(capsys, "dead")
     assert found["number"] == 3
     assert [(group["number"], group["reason"]) for group in found["groups"]] == [
