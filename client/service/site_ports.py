@@ -32,9 +32,8 @@ class HeldPorts:
         if port in self._held:
             return True
         with ExitStack() as stack, suppress(OSError):
-            # The mark first: a look at the port of another site would be in the way of its part that starts there.
-            _mark(stack, port)
-            _bind(stack, port)
+            # Before the look, which would be in the way of another site's part that starts there.
+            _hold(stack, port)
             _listen_once(port)
             self._held[port] = stack.pop_all()
         return port in self._held
@@ -85,22 +84,22 @@ class HeldPorts:
         self._held.clear()
 
 
-def _mark(stack: ExitStack, port: int) -> None:
-    # Elsewhere two sites that start at the same moment may still choose one port; the later one says that it is taken.
+def _hold(stack: ExitStack, port: int) -> None:
+    # Elsewhere no two sockets may be bound to one address: what is free is taken as late as the part that wants it
+    # starts, and of two sites that choose the same port at the same moment the later one says so and ends.
     if sys.platform == "linux":
         stack.enter_context(closing(socket.socket(socket.AF_UNIX))).bind(_MARK.format(port))
-
-
-def _bind(stack: ExitStack, port: int) -> None:
-    held = stack.enter_context(closing(socket.socket()))
-    # As the servers do: connections of a predecessor that linger are no hindrance.
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    held.bind((LOOPBACK, port))
+        _bind(stack.enter_context(closing(socket.socket())), port)
 
 
 def _listen_once(port: int) -> None:
     """Raises OSError if somebody else serves there."""
     with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        trial.bind((LOOPBACK, port))
+        _bind(trial, port)
         trial.listen(1)
+
+
+def _bind(one: socket.socket, port: int) -> None:
+    # As the servers do: connections of a predecessor that linger are no hindrance.
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    one.bind((LOOPBACK, port))

@@ -1,4 +1,5 @@
 import socket
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -50,6 +51,7 @@ def test_the_site_s_own_servers_may_listen_on_a_port_that_is_held(held: HeldPort
             pass
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only there ports can be held")
 def test_another_site_does_not_get_it_whether_somebody_listens_or_not(held: HeldPorts, other: HeldPorts) -> None:
     first, _ = held.choose(Ports())
     assert not other.take(first.xmpp)
@@ -59,12 +61,14 @@ def test_another_site_does_not_get_it_whether_somebody_listens_or_not(held: Held
     assert len(said) == len(vars(first))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only there ports can be held")
 def test_nobody_else_gets_a_port_that_is_held(held: HeldPorts) -> None:
     port = held.take_any()
     with socket.socket() as stranger, pytest.raises(OSError, match="in use"):
         stranger.bind(("127.0.0.1", port))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only there ports can be held")
 def test_what_was_let_go_is_free_for_the_next(held: HeldPorts, other: HeldPorts) -> None:
     first, _ = held.choose(Ports())
     assert not other.take_all([first.xmpp, first.chirp])
