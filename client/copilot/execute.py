@@ -336,7 +336,7 @@ def build_wrapper(record: JobRecord, folder: Path) -> str:
 
 def package_names(packages: str) -> list[str]:
     """Packages as `alienv` is asked for them: `VO_ALICE@AliRoot::v4-16` is AliRoot/v4-16. Other text is left out."""
-    names = [word.partition("@")[2] or word for word in packages.split()]
+    names = [word.rpartition("@")[2] or word for word in packages.split()]
     return [name.replace("::", "/", 1) for name in names if _PACKAGE.fullmatch(name)]
 
 

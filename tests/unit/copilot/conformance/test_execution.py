@@ -56,6 +56,7 @@ def test_environment_and_arguments_are_shell_text(folder: Path) -> None:
     [
         ("VO_ALICE@AliRoot::v4-16 ROOT::v5", ["AliRoot/v4-16", "ROOT/v5"]),
         ("a::b::c", ["a/b::c"]),
+        ("VO@SUB@ROOT::v6", ["ROOT/v6"]),
         ("plain", ["plain"]),
         ("", []),
         ("$(reboot) a;b `c` -x", []),
