@@ -1,30 +1,17 @@
 """What every part has told last, and the one sample that follows from it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, cast
 
 from client.clock import Clock
 from client.host.part import Facts, Input, Tell
-from client.host.presence import Seats, idle_s
+from client.host.presence import idle_s
 from client.host.sample import Sample
 
 #: where one part that says yes outweighs others that say no
 _ANY: Final = ("locked", "power_saver", "full_screen", "awake", "sleeping", "leaving")
-_FIRST: Final = (
-    "on_battery",
-    "battery_percent",
-    "temperature_c",
-    "fan_rpm",
-    "metered",
-    "networks",
-    "foreground",
-    "programs",
-    "free_memory_mib",
-    "memory_pressure_percent",
-    "free_disk_mib",
-)
-#: those of `Sample` that are never None, with what stands for not known
-_NEVER_NONE: Final[Mapping[str, object]] = {"foreground": "", "sleeping": False, "leaving": False}
+#: what `Sample` has as it is told; whatever is None there keeps the value that stands for not known
+_OF_SAMPLE: Final = tuple(name for name in Facts.__annotations__ if name not in {"display", "seats"})
 
 
 class Board:
@@ -60,31 +47,28 @@ class Board:
 
     def sample(self) -> Sample:
         """All of it, as of now."""
-        fields = {name: self._first(name) for name in _FIRST} | {name: self._any(name) for name in _ANY}
-        for name, instead in _NEVER_NONE.items():
-            if fields[name] is None:
-                fields[name] = instead
-        seats = cast(Seats | None, self._first("seats"))
-        if seats is not None and fields["locked"] is None:
-            fields["locked"] = seats.locked
-        elif seats is not None and seats.locked:
-            fields["locked"] = True
+        facts = merged(self._told.values())
         now = self._clock.monotonic()
-        return Sample(idle_s=idle_s(self._display(now), seats, now), **fields)
+        seats, known = facts.get("seats"), {name: facts.get(name) for name in _OF_SAMPLE}
+        if seats is not None:
+            known["locked"] = bool(known["locked"]) or seats.locked
+        fields: dict[str, Any] = {name: value for name, value in known.items() if value is not None}
+        return Sample(idle_s=idle_s(_since(facts.get("display"), now), seats, now), **fields)
 
-    def _display(self, now: float) -> float | None:
-        display = cast(Input | None, self._first("display"))
-        if display is None:
-            return None
-        return 0.0 if display.last_at is None else max(0.0, now - display.last_at)
 
-    def _known(self, name: str) -> list[Any]:
-        told = (facts.get(name) for facts in self._told.values())
-        return [value for value in told if value is not None]
+def merged(told: Iterable[Facts]) -> Facts:
+    """What several have told, the more believed first: for some facts one yes is enough, for the others the first
+    that is known counts.
+    """
+    facts: dict[str, object] = {}
+    for some in told:
+        for name, value in some.items():
+            before = facts.get(name)
+            facts[name] = value if before is None or (name in _ANY and value) else before
+    return cast(Facts, facts)
 
-    def _first(self, name: str) -> Any:
-        return next(iter(self._known(name)), None)
 
-    def _any(self, name: str) -> bool | None:
-        known = self._known(name)
-        return any(known) if known else None
+def _since(display: Input | None, now: float) -> float | None:
+    if display is None:
+        return None
+    return 0.0 if display.last_at is None else max(0.0, now - display.last_at)

@@ -1,6 +1,7 @@
 """One part of the sensors, kept alive: what it cannot tell is not known, said once, and tried again later."""
 
 import asyncio
+import struct
 from typing import Final
 
 from client.clock import Clock
@@ -10,8 +11,8 @@ from client.log import logger
 
 FIRST_WAIT_S: Final = 1.0
 LONGEST_WAIT_S: Final = 60.0
-#: All that a part may fail with: sockets, broken messages, what is not there.
-FAILURES: Final = (OSError, EOFError, ValueError, LookupError)
+#: All that a part may fail with: sockets, what is not there, messages that are not as they should be.
+FAILURES: Final = (OSError, EOFError, ValueError, LookupError, TypeError, struct.error)
 
 
 async def keep(part: Part, board: Board, clock: Clock) -> None:

@@ -1,13 +1,40 @@
 """The parts of a Linux computer, the more believed first."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from client.clock import Clock
-from client.host.part import Part
+from client.host.dbus.desktop import SCREENSAVERS, GameMode, PlasmaInhibitors, Screensaver, SessionInhibitors
+from client.host.dbus.hold import DelayLock
+from client.host.dbus.link import session_address, system_address
+from client.host.dbus.login import Login
+from client.host.dbus.mutter import MutterIdle
+from client.host.dbus.network import NetworkManager
+from client.host.dbus.power import POWER_PROFILES, PowerProfiles, UPower
+from client.host.dbus.service import BusPart, Service
+from client.host.part import Part, Wishes
 from client.host.sensors import Hold
 from client.host.x11.part import X11
 
 
-def parts_and_hold(clock: Clock, env: Mapping[str, str]) -> tuple[list[Part], Hold | None]:
+def parts_and_hold(clock: Clock, env: Mapping[str, str], wishes: Wishes) -> tuple[list[Part], Hold]:
     """Its parts, and what holds up its sleep."""
-    return [X11(clock, env)], None
+    hold = DelayLock()
+    system: Sequence[Service] = (
+        UPower(),
+        *(PowerProfiles(name) for name in POWER_PROFILES),
+        NetworkManager(),
+        Login(clock, wishes, hold),
+    )
+    session: Sequence[Service] = (
+        MutterIdle(clock),
+        SessionInhibitors(),
+        PlasmaInhibitors(),
+        GameMode(),
+        *(Screensaver(name) for name in SCREENSAVERS),
+    )
+    parts: list[Part] = [
+        X11(clock, env),
+        BusPart("session bus", session_address(env), session),
+        BusPart("system bus", system_address(env), system),
+    ]
+    return parts, hold

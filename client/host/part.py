@@ -27,11 +27,13 @@ class Wanted:
         programs: some preference names programs.
         heat: some preference limits temperature or fans.
         folder: whose volume's free space matters; None: none.
+        hold: sleep and shutdown are held up until `let_go`, or as long as the system grants.
     """
 
     programs: bool = False
     heat: bool = True
     folder: Path | None = None
+    hold: bool = False
 
 
 class Wishes:
@@ -82,5 +84,6 @@ class Part(Protocol):
         Returns when there is nothing to ask on this computer; it is tried again later.
 
         Raises:
-            OSError, EOFError, ValueError, LookupError: it cannot be asked now; tried again after a back-off.
+            OSError, EOFError, ValueError, LookupError, TypeError, struct.error: it cannot be asked now; tried again
+                after a back-off.
         """

@@ -50,7 +50,7 @@ def common_looks(wishes: Wishes) -> list[Look]:
 def _linux(wishes: Wishes, clock: Clock, env: Mapping[str, str]) -> Sensors:
     from client.host.linux import parts_and_hold
 
-    parts, hold = parts_and_hold(clock, env)
+    parts, hold = parts_and_hold(clock, env, wishes)
     return HostSensors(parts, common_looks(wishes), wishes, hold, clock)
 
 

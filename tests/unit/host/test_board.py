@@ -1,7 +1,7 @@
 """What parts tell becomes one sample."""
 
-from client.host.board import Board
-from client.host.part import Input
+from client.host.board import Board, merged
+from client.host.part import Facts, Input
 from client.host.presence import Seats
 from client.host.sample import Sample
 from tests.helpers.clock import FakeClock
@@ -77,3 +77,9 @@ def test_a_locked_seat_is_locked_unless_a_part_knows_better() -> None:
     assert heard.board.sample().locked is False
     heard.board.forget("two")
     assert heard.board.sample().locked is False
+
+
+def test_several_that_tell_are_put_together() -> None:
+    told: list[Facts] = [{"awake": None, "metered": None}, {"awake": True, "metered": False}, {"metered": True}]
+    assert merged(told) == {"awake": True, "metered": False}
+    assert merged([]) == {}

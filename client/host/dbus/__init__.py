@@ -1,0 +1,1 @@
+"""The buses of a Linux desktop, and the services on them that know something of the computer."""

@@ -1,0 +1,93 @@
+"""logind: sleep, shutdown, sessions and their locks, and who keeps the screen awake."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from client.clock import Clock
+from client.host.dbus.hold import DelayLock
+from client.host.dbus.link import BusRefused, Link, Signal
+from client.host.dbus.seats import seats_of, shown_sessions
+from client.host.part import Facts, Wishes
+
+_PATH: Final = "/org/freedesktop/login1"
+_MANAGER: Final = "org.freedesktop.login1.Manager"
+_SESSION: Final = "org.freedesktop.login1.Session"
+#: Terminals tell of input by the time of their file, which nobody announces.
+_TERMINAL_S: Final = 10.0
+_DEVICES: Final = Path("/dev")
+
+
+class Login:
+    """What logind knows.
+
+    Args:
+        hold: taken while it is wanted.
+        uid: of this user.
+    """
+
+    name = "org.freedesktop.login1"
+    rules: tuple[str, ...] = (
+        f"path='{_PATH}',interface='{_MANAGER}'",
+        f"path='{_PATH}',interface='org.freedesktop.DBus.Properties'",
+        f"path_namespace='{_PATH}/session'",
+    )
+
+    def __init__(self, clock: Clock, wishes: Wishes, hold: DelayLock, uid: int | None = None) -> None:
+        self._clock, self._wishes, self._hold = clock, wishes, hold
+        self._uid = os.getuid() if uid is None else uid
+        self.again_s: float | None = None
+
+    async def ask(self, link: Link) -> Facts:
+        """See `Service`."""
+        manager = await link.properties(self.name, _PATH, _MANAGER)
+        sleeping, leaving = bool(manager.get("PreparingForSleep")), bool(manager.get("PreparingForShutdown"))
+        if self._wishes.now.hold and not sleeping and not leaving:
+            await self._hold.take(link)
+        shown = shown_sessions(await self._sessions(link))
+        self.again_s = _TERMINAL_S if any(session.kind == "tty" for session in shown) else None
+        blocked = str(manager.get("BlockInhibited", "")).split(":")
+        return {
+            "sleeping": sleeping,
+            "leaving": leaving,
+            "awake": "idle" in blocked,
+            "seats": seats_of(shown, self._uid, self._terminal_input),
+        }
+
+    async def _sessions(self, link: Link) -> list[dict[str, Any]]:
+        (listed,) = await link.call(self.name, _PATH, _MANAGER, "ListSessions")
+        found = []
+        for _id, _uid, _user, seat, path in listed:
+            if not seat:
+                continue
+            try:
+                found.append(await link.properties(self.name, path, _SESSION))
+            except BusRefused:
+                # It has ended since it was listed.
+                continue
+        return found
+
+    def _terminal_input(self, name: str) -> float | None:
+        return terminal_input(_DEVICES / name, self._clock.monotonic, time.time)
+
+    def hear(self, signal: Signal) -> Facts:
+        """Sleep and shutdown are told without asking, for there are only seconds."""
+        if signal.interface == _MANAGER and signal.member == "PrepareForSleep":
+            return {"sleeping": bool(signal.body[0])}
+        if signal.interface == _MANAGER and signal.member == "PrepareForShutdown":
+            return {"leaving": bool(signal.body[0])}
+        return {}
+
+    def gone(self) -> None:
+        """Its lock is nothing worth without it."""
+        self._hold.let_go()
+
+
+def terminal_input(device: Path, monotonic: Callable[[], float], wall: Callable[[], float]) -> float | None:
+    """Monotonic seconds of the last input to a terminal; None: not known."""
+    try:
+        return monotonic() - max(0.0, wall() - device.stat().st_atime)
+    except OSError:
+        return None
