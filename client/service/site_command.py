@@ -61,7 +61,8 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("verb", choices=("up", "down", "status"), help="start it; end it; see what of it runs")
+    told = "start it; end it; see what of it runs; accounts for agents of the original (site legacy --help)"
+    parser.add_argument("verb", choices=("up", "down", "status", "legacy"), help=told)
     add_site(parser, "--folder")
     guests = parser.add_mutually_exclusive_group()
     guests.add_argument("--appliance", type=Path, help="up: folder of the appliance with its manifest.json")
@@ -85,6 +86,8 @@ def main(argv: list[str]) -> int:
 
         return site_legacy.main(argv[1:])
     given = build_parser().parse_args(argv)
+    if given.verb == "legacy":
+        raise BadInput(_PROG, "legacy has to be the first word", f"write {_PROG} legacy, and its options behind")
     folder = site_folder(given, _PROG)
     if given.verb == "up":
         appliance = _appliance(folder, given.appliance, none=given.no_appliance)

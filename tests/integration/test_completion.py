@@ -111,7 +111,7 @@ def tab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         ("jobs list --state ", ["waiting", "leased", "done", "dead"]),
         ("agents re", ["revoke"]),
         ("site --queue ", ["sqlite", "redis"]),
-        ("site ", ["up", "down", "status"]),
+        ("site ", ["up", "down", "status", "legacy"]),
         ("submit --requi", ["--requirements"]),
         ("vm ex", ["exec"]),
         ("completion ", list(SHELLS)),

@@ -37,6 +37,14 @@ def test_a_wrong_wish_is_refused_before_there_is_a_folder(tmp_path: Path, words:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_word_of_its_own_comes_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_site(tmp_path / "site")
+    assert main(["legacy", "list", "--site", str(folder.base)]) == 0
+    assert capsys.readouterr().out == ""
+    with pytest.raises(BadInput, match="first word"):
+        main(["--site", str(folder.base), "legacy"])
+
+
 def test_a_missing_program_is_named_before_there_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolMissing) as missing:
