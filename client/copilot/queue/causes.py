@@ -1,5 +1,6 @@
 """Whose fault it is that an agent gives a job back."""
 
+import re
 from typing import Final
 
 #: Causes that begin so are the job's: it wants more than it may have, and the agent was right to end it.
@@ -11,4 +12,4 @@ SOON_S: Final = 60.0
 
 def is_jobs_limit(cause: str) -> bool:
     """Whether the cause that an agent gives is a limit of the job. cause: hostile text."""
-    return cause.partition(":")[0].strip() in _LIMITS
+    return re.split("[:;]", cause, maxsplit=1)[0].strip() in _LIMITS
