@@ -53,6 +53,7 @@ ROLES: Final = {
     "monitor": ("client.copilot.managers.monitor.service", "main", "collect and show what managers report"),
     "context": ("client.service.context_command", "main", "make a contextualization medium from a template"),
     "publish": ("client.appliance.publish.command", "main", "make and keep a signed catalogue of appliances"),
+    "preferences": ("client.service.preferences_command", "main", "see and change what is set, and by whom"),
     "hypervisors": ("client.service.hypervisors", "main", "show what can run virtual machines here"),
     "completion": ("client.service.completion_command", "main", "let a shell complete this program's words"),
     "worker": ("client.appliance.worker_child", "main", "do one piece of work for a running instance"),

@@ -104,3 +104,6 @@ def _put(said: Any, key: str, value: Value | None) -> None:
         said.setdefault(group, tomlkit.table())[name] = list(value) if isinstance(value, tuple) else value
     elif name in said.get(group, {}):
         del said[group][name]
+        # A heading over nothing goes too; one with a comment below it stays.
+        if not tomlkit.dumps(said[group]).strip():
+            del said[group]

@@ -108,6 +108,8 @@ def told(spec: PreferenceSpec, value: Value) -> str:
         return "yes" if value else "no"
     if value in {(), ""}:
         return "none"
+    if isinstance(value, tuple):
+        return ", ".join(value)
     number = f"{value:,}" if spec.kind is Kind.NUMBER else shown(value)
     return f"{number} {spec.unit}".strip()
 

@@ -166,6 +166,14 @@ def test_one_project_is_written_and_taken_back(user: Path, site: Path) -> None:
     save_all(user, {"when.in_use": False, "processor.percent": 10}, project="LHC", site=site)
     save_all(user, {"when.in_use": None, "memory.keep": None}, project="LHC", site=site)
     assert list(load(user, site=site).for_project("LHC")) == [{"processor.percent": 10}]
+    save_all(user, {"processor.percent": None}, project="LHC", site=site)
+    assert user.read_text().strip() == f"version = {VERSION}"
+
+
+def test_what_is_taken_back_leaves_comments(user: Path, site: Path) -> None:
+    write(user, "version = 2\n[guest]\n# two are enough\ncpus = 2\n[when]\nin_use = false\n")
+    save_all(user, {"guest.cpus": None, "when.in_use": None}, site=site)
+    assert user.read_text() == "version = 2\n[guest]\n# two are enough\n"
 
 
 @pytest.mark.parametrize("text", ["cpus = = 3", "guest = 3"])
