@@ -109,7 +109,7 @@ class Agent:
             EXTENSIONS if web is None else EXTENSIONS | {HTTPS},
         )
         self._handover = Handover(self._talk, settings.job_manager, settings.agent_host, files, runner, timers, web)
-        self._handed = HandedIn(self._talk, self._checkpoint, runner)
+        self._handed = HandedIn(self._talk, settings.job_manager, self._checkpoint, runner)
         self._files = files
         self._web = web
         self._resumes = 0
@@ -181,6 +181,7 @@ class Agent:
         """
         self._transport.reset()
         self._resumes += 1
+        self._handed.resumed()
         if self._work:
             self._work.lease.claim()
 

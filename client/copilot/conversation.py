@@ -188,6 +188,12 @@ class Conversation:
             await self._transport.confirmed(posted.message_id)
             before = posted
 
+    def take_back(self, slot: str) -> tuple[str, Command] | None:
+        """What was posted last in a slot, and to whom, which is not sent again any more."""
+        posted = self._slots.get(slot)
+        self.settle(slot)
+        return (posted.to, posted.command) if posted else None
+
     def settle(self, slot: str) -> None:
         """The slot's question needs no answer any more."""
         posted = self._slots.pop(slot, None)

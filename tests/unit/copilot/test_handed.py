@@ -8,7 +8,7 @@ import pytest
 from client.clock import SystemClock
 from client.copilot.agent import MAX_HAND_INS, MAX_STARTS, Agent, AgentSettings
 from client.copilot.checkpoint import Checkpoint, JobRecord
-from client.copilot.messages import ClaimJob, GetJob, JobClaimed, JobDone, JobFailedReport, LeaseLost
+from client.copilot.messages import ClaimJob, Command, GetJob, JobClaimed, JobDone, JobFailedReport, LeaseLost
 from tests.helpers.copilot import JOBS, MANAGER, FakeFiles, FakeManagers, FakeReport, FakeRunner, describe
 from tests.helpers.fastloop import in_fast_time
 
@@ -136,11 +136,48 @@ async def test_what_bounced_is_confirmed_when_its_second_receiver_says_so(tmp_pa
 
 
 @in_fast_time
+async def test_after_a_pause_job_done_is_said_again_when_the_job_is_claimed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, FakeManagers(describe("a")))
+    bench.managers.answers[ClaimJob] = lambda to, asked: []
+    task = asyncio.create_task(bench.agent.run())
+    await until_handed_in(bench)
+    bench.agent.resumed()
+    await asyncio.sleep(1)
+    bench.agent.resumed()
+    bench.managers.confirms.set()
+    await asyncio.sleep(30)
+    assert bench.left() == ("a", "putting output"), "the managers may have dropped what they confirmed"
+    assert len(bench.managers.commands(JobDone)) == 1
+    del bench.managers.answers[ClaimJob]
+    await until_handed_in(bench, 2)
+    await asyncio.sleep(1)
+    kinds = [type(said) for _, said in bench.managers.heard if isinstance(said, ClaimJob | JobDone)]
+    assert (kinds[0], kinds[-2:], bench.left()) == (JobDone, [ClaimJob, JobDone], None)
+    bench.agent.finish()
+    await task
+
+
+@in_fast_time
+async def test_a_job_that_is_lost_in_a_pause_after_job_done_is_let_go_of(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, FakeManagers(describe("a")))
+    bench.managers.answers[ClaimJob] = lambda to, asked: [(JOBS, LeaseLost(asked.job_id, "the job is done"))]
+    task = asyncio.create_task(bench.agent.run())
+    await until_handed_in(bench)
+    bench.agent.resumed()
+    await asyncio.sleep(1)
+    assert (bench.left(), len(bench.managers.commands(JobDone))) == (None, 1)
+    bench.agent.finish()
+    await task
+
+
+@in_fast_time
 async def test_a_job_that_was_on_its_way_during_a_pause_of_the_computer_is_claimed_first(tmp_path: Path) -> None:
+    def lose_b(to: str, asked: ClaimJob) -> list[tuple[str, Command]]:
+        lost = asked.job_id == "b"
+        return [(JOBS, LeaseLost("b", "another has it") if lost else JobClaimed(asked.job_id, 30, "lease-2"))]
+
     managers = FakeManagers(describe("a"), describe("b"))
-    managers.answers[ClaimJob] = lambda to, asked: [
-        (JOBS, LeaseLost("b", "another computer does the job" if "b" not in bench.runner.executed else "too late"))
-    ]
+    managers.answers[ClaimJob] = lose_b
     bench = Bench(tmp_path, managers)
     task = asyncio.create_task(bench.agent.run())
     await until_handed_in(bench)
@@ -148,12 +185,11 @@ async def test_a_job_that_was_on_its_way_during_a_pause_of_the_computer_is_claim
     bench.agent.resumed()
     managers.confirms.set()
     await asyncio.sleep(5)
-    assert [claim.job_id for claim in managers.commands(ClaimJob)] == ["b"]
+    assert [claim.job_id for claim in managers.commands(ClaimJob)] == ["a", "b"]
     assert bench.runner.executed == ["a"]
-    managers.answers[ClaimJob] = lambda to, asked: [(JOBS, JobClaimed(asked.job_id, 30, "lease-3"))]
     managers.jobs.append(describe("c"))
-    await until_handed_in(bench, 2)
-    assert len(managers.commands(ClaimJob)) == 1, "a job that was asked for after the pause is fresh"
+    await until_handed_in(bench, 3)
+    assert len(managers.commands(ClaimJob)) == 2, "a job that was asked for after the pause is fresh"
     bench.agent.finish()
     await task
 
