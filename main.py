@@ -33,7 +33,8 @@ _SERVING: Final = (
     "monitor",
     "agent",
 )
-#: role -> (module, function, help); each is imported only when it is asked for
+#: role -> (module, function, help); each is imported only when it is asked for. The module's build_parser(), of a role
+#: that people type, is what shells complete from.
 ROLES: Final = {
     "ctl": ("client.service.ctl", "main", "command a running instance"),
     "vm": ("client.service.vm_command", "main", "handle a virtual machine: run commands in it, copy files, ..."),
