@@ -103,9 +103,7 @@ class ChirpSession:
         self._pace = pace
 
     @classmethod
-    async def open(
-        cls, host: str, port: int, idle_limit_s: float = 60.0, pace: PaceLimits = USUAL
-    ) -> "ChirpSession":
+    async def open(cls, host: str, port: int, idle_limit_s: float = 60.0, pace: PaceLimits = USUAL) -> "ChirpSession":
         """Connects and authenticates. idle_limit_s: longest silence of the server; pace: of files."""
         async with asyncio.timeout(idle_limit_s):
             reader, writer = await asyncio.open_connection(host, port, limit=_LINE_LIMIT)
