@@ -224,3 +224,15 @@ def test_numbers_of_a_version_before_are_never_given_anew(server: RedisServer) -
         assert queue.prune(2, 2) == 2
         queue.submit([new_job("other", requirements="other.Memory < 0")], 3)
         assert hand_out_to(queue, "a", 8) == "old"
+
+
+def test_a_job_that_somebody_removed_does_not_hold_up_the_others(server: RedisServer) -> None:
+    server.command("FLUSHALL")
+    with closing(RedisQueue(server.place, Terms(lease_s=100))) as queue:
+        queue.submit([new_job("gone"), new_job("two")], 0)
+        assert hand_out_to(queue, "a", 1) == "gone"
+        server.command("DEL", "vc:job:gone")
+        assert hand_out_to(queue, "a", 1) == "two"
+        queue.expire(1000)
+        assert server.command("ZCARD", "vc:leased") == 0
+        assert hand_out_to(queue, "b", 1) == "two"

@@ -193,16 +193,26 @@ class Judge:
         """Give a result to the queue, compared with all that it has. kept: None without output."""
         while True:
             earlier = self.queue.candidates(job.id)
-            if any((one.unit_id, one.agent) == (job.id, claim.sender) for one in earlier):
-                # An earlier run was killed right after this.
-                whole = self.queue.get(job.group)
-                done = whole is not None and whole.state is JobState.DONE and whole.agent == claim.sender
-                return Taken.ACCEPTED if done else Taken.KEPT
             agreement = self._agreement(job, kept, earlier) if kept is not None else detail
+            known = [one for one in earlier if (one.unit_id, one.agent) == (job.id, claim.sender)]
+            if known:
+                return self._taken_before(job, claim, agreement == known[0].agreement)
             now = time.time()
             taken = self.queue.accept(job.id, claim.sender, detail, now, agreement=agreement, seen=len(earlier))
             if taken is not Taken.STALE:
                 return taken
+
+    def _taken_before(self, job: Job, claim: Claim, is_equal: bool) -> Taken:
+        """Of a result that the queue has: an earlier run was killed right after it had said so.
+
+        Or the agent has handed in twice at once, to two storage managers. Another output than the one that was counted
+        must not become the result.
+        """
+        if not is_equal:
+            return Taken.SECOND
+        whole = self.queue.get(job.group)
+        done = whole is not None and whole.state is JobState.DONE and whole.agent == claim.sender
+        return Taken.ACCEPTED if done else Taken.KEPT
 
     def _agreement(self, job: Job, kept: Kept, earlier: Sequence[Candidate]) -> str:
         output = self.shelf.candidates.output(kept.job_id, kept.word)

@@ -132,12 +132,12 @@ class PilotDesk:
             async with self._at_once:
                 made_at = int(time.time())
                 token = await self._made(source)
+            # The lease may have ended meanwhile.
+            no = self._why_not(sender, asked)
         except (ClientError, OSError, UnicodeDecodeError) as error:
             log.error("no token for %s: %s", asked.service, error)
             await self._send([self._refusal(sender, asked, "the project could not make one")])
             return
-        # The lease may have ended meanwhile.
-        no = self._why_not(sender, asked)
         if no:
             await self._send([self._refusal(sender, asked, no)])
             return

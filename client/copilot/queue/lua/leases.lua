@@ -29,8 +29,13 @@ local function expire()
   local ended = call('ZRANGEBYSCORE', prefix .. 'leased', '-inf', text(now), 'LIMIT', 0, MOST_EXPIRED)
   for _, id in ipairs(ended) do
     local row = read(id)
-    tally(row.owner, row.agent, 'lost')
-    give_back(row, row.agent, 'the lease ended')
+    if row then
+      tally(row.owner, row.agent, 'lost')
+      give_back(row, row.agent, 'the lease ended')
+    else
+      -- Somebody else removed the job from this Redis; all verbs would fail over it.
+      call('ZREM', prefix .. 'leased', id)
+    end
   end
   return ended
 end
@@ -165,8 +170,11 @@ function verbs.hand_out()
   local agent, owner, extends, lease_id = argument(1), argument(2), argument(3), argument(4)
   expire()
   local open = call('HGET', prefix .. 'unconfirmed', agent)
-  if open then
-    local row = read(open)
+  local row = open and read(open)
+  if open and not row then
+    call('HDEL', prefix .. 'unconfirmed', agent)
+  end
+  if row then
     if count(row.resends) < terms.max_resends then
       return send_again(row)
     end

@@ -20,6 +20,7 @@ from client.copilot.messages import (
     build_info,
     parse_info,
 )
+from client.copilot.queue.errors import QueueUnusable
 from client.copilot.queue.queue import NewJob
 from client.copilot.queue.sqlite import SqliteQueue
 from client.errors import BadInput, CommandFailed
@@ -149,3 +150,20 @@ def test_sources_are_read_and_what_is_wrong_is_told(tmp_path: Path) -> None:
         path.write_text(wrong)
         with pytest.raises(BadInput):
             read_sources(Config(path))
+
+
+async def test_a_queue_that_fails_meanwhile_is_a_refusal_and_not_silence(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_queue(_: str) -> None:
+        raise QueueUnusable("queue.sqlite", "database is locked")
+
+    run = rig.run
+
+    async def run_and_break(command: Sequence[str]) -> bytes:
+        monkeypatch.setattr(rig.queue, "get", break_queue)
+        return await run(command)
+
+    rig.desk._run = run_and_break
+    (reply,) = await rig.ask(AGENT, rig.asks)
+    assert reply == Reply(AGENT, NoPilotToken("atlas", "job-1", reason="the project could not make one"))

@@ -287,3 +287,33 @@ def _take_up(storage: Storage, claim: Claim) -> None:
         sweep(storage.queue, storage.shelf, -1.0)
     assert (storage.state, storage.result(), storage.left()) == (JobState.DONE, GOOD["result.json"], [])
     storage.queue.close()
+
+
+@pytest.mark.parametrize("compare", ["", "json"])
+@pytest.mark.parametrize("second", [GOOD, BAD])
+def test_who_hands_in_twice_at_once_cannot_have_another_output_made_the_result(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compare: str, second: dict[str, bytes]
+) -> None:
+    other = Storage(tmp_path, "storage-2")
+    storage.submit(Replication(2, 2, compare))
+    storage.hand_in("a", GOOD)
+    claim = storage.lease("b")
+    check, promote = Judge._check, storage.shelf.candidates.promote
+    later: list[tuple[Any, ...]] = []
+
+    def first_is_counted_meanwhile(self: Judge, *given: Any) -> Any:
+        # The other has looked at the queue before; the first is held up between the queue and the result.
+        monkeypatch.setattr(Judge, "_check", check)
+        monkeypatch.setattr(storage.shelf.candidates, "promote", lambda *what: later.append(what))
+        storage.upload(claim, GOOD)
+        assert storage.judge.judge(claim) == Verdict("one.2", True, "")
+        return check(self, *given)
+
+    other.upload(claim, second)
+    monkeypatch.setattr(Judge, "_check", first_is_counted_meanwhile)
+    verdict = other.judge.judge(claim)
+    assert verdict.accepted is (second is GOOD)
+    promote(*later[0])
+    assert storage.result() == GOOD["result.json"]
+    assert storage.left() == []
+    other.queue.close()
