@@ -36,6 +36,7 @@ programs = ["game", "blender"]
 percent = 10
 ```
 
+- Yes and no are `true` and `false` in the file, names a list of texts, hours of the week a text.
 - **Hours of the week** are days, times, or both: `sat-sun`, `18:00-08:00`, `mon-fri 18:00-08:00, sat-sun`, `mon wed
   8:00-10:00 14:00-16:00`; or `always`, `never`. A night belongs to the day on which it begins. The wall clock counts.
 - **For one project**: what is marked ● can be set for one project, too. It then holds beside what is set for all: the

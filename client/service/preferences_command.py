@@ -102,8 +102,8 @@ def build_parser() -> argparse.ArgumentParser:
     for one in made.values():
         # A word's own defaults would be put over what stood before the word.
         _add_shared(one, argparse.SUPPRESS, argparse.SUPPRESS)
-    made["get"].add_argument("key", metavar="KEY", type=_key, choices=BY_KEY)
-    made["set"].add_argument("key", metavar="KEY", type=_key, choices=BY_KEY)
+    made["get"].add_argument("key", metavar="KEY", type=_key, choices=tuple(BY_KEY))
+    made["set"].add_argument("key", metavar="KEY", type=_key, choices=tuple(BY_KEY))
     made["set"].add_argument(
         "value", metavar="VALUE", help="names with commas between them; hours of the week in quotes"
     )

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+import main as program
 from client.errors import BadInput
 from client.preferences.errors import PreferenceLocked
 from client.preferences.page import markdown
 from client.preferences.spec import BY_KEY, TABLE
 from client.preferences.store import load
+from client.service import completion_command
 from client.service.preferences_command import main
 
 TOP = Path(__file__).resolve().parents[3]
@@ -166,3 +168,11 @@ def test_the_page_is_as_the_table(typed: Typed) -> None:
     page = (TOP / "docs" / "preferences.md").read_text(encoding="utf-8")
     assert page == markdown(), "run: main.py preferences --markdown > docs/preferences.md"
     assert typed("--markdown") == page
+
+
+@pytest.mark.parametrize("shell", completion_command.SHELLS)
+def test_shells_complete_keys(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    roles = {"preferences": program.ROLES["preferences"]}
+    assert completion_command.main([shell], program._face_options(), roles) == 0
+    said = capsys.readouterr().out
+    assert all(word in said for word in ("import-boinc", "when.idle_after_min", "barely-there"))
