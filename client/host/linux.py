@@ -13,6 +13,7 @@ from client.host.dbus.power import POWER_PROFILES, PowerProfiles, UPower
 from client.host.dbus.service import BusPart, Service
 from client.host.part import Part, Wishes
 from client.host.sensors import Hold
+from client.host.wayland.part import Wayland
 from client.host.x11.part import X11
 
 
@@ -33,6 +34,7 @@ def parts_and_hold(clock: Clock, env: Mapping[str, str], wishes: Wishes) -> tupl
         *(Screensaver(name) for name in SCREENSAVERS),
     )
     parts: list[Part] = [
+        Wayland(clock, env),
         X11(clock, env),
         BusPart("session bus", session_address(env), session),
         BusPart("system bus", system_address(env), system),

@@ -1,0 +1,1 @@
+"""Wayland, spoken to directly: what its compositors tell of idle time."""
