@@ -3,9 +3,9 @@
 One of its own, so that neither a busy event loop nor a frozen window disturbs the cycle, and so that somebody is there
 when the client is not. It knows the standard library only and starts in some ten milliseconds.
 
-In: lines of JSON, each the whole order (`client.throttle.guard` writes them). Out: nothing but one line when it is
-ready. The end of the input without `bye` means that the client has gone: everything goes on at once, limits are
-lifted, the guests get `grace_s` to save their jobs and turn themselves off, then their processes are ended: first
+In: lines of JSON, each the whole order (`client.throttle.guard` writes them). Out: nothing, for nobody may be there any
+more to read it. The end of the input without `bye` means that the client has gone: everything goes on at once, limits
+are lifted, the guests get `grace_s` to save their jobs and turn themselves off, then their processes are ended: first
 asked, then killed. A later client ends this process (`owner`), and nothing of that happens.
 """
 
@@ -293,7 +293,6 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     threading.Thread(target=_listen, args=(orders.put,), daemon=True).start()
-    print("ready", flush=True)
     Guard(orders).run()
     return 0
 
