@@ -62,7 +62,11 @@ class ResultShelf:
         shutil.rmtree(target, ignore_errors=True)
         if accepted:
             (self._notes / f"{_KEPT}{job_id}").touch()
-        parcel.rename(target)
+        try:
+            parcel.rename(target)
+        except OSError:
+            self.settle(job_id)
+            raise
         _strip(target)
 
     def kept(self) -> list[str]:

@@ -76,9 +76,11 @@ class StorageService:
         self._claims: asyncio.Queue[Claim] = asyncio.Queue(MAX_CLAIMS)
         self.process = ManagerProcess(config.account(), read_process_settings(config))
         instance, folder = config.text("xmpp", "resource"), config.file("storage", "folder")
+        #: those and what is being judged
+        self._waiting: set[Claim] = set()
         #: of the loop's clock; None: nothing failed
         self._again_at: float | None = None
-        self._not_taken: deque[Claim] = deque(maxlen=MAX_CLAIMS)
+        self._not_taken: deque[Claim] = deque()
         self._lock = claim_instance(folder, instance)
         limits = _limits(config)
         store = config.maybe_file("storage", "upload_store")
@@ -132,10 +134,14 @@ class StorageService:
         await self.process.send(self._desk.place(wish, slot))
 
     def _note(self, claim: Claim) -> None:
-        if self._claims.full():
+        if claim in self._waiting:
+            # Judged twice, an output that was refused would be missing the second time.
+            return
+        if len(self._waiting) >= MAX_CLAIMS:
             log.error("too many outputs wait; that of %s is left for later", claim.job_id)
             return
         self._claims.put_nowait(claim)
+        self._waiting.add(claim)
 
     async def _judge_all(self) -> None:
         await self._judge_again()
@@ -163,8 +169,10 @@ class StorageService:
             self._again_at = self._again_at or asyncio.get_running_loop().time() + AGAIN_S
             if not await _to_its_end(partial(self._is_held, claim)):
                 self._not_taken.append(claim)
+                return
         else:
             await self._announce(claim, verdict)
+        self._waiting.discard(claim)
 
     async def _judge_again(self) -> None:
         """Deal with what an earlier run left, or a full disk did not let us deal with."""

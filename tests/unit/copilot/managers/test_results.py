@@ -137,3 +137,24 @@ def test_a_kept_result_of_a_cancelled_job_is_withdrawn(site: Site) -> None:
     manager.take_up_results()
     assert (manager.shelf.result("one").exists(), manager.shelf.results.kept()) == (False, [])
     manager.queue.close()
+
+
+def test_a_result_that_cannot_be_moved_is_judged_again_and_leaves_no_note(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = site.manager(0)
+    rename = Path.rename
+
+    def full(path: Path, target: Path) -> Path:
+        if target == manager.shelf.result("one"):
+            raise OSError(28, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(OSError, match="No space"):
+        manager.judge(Claim("one", AGENTS[0], 0, None))
+    assert not (site.base / "storage" / "intake" / "storage-0" / "kept-one").exists()
+    monkeypatch.undo()
+    assert manager.judge_left() == [(Claim("one", AGENTS[0], 0, None), Verdict("one", True, ""))]
+    assert (site.winner(), stdout(manager), manager.shelf.is_clear()) == (AGENTS[0], AGENTS[0], True)
+    manager.queue.close()

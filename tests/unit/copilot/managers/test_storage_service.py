@@ -191,3 +191,24 @@ async def test_an_output_that_was_taken_is_not_asked_for_again(
     assert (len(tries), list(service._not_taken)) == (4, [])
     assert [event.what for event in queue.history("one")] == ["submitted", "handed out", "done"]
     queue.close()
+
+
+async def test_what_an_agent_says_twice_is_judged_once(
+    service: StorageService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[Claim] = []
+
+    def judge(_: Judge, claim: Claim) -> Verdict:
+        judged.append(claim)
+        return Verdict(claim.job_id, False, "no output was uploaded")
+
+    monkeypatch.setattr(Judge, "judge", judge)
+    one, two = Claim("one", "a@x/1", 0, None), Claim("two", "a@x/1", 0, None)
+    for claim in (one, one, two, one):
+        service._note(claim)
+    async with running(service._judge_all()) as task:
+        await lasts_until(task, lambda: len(judged) == 2)
+        await lasts_until(task, lambda: not service._waiting)
+        service._note(one)
+        await lasts_until(task, lambda: len(judged) == 3)
+    assert judged == [one, two, one]
