@@ -14,6 +14,7 @@ from client.host.computer import processors, total_memory_mib
 from client.paths import Paths, default_base
 from client.preferences.boinc_import import Left, Taken, import_boinc, report
 from client.preferences.boinc_xml import read_boinc
+from client.preferences.doubts import doubts
 from client.preferences.layers import Layer, Setting, site_file
 from client.preferences.page import markdown
 from client.preferences.presets import NAMES, Computer, changes, kept, preset_of, presets
@@ -65,6 +66,8 @@ def main(argv: list[str], *, site: Path | None = None) -> int:
         "import-boinc": _import,
     }
     words[given.word or "list"](desk, given)
+    for doubt in doubts(desk.preferences):
+        tell(doubt)
     return 0
 
 
@@ -141,6 +144,7 @@ def _list(desk: _Desk, given: argparse.Namespace) -> None:
                 "preferences": {key: _as_json(key, preferences.setting(key)) for key in BY_KEY},
                 "projects": {name: _of_project(preferences, name) for name in preferences.projects()},
                 "problems": preferences.problems(),
+                "doubts": doubts(preferences),
             }
         )
         return

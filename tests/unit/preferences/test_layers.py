@@ -1,7 +1,11 @@
 """Who said what: files, locks, the command line; and writing the user's file."""
 
+import contextlib
+import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from filelock import FileLock
@@ -10,7 +14,7 @@ from client import filenames
 from client.errors import BadInput
 from client.preferences import change
 from client.preferences.errors import PreferenceLocked
-from client.preferences.layers import Layer, Setting, read
+from client.preferences.layers import Layer, Setting, read, site_file
 from client.preferences.migrate import VERSION
 from client.preferences.spec import BY_KEY
 from client.preferences.store import changed, check_sets, load, reload, save, save_all, stamp
@@ -207,3 +211,32 @@ def test_changes_are_seen_while_it_runs(user: Path, site: Path) -> None:
     assert locked.number("guest.memory_mib") == BY_KEY["guest.memory_mib"].default
     write(site, "half a line")
     assert reload(locked, user, site=site) is locked
+
+
+def test_the_sites_file_lies_where_no_variable_moves_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_DIRS", "/tmp/mine")
+    monkeypatch.setattr("sys.platform", "linux")
+    assert site_file() == Path("/etc/volunteer-cloud/preferences.toml")
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert site_file() == Path("/Library/Application Support/volunteer-cloud/preferences.toml")
+
+
+def test_the_sites_file_on_windows_is_where_the_registry_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Folders(ModuleType):
+        HKEY_LOCAL_MACHINE = 1
+
+        @contextlib.contextmanager
+        def OpenKey(self, root: int, name: str) -> Iterator[str]:
+            assert root == self.HKEY_LOCAL_MACHINE
+            yield name
+
+        def QueryValueEx(self, key: str, name: str) -> tuple[str, int]:
+            asked.append((key.rpartition("\\")[2], name))
+            return "C:/ProgramData", 1
+
+    monkeypatch.setitem(sys.modules, "winreg", Folders("winreg"))
+    monkeypatch.setattr("sys.platform", "win32")
+    assert site_file() == Path("C:/ProgramData/volunteer-cloud/preferences.toml")
+    assert asked == [("Shell Folders", "Common AppData")]

@@ -96,6 +96,13 @@ def test_a_preset_is_told_then_written(typed: Typed, file: Path) -> None:
     assert "the preset balanced" in typed()
 
 
+def test_what_would_leave_nothing_is_said(file: Path, site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["set", "when.week", "never", "--basedir", str(file.parent)], site=site) == 0
+    said = capsys.readouterr()
+    assert said.out == "when.week = never (was always)\n"
+    assert said.err == "Nothing ever runs: when.week is never.\n"
+
+
 def test_what_is_locked_is_said(typed: Typed, site: Path, file: Path) -> None:
     site.write_text('locked = ["when.*"]\n')
     with pytest.raises(PreferenceLocked):
