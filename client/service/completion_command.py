@@ -89,7 +89,7 @@ def whole_parser(
     attach.add_argument("file", type=Path)
     for word, (module, _, told) in roles.items():
         words.add_parser(word, parents=[_parser_of(module)], add_help=False, help=told.replace("%", "%%"))
-    _complete_paths(parser)
+    _adapt(parser)
     return parser
 
 
@@ -100,13 +100,17 @@ def _parser_of(module: str) -> argparse.ArgumentParser:
     return build()
 
 
-def _complete_paths(parser: argparse.ArgumentParser) -> None:
-    """Let values that are paths be completed as such."""
+def _adapt(parser: argparse.ArgumentParser) -> None:
+    """Make it what the library completes well: values that are paths as such."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for inner in action.choices.values():
-                _complete_paths(inner)
-        elif action.type is Path or str(action.metavar).startswith("FILE"):
+                _adapt(inner)
+            continue
+        if isinstance(action.choices, Mapping):
+            # The library takes whatever has a mapping for words with options of their own.
+            action.choices = list(action.choices)
+        if action.type is Path or str(action.metavar).startswith("FILE"):
             is_folder = action.metavar in _FOLDERS or action.dest in {"basedir", "appliance"}
             action.complete = shtab.DIRECTORY if is_folder else shtab.FILE  # type: ignore[attr-defined]
 

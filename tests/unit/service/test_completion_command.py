@@ -1,6 +1,7 @@
 import argparse
 
 import pytest
+import shtab
 
 import main as program
 from client.errors import BadInput
@@ -26,16 +27,23 @@ def test_every_word_of_the_program_is_known_with_what_it_takes() -> None:
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_each_shell_gets_a_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    roles = {name: TYPED[name] for name in ("site", "jobs", "completion")}
-    assert main([shell, "--name", "vc"], program._face_options(), roles) == 0
+    assert main([shell, "--name", "vc"], program._face_options(), TYPED) == 0
     said = capsys.readouterr()
-    assert all(word in said.out for word in ("retry", "submitter", "managers"))
+    assert all(word in said.out for word in ("retry", "submitter", "managers", *TYPED))
     assert completion_command._PLACES[shell].format(name="vc") in said.err
 
 
 def test_a_role_without_a_parser_is_completed_as_a_word() -> None:
     words = words_of(whole_parser("vc", program._face_options(), {"word": ("client.clock", "main", "100 %")}))
     assert "word" in words
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_words_to_choose_from_may_be_in_a_dict(shell: str) -> None:
+    role = argparse.ArgumentParser()
+    role.add_argument("preset", choices={"quiet": 1, "fast": 2})
+    completion_command._adapt(role)
+    assert "quiet" in shtab.complete(role, shell)
 
 
 def test_the_command_is_no_alias_where_the_shell_would_complete_what_that_stands_for(
