@@ -55,6 +55,7 @@ ROLES: Final = {
     "context": ("client.service.context_command", "main", "make a contextualization medium from a template"),
     "publish": ("client.appliance.publish.command", "main", "make and keep a signed catalogue of appliances"),
     "preferences": ("client.service.preferences_command", "main", "see and change what is set, and by whom"),
+    "explain": ("client.service.explain_command", "main", "say why it runs or waits, now or in a week"),
     "hypervisors": ("client.service.hypervisors", "main", "show what can run virtual machines here"),
     "completion": ("client.service.completion_command", "main", "let a shell complete this program's words"),
     "worker": ("client.appliance.worker_child", "main", "do one piece of work for a running instance"),

@@ -25,7 +25,7 @@ def random_week(seed: int) -> list[Change]:
     is_laptop = chance.random() < 0.6
     for day in range(7):
         changes += _day(chance, day * _DAY_S, day, is_laptop)
-    for loads in (_loads, _warmth, _memory, _screens, _networks):
+    for loads in (_loads, _warmth, _memory, _disk, _screens, _networks):
         changes += loads(chance)
     known = (_without(change, lacks) for change in changes if 0 <= change.s < WEEK_S)
     return sorted(known, key=lambda change: change.s)
@@ -140,8 +140,16 @@ def _memory(chance: random.Random) -> Iterator[Change]:
         yield Change(s, short)
         s += chance.choice((0.5, 5.0, 45.0, 700.0))
         yield Change(s, {"memory_pressure_percent": 0.0, "free_memory_mib": chance.randrange(2500, 6000)})
-        if chance.random() < 0.2:
-            yield Change(s, {"free_disk_mib": chance.choice((500, 1050, 2100, 50_000, 50_000, 50_000))})
+
+
+def _disk(chance: random.Random) -> Iterator[Change]:
+    """Somebody fills it, and tidies up."""
+    for _ in range(chance.randrange(3)):
+        s = chance.uniform(0, WEEK_S)
+        yield Change(s, {"free_disk_mib": chance.choice((500, 990, 2000))})
+        s += chance.uniform(60, 8 * _HOUR_S)
+        yield Change(s, {"free_disk_mib": chance.choice((1050, 1200, 2100, 40_000))})
+        yield Change(s + 3600, {"free_disk_mib": 50_000})
 
 
 def _screens(chance: random.Random) -> Iterator[Change]:

@@ -34,6 +34,8 @@ def parse_week(lines: Iterable[str], where: str = "the week") -> tuple[datetime,
             continue
         try:
             said = json.loads(line)
+            if not isinstance(said, dict):
+                raise ValueError("it is no object in braces")
             at = said.pop("at")
             if start is None:
                 start = _time(at) if isinstance(at, str) else START

@@ -203,7 +203,7 @@ class Checker:
                 self.since.pop(name, None)
             else:
                 self.since.setdefault(name, s)
-        if now & {"memory-pressure", "memory-budget", "memory-short"}:
+        if set(memory_objections(sight, 1.0)) - {"disk-full"}:
             self.asked_s = s
         if sight.sample.sleeping or sight.sample.leaving:
             self.away_s = s
@@ -235,6 +235,14 @@ class Checker:
             self._say(s, "rests and does not say why")
         if decision.cpu_percent:
             self._say(s, "rests and has processor time")
+        # At a look that ends a run, the pause is only about to begin.
+        if self.run_s is None and decision.rung is Rung.HOLD:
+            self._waits(s, s - self.held_s)
+
+    def _waits(self, s: float, held_s: float) -> None:
+        memory, was_away = self.world.limits.memory, s - self.away_s <= PAUSE_S["sleeping"] + GRAIN_S
+        if not memory.keep and held_s > memory.save_after_s + GRAIN_S and not was_away:
+            self._say(s, f"not saved after {held_s:.2f} s")
 
     def _moves(self, s: float, sight: Sight, decision: Decision) -> None:
         against = set(network_objections(sight))
@@ -280,10 +288,6 @@ class Checker:
         was_asked = s - self.asked_s <= LONGEST_S + GRAIN_S
         if decision.rung is Rung.SAVE and was is not Rung.SAVE and not late and not was_asked:
             self._say(s, f"saved after {held_s:.2f} s")
-        was_away = s - self.away_s <= PAUSE_S["sleeping"] + GRAIN_S
-        is_later = late and held_s > memory.save_after_s + GRAIN_S
-        if decision.rung is Rung.HOLD and is_later and not was_away:
-            self._say(s, f"not saved after {held_s:.2f} s")
 
     def _say(self, s: float, what: str) -> None:
         self.broken.append(f"{s:.2f} s: {what}")

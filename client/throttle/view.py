@@ -1,0 +1,29 @@
+"""The policy's decision as the snapshot shows it."""
+
+from client.snapshot import PolicyView, RuleView
+from client.throttle.decision import Decision
+
+
+def policy_view(decision: Decision, *, used_percent: float | None = None, means: str = "") -> PolicyView:
+    """It as shown.
+
+    Args:
+        used_percent: what guests use, of one processor; None until measured.
+        means: how the limit is kept.
+    """
+    return PolicyView(
+        rung=decision.rung.name.lower(),
+        cpu_percent=decision.cpu_percent,
+        used_percent=used_percent,
+        cpus=decision.cpus,
+        memory_mib=decision.memory_mib,
+        means=means,
+        transfers=decision.transfers,
+        reason=decision.reason,
+        transfers_reason=decision.transfers_reason,
+        changes_at=decision.changes_at,
+        rules=tuple(
+            RuleView(finding.rule, finding.preference, finding.forbids, finding.text, finding.until)
+            for finding in decision.findings
+        ),
+    )
