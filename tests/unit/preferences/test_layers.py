@@ -4,6 +4,7 @@ import contextlib
 import sys
 import tomllib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -193,6 +194,13 @@ def test_only_one_writes(user: Path, site: Path, monkeypatch: pytest.MonkeyPatch
     user.parent.mkdir()
     with FileLock(user.with_name(filenames.PREFERENCES_LOCK)), pytest.raises(BadInput, match="another program"):
         save(user, "guest.cpus", 2, site=site)
+
+
+def test_nobody_writes_over_what_another_writes(user: Path, site: Path) -> None:
+    wanted = {"guest.cpus": 2, "processor.percent": 7, "memory.percent": 9, "when.week": "sat", "when.in_use": False}
+    with ThreadPoolExecutor(len(wanted)) as writers:
+        list(writers.map(lambda item: save(user, *item, site=site), wanted.items()))
+    assert read(user).values == wanted
 
 
 def test_changes_are_seen_while_it_runs(user: Path, site: Path) -> None:
