@@ -39,10 +39,12 @@ class _Turn:
     """A rule after this look, if there is anything to say of it.
 
     Attributes:
+        place: of the rule in RULES.
         holds: what it minds is the case.
         left_s: after how long it changes, if nothing else does; None when nothing is under way.
     """
 
+    place: int
     rule: Rule
     stand: Stand
     holds: bool
@@ -107,17 +109,17 @@ def aged(sample: Sample, seconds: float) -> Sample:
 
 def _turns(view: View, now: Moment, past: Past) -> list[_Turn]:
     same = past.limits is view.limits or past.limits == view.limits
-    stands = past.stands if same else _ALL_ALLOW
     turns = []
-    for rule, stand in zip(RULES, stands, strict=True):
-        holds = rule.holds(view, stand.forbids)
+    for place, stand in enumerate(past.stands if same else _ALL_ALLOW):
+        holds = RULES[place].holds(view, stand.forbids)
         if holds or stand is not ALLOWS:
-            turns.append(_turn(rule, stand, holds, view, now, past))
+            turns.append(_turn(place, stand, holds, view, now, past))
     return turns
 
 
-def _turn(rule: Rule, stand: Stand, holds: bool, view: View, now: Moment, past: Past) -> _Turn:
-    settled = _Turn(rule, FORBIDS if holds else ALLOWS, holds, None)
+def _turn(place: int, stand: Stand, holds: bool, view: View, now: Moment, past: Past) -> _Turn:
+    rule = RULES[place]
+    settled = _Turn(place, rule, FORBIDS if holds else ALLOWS, holds, None)
     if holds is stand.forbids:
         return settled
     since_s = now.s if stand.turning_s is None else stand.turning_s
@@ -128,21 +130,21 @@ def _turn(rule: Rule, stand: Stand, holds: bool, view: View, now: Moment, past: 
     else:
         wait_s = rule.over_s if past.ran else 0.0
     left_s = since_s + wait_s - now.s
-    return settled if left_s <= _GRAIN_S else _Turn(rule, Stand(stand.forbids, since_s), holds, left_s)
+    return settled if left_s <= _GRAIN_S else _Turn(place, rule, Stand(stand.forbids, since_s), holds, left_s)
 
 
 def _stands_after(turns: Sequence[_Turn]) -> tuple[Stand, ...]:
-    if not turns:
-        return _ALL_ALLOW
-    by_name = {turn.rule.name: turn.stand for turn in turns}
-    return tuple(by_name.get(rule.name, ALLOWS) for rule in RULES)
+    stands = list(_ALL_ALLOW)
+    for turn in turns:
+        stands[turn.place] = turn.stand
+    return tuple(stands)
 
 
 def _settled(turns: list[_Turn], past: Past) -> list[_Turn]:
     """If guests stop for one rule, no other waits any longer to forbid."""
     if not past.ran or not any(turn.stand.forbids and turn.rule.guests for turn in turns):
         return turns
-    return [_Turn(turn.rule, FORBIDS, True, None) if turn.holds else turn for turn in turns]
+    return [_Turn(turn.place, turn.rule, FORBIDS, True, None) if turn.holds else turn for turn in turns]
 
 
 def _findings(turns: Sequence[_Turn], free: tuple[Finding, ...], view: View) -> tuple[Finding, ...]:

@@ -92,7 +92,7 @@ def _day(chance: random.Random, start: float, day: int, is_laptop: bool) -> Iter
 
 
 def _inputs(chance: random.Random, s: float, end: float) -> Iterator[Change]:
-    pace = chance.choice((60.0, 150.0, 400.0))
+    pace = chance.choice((90.0, 200.0, 500.0))
     while s < end:
         yield Change(s, {"idle_s": 0.0})
         s += chance.expovariate(1 / pace)
@@ -115,7 +115,7 @@ def _battery(chance: random.Random, s: float) -> Iterator[Change]:
 def _loads(chance: random.Random) -> Iterator[Change]:
     """Others' use of the processors: spikes of seconds, some builds of minutes, and values that swing about a limit."""
     s = 0.0
-    while (s := s + chance.expovariate(1 / (25 * 60))) < WEEK_S:
+    while (s := s + chance.expovariate(1 / (40 * 60))) < WEEK_S:
         length = chance.choice((0.5, 3.0, 9.9, 10.1, 30.0, chance.expovariate(1 / 900)))
         yield Change(s, {"others_percent": chance.uniform(15, 100)})
         if chance.random() < 0.1:
