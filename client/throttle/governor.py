@@ -81,6 +81,11 @@ class Governor:
         self._known: dict[int, Identity] = {}
         self._is_new = True
 
+    @property
+    def guard_pid(self) -> int:
+        """Of the guard's process; 0 when there is none."""
+        return self._guard.pid
+
     async def steer(self, target_percent: float, vms: Mapping[str, Sequence[int]], cpus: int) -> Measured:
         """Measure, and hold the VMs to a target from now on. To be called about once a second.
 
