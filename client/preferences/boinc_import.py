@@ -7,7 +7,7 @@ end and after the beginning, not those of the next one.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -101,33 +101,50 @@ _PROVENANCE: Final = frozenset({"source_project", "source_scheduler", "mod_time"
 _KNOWN: Final = frozenset({*_FLAGS, *_NUMBERS, *_BUDGET, _DAY, *(tag for week in _WEEKS for tag in week[:2])})
 
 
-def import_boinc(root: Element, place: str = "", programs: tuple[str, ...] = ()) -> tuple[list[Taken], list[Left]]:
-    """What of a file is taken, and what is not.
+def import_boinc(
+    roots: Sequence[Element], place: str = "", programs: tuple[str, ...] = ()
+) -> tuple[list[Taken], list[Left]]:
+    """What of files is taken, and what is not.
 
     Args:
-        root: of the file.
+        roots: of the files; what a later one says holds over an earlier one, as `global_prefs_override.xml` does.
         place: the section for it is taken (BOINC's "home", "work", "school"); empty: what holds without one.
-        programs: that are named already; those of the file come to them.
+        programs: that are named already; those of the files come to them.
 
     Raises:
         BadInput: there is no section for the place.
     """
-    if root.tag == "cc_config":
-        return _programs(root, programs)
-    chosen, is_whole = _section(root, place)
+    preferences = [root for root in roots if root.tag == "global_preferences"]
+    taken, left = _preferences(preferences, place) if preferences else ([], [])
+    if others := [root for root in roots if root.tag == "cc_config"]:
+        more, rest = _programs([options for root in others for options in root.all("options")], programs)
+        taken, left = [*taken, *more], [*left, *rest]
+    return taken, left
+
+
+def _preferences(roots: Sequence[Element], place: str) -> tuple[list[Taken], list[Left]]:
+    chosen, is_whole = _section(roots, place)
     found: list[Taken | Left] = [*_flags(chosen, is_whole), *_numbers(chosen), *_weeks(chosen), *_budget(chosen)]
     found += _unused(chosen)
     return [one for one in found if isinstance(one, Taken)], [one for one in found if isinstance(one, Left)]
 
 
-def _section(root: Element, place: str) -> tuple[Element, bool]:
-    if not place:
-        return root, any(root.last(tag) is not None for tag in ("mod_time", "source_project"))
-    found = {one.name: one for one in root.all(_PLACE)}
-    if place not in found:
-        known = f"choose one of {', '.join(found)}" if found else "leave out --venue"
+def _section(roots: Sequence[Element], place: str) -> tuple[Element, bool]:
+    """One element with all that counts, the last last; and whether a yes-or-no that is missing is a no."""
+    sections = {one.name: one for root in roots for one in root.all(_PLACE)}
+    if place and place not in sections:
+        known = f"choose one of {', '.join(sections)}" if sections else "leave out --venue"
         raise BadInput("--venue", f"there is no section for {place!r} in the file", known)
-    return found[place], True
+    inner: list[Element] = []
+    is_whole = bool(place)
+    for root in roots:
+        own = [one for one in root.all(_PLACE) if one.name == place]
+        if place and own:
+            inner = list(own[-1].inner)
+            continue
+        inner += root.inner
+        is_whole = is_whole or any(root.last(tag) is not None for tag in ("mod_time", "source_project"))
+    return Element(roots[-1].tag, inner=inner), is_whole
 
 
 def _flags(root: Element, is_whole: bool) -> Iterator[Taken | Left]:
@@ -237,8 +254,8 @@ def _unused(root: Element) -> Iterator[Left]:
             yield Left(tag[:60], "it is not known here")
 
 
-def _programs(root: Element, programs: tuple[str, ...]) -> tuple[list[Taken], list[Left]]:
-    options = [one for options in root.all("options") for one in options.inner]
+def _programs(groups: Sequence[Element], programs: tuple[str, ...]) -> tuple[list[Taken], list[Left]]:
+    options = [one for group in groups for one in group.inner]
     found = [one.text for one in options if one.tag == "exclusive_app" and one.text]
     names = tuple(dict.fromkeys((*programs, *map(program_name, found))))
     left = [Left(tag, NOT_HERE[tag]) for tag in {one.tag: None for one in options} if tag in NOT_HERE]

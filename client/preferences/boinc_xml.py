@@ -1,5 +1,7 @@
 """BOINC's preference files, read with limits: they are small, and whoever hands one over may have changed it."""
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -11,6 +13,16 @@ from client.errors import BadInput
 MOST_BYTES: Final = 1 << 20
 MOST_ELEMENTS: Final = 20_000
 MOST_DEEP: Final = 16
+#: in the order in which the later holds over the earlier
+FILES: Final = ("global_prefs.xml", "global_prefs_override.xml", "cc_config.xml")
+#: BOINC's data folders, as its own packages and those of the systems have them
+FOLDERS: Final = (
+    "/var/lib/boinc",
+    "/var/lib/boinc-client",
+    "~/BOINC",
+    "/Library/Application Support/BOINC Data",
+    "C:/ProgramData/BOINC",
+)
 _REMEDY: Final = "give BOINC's global_prefs_override.xml, global_prefs.xml or cc_config.xml"
 
 
@@ -65,6 +77,19 @@ class _Reader:
 
 class _Refused(ValueError):
     """It may be XML, and is nothing that BOINC writes."""
+
+
+def find_boinc(folders: Iterable[str] = FOLDERS) -> list[Path]:
+    """The files of the first folder that has any, in the order in which they are to be imported.
+
+    Raises:
+        BadInput: there are none that may be read.
+    """
+    for folder in folders:
+        place = Path(folder).expanduser()
+        if found := [place / name for name in FILES if os.access(place / name, os.R_OK)]:
+            return found
+    raise BadInput("BOINC", "none of its files were found in the usual places, or they may not be read", _REMEDY)
 
 
 def read_boinc(path: Path) -> Element:

@@ -22,7 +22,7 @@ main.py preferences set when.week "mon-fri 18:00-08:00, sat-sun"
 main.py preferences set when.programs "game, blender"
 main.py preferences set processor.percent 10 --project "Name of a project"
 main.py preferences reset when.week                   back to what holds without your word
-main.py preferences import-boinc global_prefs_override.xml
+main.py preferences import-boinc                      what was set for BOINC
 ```
 
 They lie in `preferences.toml` in the base folder, which may also be written by hand:
@@ -69,9 +69,10 @@ They say how much is given, and leave alone what is your own business: hours, pr
 """
 _BOINC: Final = """\
 ## Coming from BOINC
-`main.py preferences import-boinc FILE` takes over `global_prefs_override.xml`, `global_prefs.xml` (with `--venue home`
-the section for a place) and the programs of `cc_config.xml`; `--dry-run` only tells. It says what was taken, what was
-not, and why. A number that the file does not name is not taken: then ours holds.
+`main.py preferences import-boinc` takes over what the BOINC on this computer has in `global_prefs.xml` (with `--venue
+home` the section for a place), `global_prefs_override.xml` and the programs of `cc_config.xml`; or of files that are
+named. `--dry-run` only tells. It says what was taken, what was not, and why. A number that no file names is not taken:
+then ours holds.
 
 | BOINC | here | default | BOINC's | why |
 |---|---|---|---|---|

@@ -769,6 +769,14 @@ _VMS: Final = (
         stricter=Stricter.LESS,
     ),
     PreferenceSpec(
+        "guest.own_obey",
+        Kind.FLAG,
+        False,
+        Group.VMS,
+        "Rules for your own, too",
+        "Have virtual machines that you made yourself wait, and be limited, like those that work for a project.",
+    ),
+    PreferenceSpec(
         "hypervisor.driver",
         Kind.WORD,
         "auto",

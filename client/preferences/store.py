@@ -82,7 +82,10 @@ class Preferences:
 
     def problems(self) -> tuple[str, ...]:
         """What in the files is not understood, a sentence each."""
-        return (*self._site.problems, *self._user.problems)
+        kept = (
+            f"{key} in the user's file is not used: it is locked." for key in self._user.values if self._site.locks(key)
+        )
+        return (*self._site.problems, *self._user.problems, *kept)
 
     def over_site(self) -> "Preferences":
         """What would hold without the user's file and the command line."""

@@ -13,7 +13,7 @@ from client.errors import BadInput
 from client.host.computer import processors, total_memory_mib
 from client.paths import Paths, default_base
 from client.preferences.boinc_import import Left, Taken, import_boinc, report
-from client.preferences.boinc_xml import read_boinc
+from client.preferences.boinc_xml import FILES, find_boinc, read_boinc
 from client.preferences.doubts import doubts
 from client.preferences.layers import Layer, Setting, site_file
 from client.preferences.page import markdown
@@ -29,7 +29,7 @@ examples:
   main.py preferences set when.week "mon-fri 18:00-08:00, sat-sun"
   main.py preferences set when.in_use no --project "Name of a project"
   main.py preferences preset barely-there --dry-run
-  main.py preferences import-boinc /var/lib/boinc/global_prefs_override.xml
+  main.py preferences import-boinc --dry-run           of the BOINC that is on this computer
 
 exit codes: 0 done; 2 something is wrong, as the message says
 """
@@ -39,7 +39,7 @@ _WORDS: Final = {
     "set": "write one into your file",
     "reset": "take it out of your file again",
     "preset": "set many at once",
-    "import-boinc": "take over a preference file of BOINC",
+    "import-boinc": "take over what was set for BOINC",
 }
 
 
@@ -115,7 +115,9 @@ def build_parser() -> argparse.ArgumentParser:
     for word in ("set", "reset"):
         made[word].add_argument("--project", metavar="NAME", default="", help="for this project alone")
     made["preset"].add_argument("name", choices=NAMES)
-    made["import-boinc"].add_argument("file", metavar="FILE", type=Path, help="global_prefs_override.xml, for example")
+    made["import-boinc"].add_argument(
+        "files", metavar="FILE", type=Path, nargs="*", help=f"{', '.join(FILES)}; without any: those of the BOINC here"
+    )
     made["import-boinc"].add_argument("--venue", metavar="NAME", default="", help="the section for this place")
     for word in ("preset", "import-boinc"):
         made[word].add_argument("--dry-run", action="store_true", help="only tell what would be written")
@@ -189,14 +191,24 @@ def _preset(desk: _Desk, given: argparse.Namespace) -> None:
 
 def _import(desk: _Desk, given: argparse.Namespace) -> None:
     programs = desk.preferences.names("when.programs")
-    taken, left = import_boinc(read_boinc(given.file), given.venue, programs)
+    files = given.files or find_boinc()
+    if not given.json:
+        say(f"From {', '.join(map(str, files))}:")
+    taken, left = import_boinc([read_boinc(file) for file in files], given.venue, programs)
     free = [one for one in taken if not desk.preferences.setting(one.key).locked]
     left += [Left(one.tag, f"{one.key} is locked on this computer") for one in taken if one not in free]
     if free and not given.dry_run:
         list(desk.write({one.key: one.value for one in free}))
     if given.json:
         said = [{"tag": one.tag, "said": one.said, "key": one.key, "value": one.value} for one in free]
-        say_json({"written": bool(free) and not given.dry_run, "taken": said, "left": [vars(one) for one in left]})
+        say_json(
+            {
+                "files": files,
+                "written": bool(free) and not given.dry_run,
+                "taken": said,
+                "left": [vars(one) for one in left],
+            }
+        )
         return
     _tell_import(free, left, dry_run=given.dry_run)
 

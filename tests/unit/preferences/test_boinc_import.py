@@ -19,17 +19,17 @@ MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
 
 
 def values(text: str, place: str = "") -> dict[str, Value]:
-    taken, _ = import_boinc(parse_boinc(f"<global_preferences>{text}</global_preferences>".encode()), place)
+    taken, _ = import_boinc([parse_boinc(f"<global_preferences>{text}</global_preferences>".encode())], place)
     return {one.key: one.value for one in taken}
 
 
 def reasons(text: str) -> dict[str, str]:
-    _, left = import_boinc(parse_boinc(f"<global_preferences>{text}</global_preferences>".encode()))
+    _, left = import_boinc([parse_boinc(f"<global_preferences>{text}</global_preferences>".encode())])
     return {one.tag: one.why for one in left}
 
 
 def test_a_file_as_boinc_writes_it() -> None:
-    taken, left = import_boinc(read_boinc(DATA / "global_prefs_override.xml"))
+    taken, left = import_boinc([read_boinc(DATA / "global_prefs_override.xml")])
     week = "mon-fri 00:00-08:00 18:30-24:00, sat"
     assert parse_week(str({one.key: one.value for one in taken}["when.week"])) == parse_week(week)
     assert {one.key: one.value for one in taken if one.key != "when.week"} == {
@@ -72,10 +72,10 @@ def test_a_file_as_boinc_writes_it() -> None:
 
 
 def test_programs_of_cc_config() -> None:
-    taken, left = import_boinc(read_boinc(DATA / "cc_config.xml"), programs=("game", "mpv"))
+    taken, left = import_boinc([read_boinc(DATA / "cc_config.xml")], programs=("game", "mpv"))
     assert taken == [Taken("exclusive_app", "Game.exe, blender", "when.programs", ("game", "mpv", "blender"))]
     assert [one.tag for one in left] == ["exclusive_gpu_app"]
-    empty = import_boinc(parse_boinc(b"<cc_config><options/></cc_config>"))
+    empty = import_boinc([parse_boinc(b"<cc_config><options/></cc_config>")])
     assert empty == ([], [Left("exclusive_app", "the file names none")])
 
 
@@ -111,6 +111,25 @@ def test_sections_for_places() -> None:
     with pytest.raises(BadInput) as caught:
         values(text, "school")
     assert caught.value.remedy == "choose one of home, work"
+
+
+def test_a_later_file_holds_over_an_earlier_one() -> None:
+    whole = parse_boinc(
+        b"<global_preferences><mod_time>1</mod_time><cpu_usage_limit>80</cpu_usage_limit><max_cpus>2</max_cpus>"
+        b"<niu_cpu_usage_limit>90</niu_cpu_usage_limit>"
+        b"<venue name='home'><max_cpus>3</max_cpus></venue></global_preferences>"
+    )
+    over = parse_boinc(
+        b"<global_preferences><cpu_usage_limit>40</cpu_usage_limit><run_if_user_active>1</run_if_user_active>"
+        b"</global_preferences>"
+    )
+    config = read_boinc(DATA / "cc_config.xml")
+    nothing = {"when.on_battery": False, "when.in_use": True, "memory.keep": False}
+    programs = {"when.programs": ("game", "blender")}
+    taken = {one.key: one.value for one in import_boinc([whole, over, config])[0]}
+    assert taken == nothing | programs | {"processor.percent": 40, "processor.percent_idle": 90, "guest.cpus": 2}
+    taken = {one.key: one.value for one in import_boinc([whole, over], "home")[0]}
+    assert taken == nothing | {"processor.percent": 40, "processor.percent_idle": 40, "guest.cpus": 3}
 
 
 @pytest.mark.parametrize(
@@ -223,7 +242,7 @@ ROOTS = st.builds(
 
 @given(ROOTS)
 def test_whatever_is_said_every_value_fits(root: Element) -> None:
-    taken, left = import_boinc(root)
+    taken, left = import_boinc([root])
     assert {one.key: check(BY_KEY[one.key], one.value) for one in taken} == dict.fromkeys(
         (one.key for one in taken), ""
     )

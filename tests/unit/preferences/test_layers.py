@@ -65,6 +65,7 @@ def test_what_the_site_locks_stays(user: Path, site: Path, caplog: pytest.LogCap
     assert preferences.setting("network.up_kib_per_s") == Setting(100, Layer.SITE, locked=True)
     assert preferences.setting("guest.cpus") == Setting(1, Layer.DEFAULT, locked=True)
     assert "names 'gest.*'" in caplog.text
+    assert "guest.cpus in the user's file is not used: it is locked." in caplog.text
     for words in (["guest.cpus=2"], ["network.never=Home"]):
         with pytest.raises(PreferenceLocked, match=words[0].partition("=")[0]):
             load(user, words, site=site)

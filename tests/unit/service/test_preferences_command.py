@@ -9,11 +9,12 @@ import pytest
 
 import main as program
 from client.errors import BadInput
+from client.preferences.boinc_xml import find_boinc
 from client.preferences.errors import PreferenceLocked
 from client.preferences.page import markdown
 from client.preferences.spec import BY_KEY, TABLE
 from client.preferences.store import load
-from client.service import completion_command
+from client.service import completion_command, preferences_command
 from client.service.preferences_command import main
 
 TOP = Path(__file__).resolve().parents[3]
@@ -130,10 +131,22 @@ def test_boincs_are_taken_over(typed: Typed, file: Path, site: Path) -> None:
     assert preferences.number("processor.percent") == 66
 
 
+def test_the_files_of_a_boinc_that_is_here_are_found(
+    typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preferences_command, "find_boinc", lambda: find_boinc([str(tmp_path / "none"), str(BOINC)]))
+    said = from_json(typed("import-boinc", "--json"))
+    assert said["files"] == [str(BOINC / name) for name in ("global_prefs_override.xml", "cc_config.xml")]
+    assert {"processor.percent", "when.programs"} <= {one["key"] for one in said["taken"]}
+    monkeypatch.setattr(preferences_command, "find_boinc", lambda: find_boinc([str(tmp_path / "none")]))
+    with pytest.raises(BadInput, match="usual places"):
+        typed("import-boinc")
+
+
 def test_a_file_of_which_nothing_is_taken(typed: Typed, tmp_path: Path, file: Path) -> None:
     empty = tmp_path / "empty.xml"
     empty.write_text("<global_preferences/>")
-    assert typed("import-boinc", str(empty)) == "Nothing of it could be taken.\n"
+    assert typed("import-boinc", str(empty)) == f"From {empty}:\nNothing of it could be taken.\n"
     assert not file.exists()
 
 
