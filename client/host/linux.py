@@ -1,5 +1,7 @@
 """The parts of a Linux computer, the more believed first."""
 
+import os
+import sys
 from collections.abc import Mapping, Sequence
 
 from client.clock import Clock
@@ -24,7 +26,7 @@ def parts_and_hold(clock: Clock, env: Mapping[str, str], wishes: Wishes) -> tupl
         UPower(),
         *(PowerProfiles(name) for name in POWER_PROFILES),
         NetworkManager(),
-        Login(clock, wishes, hold),
+        Login(clock, wishes, hold, _user()),
     )
     session: Sequence[Service] = (
         MutterIdle(clock),
@@ -40,3 +42,9 @@ def parts_and_hold(clock: Clock, env: Mapping[str, str], wishes: Wishes) -> tupl
         BusPart("system bus", system_address(env), system),
     ]
     return parts, hold
+
+
+def _user() -> int:
+    if sys.platform == "win32":
+        return 0
+    return os.getuid()

@@ -1,12 +1,16 @@
 """Is this computer's network paid by the byte? Asked of the system; macOS has no program that tells."""
 
+import asyncio
 import sys
 from typing import Final
 
 from client import process
 from client.errors import CommandFailed, ToolMissing
+from client.host.part import Tell
 
 _LIMIT_S: Final = 20.0
+#: It starts a program each time.
+_EVERY_S: Final = 900.0
 _MOST_BYTES: Final = 64 * 1024
 _MANAGER: Final = "org.freedesktop.NetworkManager"
 #: Source: NetworkManager's D-Bus reference, NMMetered: 1 yes, 2 no, 3 and 4 the same as a guess; 0 not known
@@ -47,3 +51,15 @@ async def is_metered(platform: str = sys.platform) -> bool | None:
 def answer_of(said: str) -> bool | None:
     """What the system's program has said."""
     return _WORDS.get(said.strip().lower())
+
+
+class Metered:
+    """The same as a part of the sensors, where the system gives no event of it."""
+
+    name = "metered"
+
+    async def run(self, tell: Tell) -> None:
+        """Ask now and then; see `Part`."""
+        while True:
+            tell({"metered": await is_metered()})
+            await asyncio.sleep(_EVERY_S)

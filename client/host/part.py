@@ -27,7 +27,8 @@ class Wanted:
         programs: some preference names programs.
         heat: some preference limits temperature or fans.
         folder: whose volume's free space matters; None: none.
-        hold: sleep and shutdown are held up until `let_go`, or as long as the system grants.
+        hold: sleep and shutdown are held up until `let_go`, or as long as the system grants; it is looked at when the
+            system's service is asked, so it should be there from the opening on.
     """
 
     programs: bool = False

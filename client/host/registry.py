@@ -54,9 +54,26 @@ def _linux(wishes: Wishes, clock: Clock, env: Mapping[str, str]) -> Sensors:
     return HostSensors(parts, common_looks(wishes), wishes, hold, clock)
 
 
+def _windows(wishes: Wishes, clock: Clock, env: Mapping[str, str]) -> Sensors:
+    from client.host.windows.platform import looks, parts
+
+    common = [look for look in common_looks(wishes) if look.name != "battery"]
+    return HostSensors(parts(clock), [*common, *looks()], wishes, clock=clock)
+
+
+def _macos(wishes: Wishes, clock: Clock, env: Mapping[str, str]) -> Sensors:
+    from client.host.macos.platform import parts
+
+    return HostSensors(parts(clock), common_looks(wishes), wishes, clock=clock)
+
+
 def _unknown(wishes: Wishes, clock: Clock, env: Mapping[str, str]) -> Sensors:
     parts: list[Part] = []
     return HostSensors(parts, common_looks(wishes), wishes, clock=clock)
 
 
-_PLATFORMS: Final[dict[str, Callable[[Wishes, Clock, Mapping[str, str]], Sensors]]] = {"linux": _linux}
+_PLATFORMS: Final[dict[str, Callable[[Wishes, Clock, Mapping[str, str]], Sensors]]] = {
+    "linux": _linux,
+    "win32": _windows,
+    "darwin": _macos,
+}

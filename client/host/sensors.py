@@ -11,7 +11,7 @@ from client.host.keep import keep
 from client.host.looks import Look, Looks
 from client.host.part import Part, Wanted, Wishes
 from client.host.sample import Sample
-from client.host.wake import SleepWatch
+from client.host.wake import SleepWatch, slept_s
 
 _EACH_TICK: Final = 1
 
@@ -55,6 +55,7 @@ class HostSensors:
         looks: what is looked at on intervals.
         wishes: what those look at.
         hold: None where the system grants no such thing.
+        slept: seconds that the computer has slept so far.
     """
 
     def __init__(
@@ -64,8 +65,10 @@ class HostSensors:
         wishes: Wishes,
         hold: Hold | None = None,
         clock: Clock | None = None,
+        slept: Callable[[], float] = slept_s,
     ) -> None:
         self._clock = clock or SystemClock()
+        self._slept = slept
         self._wishes = wishes
         self._parts, self._looks, self._hold = list(parts), list(looks), hold
         self._tasks: list[asyncio.Task[None]] = []
@@ -77,7 +80,7 @@ class HostSensors:
     async def open(self, on_change: Callable[[], None], on_wake: Callable[[float], None]) -> None:
         """See `Sensors`."""
         self._on_change = on_change
-        self._watch = SleepWatch(on_wake)
+        self._watch = SleepWatch(on_wake, self._slept)
         sleep = Look("sleep", _EACH_TICK, self._watch.check, {})
         parts: list[Part] = [*self._parts, Looks([*self._looks, sleep])]
         self._board = Board([part.name for part in parts], self._clock, self._changed)

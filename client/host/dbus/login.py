@@ -1,6 +1,5 @@
 """logind: sleep, shutdown, sessions and their locks, and who keeps the screen awake."""
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,9 +34,9 @@ class Login:
         f"path_namespace='{_PATH}/session'",
     )
 
-    def __init__(self, clock: Clock, wishes: Wishes, hold: DelayLock, uid: int | None = None) -> None:
+    def __init__(self, clock: Clock, wishes: Wishes, hold: DelayLock, uid: int) -> None:
         self._clock, self._wishes, self._hold = clock, wishes, hold
-        self._uid = os.getuid() if uid is None else uid
+        self._uid = uid
         self.again_s: float | None = None
 
     async def ask(self, link: Link) -> Facts:

@@ -9,6 +9,8 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
+from client.host import unix_socket
+
 #: A compositor that takes longer has hung.
 ANSWER_S: Final = 2.0
 _HEAD: Final = 8
@@ -64,7 +66,7 @@ class Compositor:
             OSError: nobody answers within the limit.
         """
         async with asyncio.timeout(ANSWER_S):
-            return cls(*await asyncio.open_unix_connection(path))
+            return cls(*await unix_socket.connect(path))
 
     async def begin(self) -> None:
         """Learn what it has. Somebody has to be in `serve` meanwhile.

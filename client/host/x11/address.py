@@ -1,7 +1,7 @@
 """Where the X server of this session listens, and the secret that it wants."""
 
-import os
 import re
+import socket
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,7 +38,7 @@ def read_cookie(path: Path, number: int) -> bytes:
     """The secret of a display of this computer; empty when the file has none."""
     try:
         with path.open("rb") as file:
-            return cookie_in(file.read(_MOST_BYTES), number, os.uname().nodename)
+            return cookie_in(file.read(_MOST_BYTES), number, socket.gethostname())
     except OSError:
         return b""
 

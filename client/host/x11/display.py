@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from client.host import unix_socket
+
 #: A server that takes longer has hung; whoever asks has to know.
 ANSWER_S: Final = 2.0
 _MOST_BYTES: Final = 4 << 20
@@ -61,10 +63,10 @@ class Display:
         """
         async with asyncio.timeout(ANSWER_S):
             try:
-                reader, writer = await asyncio.open_unix_connection(path)
+                reader, writer = await unix_socket.connect(path)
             except OSError:
                 # The same name without a file: its folder may not be seen from a sandbox.
-                reader, writer = await asyncio.open_unix_connection("\0" + path)
+                reader, writer = await unix_socket.connect("\0" + path)
             display = cls(reader, writer)
             try:
                 await display._greet(cookie)

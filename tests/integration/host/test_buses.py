@@ -95,7 +95,7 @@ async def test_networks_and_their_price(bus: PrivateBus) -> None:
 
 async def test_sleep_is_held_up_until_the_guests_are_safe(bus: PrivateBus) -> None:
     hold, wishes = DelayLock(), Wishes(Wanted(hold=True))
-    async with watching(BusPart("bus", bus.address, [Login(SystemClock(), wishes, hold)])) as watch:
+    async with watching(BusPart("bus", bus.address, [Login(SystemClock(), wishes, hold, os.getuid())])) as watch:
         async with double(bus, LOGIN, LOGIN_PATH, MANAGER, "logind") as login:
             await watch.until(lambda sample: hold.held)
             (inhibitors,) = await login.call(LOGIN_PATH, MANAGER, "ListInhibitors")
@@ -117,7 +117,7 @@ async def test_sleep_is_held_up_until_the_guests_are_safe(bus: PrivateBus) -> No
 
 async def test_nothing_is_held_up_that_nobody_lets_go(bus: PrivateBus) -> None:
     hold = DelayLock()
-    part = BusPart("bus", bus.address, [Login(SystemClock(), Wishes(), hold)])
+    part = BusPart("bus", bus.address, [Login(SystemClock(), Wishes(), hold, os.getuid())])
     async with watching(part) as watch, double(bus, LOGIN, LOGIN_PATH, MANAGER, "logind"):
         await watch.until(lambda sample: sample.awake is False)
         assert not hold.held
@@ -125,7 +125,7 @@ async def test_nothing_is_held_up_that_nobody_lets_go(bus: PrivateBus) -> None:
 
 async def test_who_is_shown_on_the_seat(bus: PrivateBus) -> None:
     session = f"{LOGIN_PATH}/session/c2"
-    part = BusPart("bus", bus.address, [Login(SystemClock(), Wishes(), DelayLock())])
+    part = BusPart("bus", bus.address, [Login(SystemClock(), Wishes(), DelayLock(), os.getuid())])
     async with watching(part) as watch, double(bus, LOGIN, LOGIN_PATH, MANAGER, "logind") as login:
         # nobody is logged in: idle since the computer was started
         await watch.until(lambda sample: sample.locked is False and sample.idle_s)
@@ -139,7 +139,7 @@ async def test_who_is_shown_on_the_seat(bus: PrivateBus) -> None:
 
 
 async def test_a_program_that_keeps_the_screen_awake(bus: PrivateBus) -> None:
-    part = BusPart("bus", bus.address, [Login(SystemClock(), Wishes(), DelayLock())])
+    part = BusPart("bus", bus.address, [Login(SystemClock(), Wishes(), DelayLock(), os.getuid())])
     async with watching(part) as watch, double(bus, LOGIN, LOGIN_PATH, MANAGER, "logind") as login:
         await watch.until(lambda sample: sample.awake is False)
         blocked = dbus_fast.Variant("s", "handle-lid-switch")
@@ -203,7 +203,7 @@ async def test_locks_inhibitors_and_games_of_desktops(bus: PrivateBus) -> None:
 
 
 async def test_only_the_owner_of_a_name_is_believed(bus: PrivateBus) -> None:
-    part = BusPart("bus", bus.address, [Login(SystemClock(), Wishes(), DelayLock())])
+    part = BusPart("bus", bus.address, [Login(SystemClock(), Wishes(), DelayLock(), os.getuid())])
     async with watching(part) as watch, double(bus, LOGIN, LOGIN_PATH, MANAGER, "logind") as login:
         await watch.until(lambda sample: sample.awake is False)
         async with double(bus, "org.test.Liar", LOGIN_PATH, MANAGER) as liar:

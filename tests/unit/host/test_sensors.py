@@ -1,0 +1,87 @@
+"""The composite: opens, closes, tells of waking."""
+
+import asyncio
+
+import pytest
+
+from client.host.looks import Look
+from client.host.part import Part, Tell, Wanted, Wishes
+from client.host.registry import sensors_for
+from client.host.sample import Sample
+from client.host.sensors import HostSensors
+
+
+class FakePart:
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.tell: Tell | None = None
+        self.running = asyncio.Event()
+        self.ended = False
+
+    async def run(self, tell: Tell) -> None:
+        self.tell = tell
+        self.running.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.ended = True
+
+
+class FakeHold:
+    def __init__(self) -> None:
+        self.count = 0
+
+    def let_go(self) -> None:
+        self.count += 1
+
+
+async def test_it_tells_and_ends() -> None:
+    part, hold, changes = FakePart(), FakeHold(), []
+    parts: list[Part] = [part]
+    sensors = HostSensors(parts, [], Wishes(), hold)
+    await sensors.open(lambda: changes.append(sensors.look()), lambda slept_s: None)
+    await part.running.wait()
+    assert part.tell is not None
+    part.tell({"on_battery": True})
+    assert changes == [Sample(on_battery=True)]
+    sensors.let_go()
+    assert hold.count == 1
+    await sensors.close()
+    await sensors.close()
+    assert part.ended
+
+
+async def test_a_sleep_is_told_as_soon_as_the_system_says_that_it_is_over() -> None:
+    slept, woken, part = [0.0], [], FakePart()
+    sensors = HostSensors([part], [], Wishes(), slept=lambda: slept[0])
+    await sensors.open(lambda: None, woken.append)
+    await part.running.wait()
+    assert part.tell is not None
+    part.tell({"sleeping": True})
+    slept[0] = 600.0
+    part.tell({"sleeping": False})
+    assert woken == [600.0]
+    await sensors.close()
+
+
+async def test_what_is_wanted_can_change() -> None:
+    wishes, asked = Wishes(), asyncio.Event()
+
+    def ask() -> dict[str, object]:
+        asked.set()
+        return {}
+
+    look = Look("heat", 1, ask, {"temperature_c": None}, lambda: wishes.now.programs)  # type: ignore[arg-type]
+    sensors = HostSensors([], [look], wishes)
+    sensors.want(Wanted(programs=True))
+    await sensors.open(lambda: None, lambda slept_s: None)
+    await asked.wait()
+    await sensors.close()
+
+
+@pytest.mark.parametrize("platform", ["linux", "plan9"])
+async def test_every_platform_has_some(platform: str) -> None:
+    sensors = sensors_for(platform=platform, env={})
+    assert sensors.look() == Sample()
+    await sensors.close()
