@@ -84,6 +84,7 @@ class LocalRunner:
         self._cleaned = False
         self._tidying = asyncio.Lock()
         self._alone = False
+        self._all_killed = False
         self._confine = confine(
             Confinement(
                 uid=settings.job_uid,
@@ -207,7 +208,7 @@ class LocalRunner:
         put_token(self._settings.root, token, self._settings.job_uid)
 
     def _remove_all(self) -> None:
-        if self._settings.job_uid is not None:
+        if self._settings.job_uid is not None and not self._all_killed:
             kill_user(self._settings.job_uid)
         shutil.rmtree(self._work_root, ignore_errors=True)
         for archive in self._settings.root.glob("*.tgz*"):
@@ -253,6 +254,7 @@ class LocalRunner:
     ) -> Outcome:
         folder = self.work_dir(record.job.id)
         environment = self._environment(folder)
+        self._all_killed = False
         if record.job.pilot_service:
             environment[VARIABLE] = str(token_file(self._settings.root))
         if pipe is not None:
@@ -287,6 +289,7 @@ class LocalRunner:
 
     async def _kill(self, child: Child) -> None:
         await child.kill()
+        self._all_killed = True
         if self._settings.job_uid is None:
             # What hides in a session of its own is not known by its user here, but by where it belongs.
             await asyncio.to_thread(kill_left, self._work_root, and_who_is_there=False)
