@@ -1,9 +1,10 @@
 """What BOINC's preferences mean here: pure.
 
-Source: BOINC's own reading of them, lib/prefs.cpp. In global_prefs.xml, and in its sections for places, a yes-or-no
-that is not there is a no; in global_prefs_override.xml it is left as it was. Limits while idle are those while in use
-where they are not there. Hours of a day whose end comes before their beginning are those of the same day before the
-end and after the beginning, not those of the next one.
+Source: BOINC's own reading of them, lib/prefs.cpp of 7.20 and later. In global_prefs.xml, and in its sections for
+places, a yes-or-no that is not there is a no; in global_prefs_override.xml it is left as it was. Limits while idle that
+a file does not name are those while in use, whatever an earlier file said. Hours of a day whose end comes before their
+beginning are those of the same day before the end and after the beginning, not those of the next one; a day whose hours
+end as they begin is as all days.
 """
 
 import math
@@ -59,11 +60,11 @@ _NUMBERS: Final[Mapping[str, _Rule]] = {
     "niu_suspend_cpu_usage": _Rule("when.most_others_percent_idle"),
     "max_ncpus_pct": _Rule("processor.share_percent", zero=100),
     "niu_max_ncpus_pct": _Rule("processor.share_percent_idle", zero=100),
-    "cpu_usage_limit": _Rule("processor.percent", zero=100),
+    "cpu_usage_limit": _Rule("processor.percent", zero=None),
     "niu_cpu_usage_limit": _Rule("processor.percent_idle", zero=100),
     "max_cpus": _Rule("guest.cpus", zero=None),
-    "ram_max_used_busy_pct": _Rule("memory.percent", zero=None),
-    "ram_max_used_idle_pct": _Rule("memory.percent_idle", zero=None),
+    "ram_max_used_busy_pct": _Rule("memory.percent", zero=100),
+    "ram_max_used_idle_pct": _Rule("memory.percent_idle", zero=100),
     "disk_max_used_gb": _Rule("disk.most_mib", 1024),
     "disk_max_used_pct": _Rule("disk.most_percent", zero=None),
     "disk_min_free_gb": _Rule("disk.least_free_mib", 1024),
@@ -142,7 +143,7 @@ def _section(roots: Sequence[Element], place: str) -> tuple[Element, bool]:
         if place and own:
             inner = list(own[-1].inner)
             continue
-        inner += root.inner
+        inner = [one for one in inner if one.tag not in _LIKE_IN_USE] + root.inner
         is_whole = is_whole or any(root.last(tag) is not None for tag in ("mod_time", "source_project"))
     return Element(roots[-1].tag, inner=inner), is_whole
 
@@ -201,20 +202,26 @@ def _weeks(root: Element) -> Iterator[Taken | Left]:
 
 
 def _week(root: Element, days: Iterable[Element], first: str, last: str) -> Week:
-    hours = [_hours(root, first, last)] * 7
+    hours = [_spans(*_ends(root, first, last))] * 7
     for day in days:
         number = _number(day.last("day_of_week") or "")
         if number is None or number not in range(7):
             raise ValueError(f"{(day.last('day_of_week') or 'nothing')[:40]!r} is no day from 0 (Sunday) to 6")
-        hours[(int(number) + 6) % 7] = _hours(day, first, last)
+        begin, end = _ends(day, first, last)
+        if begin != end:
+            hours[(int(number) + 6) % 7] = _spans(begin, end)
     return week_of(
         (day * DAY_MIN + begin, day * DAY_MIN + end) for day, spans in enumerate(hours) for begin, end in spans
     )
 
 
-def _hours(element: Element, first: str, last: str) -> list[tuple[int, int]]:
+def _ends(element: Element, first: str, last: str) -> tuple[float, float]:
+    """Where the hours of a day begin and end; what is not there is 0."""
+    return _hour(element.last(first) or "0"), _hour(element.last(last) or "0")
+
+
+def _spans(begin: float, end: float) -> list[tuple[int, int]]:
     """Minutes of one day."""
-    begin, end = (_hour(element.last(tag) or "0") for tag in (first, last))
     if begin == end:
         return [(0, DAY_MIN)]
     spans = [(begin, end)] if begin < end else [(0, end), (begin, 24)]

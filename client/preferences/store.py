@@ -87,6 +87,12 @@ class Preferences:
         )
         return (*self._site.problems, *self._user.problems, *kept)
 
+    def adopt(self, other: "Preferences") -> tuple[str, ...]:
+        """Become what another one is, for all who hold this one. Returns what has changed; see `changed`."""
+        keys = changed(self, other)
+        self._sets, self._site, self._user, self._settings = other._sets, other._site, other._user, other._settings
+        return keys
+
     def over_site(self) -> "Preferences":
         """What would hold without the user's file and the command line."""
         return Preferences({}, site=self._site)

@@ -127,7 +127,7 @@ def test_a_later_file_holds_over_an_earlier_one() -> None:
     nothing = {"when.on_battery": False, "when.in_use": True, "memory.keep": False}
     programs = {"when.programs": ("game", "blender")}
     taken = {one.key: one.value for one in import_boinc([whole, over, config])[0]}
-    assert taken == nothing | programs | {"processor.percent": 40, "processor.percent_idle": 90, "guest.cpus": 2}
+    assert taken == nothing | programs | {"processor.percent": 40, "processor.percent_idle": 40, "guest.cpus": 2}
     taken = {one.key: one.value for one in import_boinc([whole, over], "home")[0]}
     assert taken == nothing | {"processor.percent": 40, "processor.percent_idle": 40, "guest.cpus": 3}
 
@@ -162,6 +162,7 @@ def test_hours_of_one_day_are_those_that_boinc_takes(start: float, end: float, d
     when = MONDAY + timedelta(minutes=minute, seconds=30)
     hour = when.hour + when.minute / 60 + when.second / 3600
     runs = True
+    # Other days have no hours of their own, and a day whose hours end as they begin is like them.
     if (when.weekday() + 1) % 7 == day and start != end:
         runs = start <= hour < end if start < end else hour < end or hour >= start
     # BOINC counts in seconds, weeks here in minutes.
@@ -176,6 +177,7 @@ def test_hours_of_one_day_are_those_that_boinc_takes(start: float, end: float, d
         ("<cpu_usage_limit>nan</cpu_usage_limit>", "cpu_usage_limit", "no number"),
         ("<cpu_usage_limit>-5</cpu_usage_limit>", "cpu_usage_limit", "no number"),
         ("<max_cpus>0</max_cpus>", "max_cpus", "0 says nothing"),
+        ("<cpu_usage_limit>0</cpu_usage_limit>", "cpu_usage_limit", "0 says nothing"),
         ("<start_hour>25</start_hour>", "start_hour, end_hour", "no hour"),
         ("<start_hour/>", "start_hour, end_hour", ""),
         ("<moon>1</moon>", "moon", "not known"),
