@@ -60,6 +60,8 @@ from client.project.enrolment import GuestToken
 from client.project.token import ask_token
 from client.question import PATIENCE_S, Question
 from client.reconcile import Intent, Want, finished, lapse, obey, wanted
+from client.regulated import Rules, guest_of, guests_of
+from client.regulator import Regulator
 from client.snapshot import Activity, Allowed, Severity, VmKind
 from client.supervisor import supervise
 
@@ -87,6 +89,7 @@ class Make:
         token: asks a project for a guest token; None: with this computer's key, in a process of its own.
         worker: has a process of its own do some work.
         is_metered: whether the network is paid by the byte; None: not known.
+        regulator: has the rules kept; None: there are none.
     """
 
     driver: Callable[[Paths, Preferences], Awaitable[tuple[Driver, DriverReport]]]
@@ -95,6 +98,7 @@ class Make:
     clock: Clock = field(default_factory=SystemClock)
     worker: RunWorker = run_worker
     is_metered: AskLink = is_metered
+    regulator: Callable[[Paths, Preferences, Clock, Callable[[], None]], Regulator] | None = None
 
 
 class Core:
@@ -109,6 +113,8 @@ class Core:
         self._intent = Intent()
         self._login = login_id()
         self._wake = asyncio.Event()
+        regulator = make.regulator(paths, preferences, make.clock, self._wake.set) if make.regulator else None
+        self._rules = Rules(regulator, paths, preferences, self.board)
         self.appliances = Appliances(paths, preferences, make.clock, self.board, make.worker, make.is_metered)
         self._journal = Journal(paths.journal)
         self.own = OwnVms(paths, preferences, make.clock, self.board, self._journal, self._wake.set)
@@ -132,12 +138,14 @@ class Core:
         """Run until Quit has been obeyed; no VM executes when this returns."""
         tap = to_listener(self.board.log)
         publisher = asyncio.create_task(self.board.publish())
+        await self._rules.open()
         try:
             for entry in self._journal.open_entries():
                 logger("core").info("Was interrupted: %s of %s; taking it up", entry.step, entry.about)
             await supervise("core", self._work, self._show_failure)
         finally:
             await self.own.close(for_good=True)
+            await self._rules.close()
             self._draw()
             self.board.publish_now()
             publisher.cancel()
@@ -230,14 +238,14 @@ class Core:
     async def _turn(self, keeper: VmKeeper, parts: Parts, trial: Question[tuple[DriverReport, bool]]) -> bool:
         patience: Patience | None = None
         while True:
-            self._set_intent(lapse(self._intent, self._clock.now(), login=self._login))
+            self._lapse()
             reached = await self._turn_all(keeper, parts)
             self._draw()
             if self._intent.leaving is not None:
                 patience = patience or Patience(self._clock, LEAVE_S)
                 if reached:
                     return True
-                if patience.is_over({VM_ID: keeper.written_bytes, **self.own.written_bytes()}):
+                if patience.is_over({VM_ID: keeper.written_bytes, **self._written_bytes()}):
                     logger("core").warning("Nothing more of the work is saved since %.0f s; powering off", LEAVE_S)
                     await keeper.close()
                     try:
@@ -260,12 +268,29 @@ class Core:
         """One turn of the project's VM and of all own ones. Returns whether all is as it is wanted."""
         needs, most = parts.project.needs, parts.preferences
         size = Size(min(needs.cpus, most.number("guest.cpus")), min(needs.memory_mib, most.number("guest.memory_mib")))
-        claims = wanted(self._intent).want in {Want.RUN, Want.HOLD}
+        guest = partial(guest_of, keeper, size)
+        is_to_start = wanted(self._intent).want is Want.RUN and not keeper.is_up
+        need_mib = size.memory_mib if is_to_start else 0
+        may, share = self._rules.look(guests_of(guest(), self.own, most), need_mib, parts.project.name)
+        if self._rules.slept_s():
+            keeper.woke()
+        claims = wanted(self._intent, may).want in {Want.RUN, Want.HOLD}
         project = ProjectVm(size, claims, keeper.is_up)
         # Own ones that have to make room for it go first.
         waits = claims and self.own.hold_back(project)
-        reached = await keeper.turn(replace(self._intent, working=False, off=False) if waits else self._intent)
-        return await self.own.turn(self._intent, project) and reached and not waits
+        intent = replace(self._intent, working=False, off=False) if waits else self._intent
+        reached = await keeper.turn(intent, may, share)
+        reached = await self.own.turn(self._intent, project, self._rules.may_own) and reached and not waits
+        await self._rules.steer(guests_of(guest(), self.own, most))
+        return reached
+
+    def _lapse(self) -> None:
+        now = self._clock.now()
+        self._set_intent(lapse(self._intent, now, on_battery=self._rules.on_battery, login=self._login))
+
+    def _written_bytes(self) -> dict[str, int]:
+        """vm_id -> how much of its state is written, of own ones that are being saved."""
+        return {vm_id: keeper.written_bytes for vm_id, keeper in self.own.keepers.items()}
 
     async def _try(self, driver: Driver) -> tuple[DriverReport, bool]:
         """Ask a driver once more what it thinks of itself, and whether there is a faster one."""
@@ -341,14 +366,16 @@ class Core:
         try:
             self.own.open(driver, report.features)
             while True:
-                self._set_intent(lapse(self._intent, self._clock.now(), login=self._login))
-                reached = await self.own.turn(self._intent, ProjectVm(NOTHING))
+                self._lapse()
+                self._rules.look(guests_of(None, self.own, self._preferences))
+                reached = await self.own.turn(self._intent, ProjectVm(NOTHING), self._rules.may_own)
+                await self._rules.steer(guests_of(None, self.own, self._preferences))
                 self._draw()
                 if self._intent.leaving is not None:
                     patience = patience or Patience(self._clock, LEAVE_S)
                     if reached:
                         return
-                    if patience.is_over(self.own.written_bytes()):
+                    if patience.is_over(self._written_bytes()):
                         await self.own.power_off()
                         return
                 elif self._was_attached or self._clock.monotonic() >= look_at:
@@ -405,6 +432,7 @@ class Core:
         )
 
     async def _sleep(self, longest_s: float) -> None:
+        longest_s = self._rules.sleep_s(longest_s)
         # Not wait_for: on Python 3.11 it swallows a cancellation that comes together with the event.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(longest_s):
@@ -429,7 +457,7 @@ class Core:
     def _draw(self) -> None:
         facts, intent = self.board.facts, self._intent
         vm = next((vm for vm in facts.vms if vm.kind is VmKind.PROJECT), None)
-        reason = wanted(intent).reason
+        reason = wanted(intent, self._rules.may).reason
         facts.activity = activity_of(vm, reason, intent.working, intent.finishing, self._is_blocked())
         facts.reason = reason
         facts.headline = headline_of(facts.activity, vm, self.board.transfers, self.board.problems)

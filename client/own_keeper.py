@@ -105,6 +105,11 @@ class OwnKeeper:
         """What the hypervisor said last."""
         return self._info.state
 
+    @property
+    def info(self) -> VmInfo:
+        """What the hypervisor said last."""
+        return self._info
+
     async def turn(self, wanted: Wanted) -> bool:
         """Look, and take the next step if one is due. Returns whether what is wanted has been reached."""
         self._sight.put()

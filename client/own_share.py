@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from client.own_vm import OwnVm, Wish
-from client.reconcile import Intent, Want, Wanted, wanted
+from client.reconcile import MAY_RUN, Intent, Want, Wanted, stricter, wanted
 from client.snapshot import Reason
 
 NOT_STARTED: Final = Wanted(Want.SAVED, Reason("own-at-rest", "It does not run; start it when you want to."))
@@ -33,6 +33,12 @@ class Size:
 
 
 NOTHING: Final = Size(0, 0)
+#: VMs at once where nobody has said how many
+MOST: Final = 1000
+TOO_MANY: Final = (
+    "It waits: at most {most} virtual machines may run at once. Stop another one, or allow more with the preference"
+    " guest.most_vms."
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,9 @@ def wants_room(vm: OwnVm) -> bool:
     return vm.wish in {Wish.RUN, Wish.HOLD} and not vm.stopped and not vm.removing
 
 
-def share_out(vms: Iterable[OwnVm], up: Mapping[str, bool], limit: Size, project: Project) -> dict[str, Reason]:
+def share_out(
+    vms: Iterable[OwnVm], up: Mapping[str, bool], limit: Size, project: Project, most: int = MOST
+) -> dict[str, Reason]:
     """The own VMs that have to wait for room, each with why.
 
     The project's VM comes first, then those that are up, then the others by name. One that is up and no longer fits is
@@ -62,19 +70,26 @@ def share_out(vms: Iterable[OwnVm], up: Mapping[str, bool], limit: Size, project
 
     Args:
         up: vm_id -> whether it is in memory now; those that are missing are not.
+        most: VMs at once, the project's included.
     """
-    left = limit - (project.size if project.claims or project.is_up else NOTHING)
+    is_there = project.claims or project.is_up
+    left = limit - (project.size if is_there else NOTHING)
+    places = most - is_there
     in_order = sorted(vms, key=lambda vm: (not up.get(vm.vm_id, False), vm.name.casefold()))
     for vm in in_order:
         if up.get(vm.vm_id, False) and not wants_room(vm):
             # It is on its way out, and has its room until it is gone.
             left -= size_of(vm)
+            places -= 1
     waiting: dict[str, Reason] = {}
     for vm in in_order:
         if not wants_room(vm):
             continue
-        if left.holds(size_of(vm)):
+        if places <= 0:
+            waiting[vm.vm_id] = Reason("own-too-many", TOO_MANY.format(most=most))
+        elif left.holds(size_of(vm)):
             left -= size_of(vm)
+            places -= 1
         else:
             waiting[vm.vm_id] = no_room(vm, limit, left)
     return waiting
@@ -107,13 +122,18 @@ def project_waits(vms: Iterable[OwnVm], up: Mapping[str, bool], limit: Size, pro
     return used != NOTHING and not project.is_up and not limit.holds(used + project.size)
 
 
-def wanted_of(vm: OwnVm, intent: Intent, obstacle: Reason | None) -> Wanted:
+def wanted_of(vm: OwnVm, intent: Intent, obstacle: Reason | None, may: Wanted = MAY_RUN) -> Wanted:
     """What should become of an own VM, and why.
 
     Args:
         intent: for all VMs; of it, the end of the program and a pause hold for own ones.
         obstacle: what keeps it from running.
+        may: the most that the rules allow.
     """
+    return stricter(_asked_of(vm, intent, obstacle), may)
+
+
+def _asked_of(vm: OwnVm, intent: Intent, obstacle: Reason | None) -> Wanted:
     if intent.leaving is not None:
         return wanted(intent)
     if vm.wish is Wish.OFF:

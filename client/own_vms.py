@@ -26,7 +26,7 @@ from client.own_view import ALL, MAKING, NOT_READY, elsewhere, making_view, unre
 from client.own_vm import MARK, Network, OwnStore, OwnVm, Wish, fault_of_name, id_of, is_own
 from client.paths import Paths
 from client.preferences.store import Preferences
-from client.reconcile import Intent
+from client.reconcile import MAY_RUN, Intent, Wanted
 from client.snapshot import Reason, Severity, VmView
 
 _WISHES: Final = {
@@ -66,7 +66,7 @@ class OwnVms:
         self._making: dict[str, asyncio.Task[object] | None] = {}
         self._creating: set[asyncio.Task[None]] = set()
         self._parts: OwnParts | None = None
-        self._keepers: dict[str, OwnKeeper] = {}
+        self.keepers: dict[str, OwnKeeper] = {}
         self._is_known = False
         self._swept: asyncio.Task[None] | None = None
         self._project = Project(NOTHING)
@@ -97,16 +97,16 @@ class OwnVms:
             removed=self._removed,
             wake=self._wake,
         )
-        self._keepers = {vm_id: OwnKeeper(self._parts, vm) for vm_id, vm in self._vms.items()}
+        self.keepers = {vm_id: OwnKeeper(self._parts, vm) for vm_id, vm in self._vms.items()}
         self._swept = asyncio.create_task(self._sweep(driver))
 
-    async def turn(self, intent: Intent, project: Project) -> bool:
-        """Turn all wheels once. Returns whether all have reached what is wanted of them."""
+    async def turn(self, intent: Intent, project: Project, may: Wanted = MAY_RUN) -> bool:
+        """Turn all wheels once. Returns whether all have reached what is wanted of them. may: what the rules allow."""
         self._project = project
-        waiting = share_out(self._vms.values(), self._up(), self._limit(), project)
+        waiting = self._waiting()
         reached = [
-            await keeper.turn(wanted_of(keeper.vm, intent, waiting.get(vm_id)))
-            for vm_id, keeper in tuple(self._keepers.items())
+            await keeper.turn(wanted_of(keeper.vm, intent, waiting.get(vm_id), may))
+            for vm_id, keeper in tuple(self.keepers.items())
         ]
         return all(reached)
 
@@ -116,11 +116,11 @@ class OwnVms:
 
     def written_bytes(self) -> dict[str, int]:
         """vm_id -> how much of its state is written, while it is saved."""
-        return {vm_id: keeper.written_bytes for vm_id, keeper in self._keepers.items()}
+        return {vm_id: keeper.written_bytes for vm_id, keeper in self.keepers.items()}
 
     async def power_off(self) -> None:
         """Pull all plugs: the time for saving is over."""
-        for keeper in self._keepers.values():
+        for keeper in self.keepers.values():
             try:
                 await keeper.power_off()
             except (ClientError, OSError) as error:
@@ -136,13 +136,13 @@ class OwnVms:
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
-        for keeper in self._keepers.values():
+        for keeper in self.keepers.values():
             await keeper.close()
-        self._keepers, self._parts, self._swept = {}, None, None
+        self.keepers, self._parts, self._swept = {}, None, None
 
     def machine(self, vm_id: str) -> OwnKeeper | None:
         """The keeper of one, by id or name; None when there is none, or no driver."""
-        return self._keepers.get(self.find(vm_id).vm_id) if self._finds(vm_id) else None
+        return self.keepers.get(self.find(vm_id).vm_id) if self._finds(vm_id) else None
 
     def find(self, words: str) -> OwnVm:
         """One by its name or id.
@@ -203,7 +203,7 @@ class OwnVms:
             self._tell_end_of_life(image)
         self._vms[vm_id] = vm
         if self._parts is not None:
-            self._keepers[vm_id] = OwnKeeper(self._parts, vm)
+            self.keepers[vm_id] = OwnKeeper(self._parts, vm)
         self._board.update_vm(self._kept_view(vm))
         logger("core").info("%s was made: %s", vm_id, vm.name)
         self._wake()
@@ -232,9 +232,9 @@ class OwnVms:
         if wanted.verb is VmVerb.REMOVE:
             self._keep(replace(vm, removing=True, wish=Wish.OFF))
         elif wanted.verb is VmVerb.RESET:
-            if vm.vm_id not in self._keepers or not self._keepers[vm.vm_id].is_up:
+            if vm.vm_id not in self.keepers or not self.keepers[vm.vm_id].is_up:
                 raise BadInput(vm.name, "it does not run, so there is nothing to reset", "start it")
-            self._keepers[vm.vm_id].reset()
+            self.keepers[vm.vm_id].reset()
         else:
             self._keep(replace(vm, wish=_WISHES[wanted.verb], stopped=False))
         self._wake()
@@ -246,7 +246,7 @@ class OwnVms:
             return NOT_READY
         if vm.hypervisor not in {"", self._parts.driver.name}:
             return elsewhere(vm)
-        return share_out(self._vms.values(), self._up(), self._limit(), self._project).get(vm.vm_id)
+        return self._waiting().get(vm.vm_id)
 
     async def obey(self, command: CreateVm | OrderVm) -> None:
         """Do what somebody at a face wants; what cannot be done shows as a problem. Making one goes on by itself."""
@@ -332,7 +332,7 @@ class OwnVms:
             return
         self._store.save(vm)
         self._vms[vm.vm_id] = vm
-        keeper = self._keepers.get(vm.vm_id)
+        keeper = self.keepers.get(vm.vm_id)
         if keeper is not None:
             keeper.vm = vm
         else:
@@ -340,7 +340,7 @@ class OwnVms:
 
     def _removed(self, vm_id: str) -> None:
         self._vms.pop(vm_id, None)
-        self._keepers.pop(vm_id, None)
+        self.keepers.pop(vm_id, None)
         self._board.drop_vm(vm_id)
         self._board.settle(about=vm_id)
         logger("core").info("%s is removed", vm_id)
@@ -348,8 +348,12 @@ class OwnVms:
     def _limit(self) -> Size:
         return Size(self._preferences.number("guest.cpus"), self._preferences.number("guest.memory_mib"))
 
+    def _waiting(self) -> dict[str, Reason]:
+        most = self._preferences.number("guest.most_vms")
+        return share_out(self._vms.values(), self._up(), self._limit(), self._project, most)
+
     def _up(self) -> dict[str, bool]:
-        return {vm_id: keeper.is_up for vm_id, keeper in self._keepers.items()}
+        return {vm_id: keeper.is_up for vm_id, keeper in self.keepers.items()}
 
     def _show_kept(self) -> None:
         for vm in self._vms.values():

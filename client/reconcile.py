@@ -172,11 +172,12 @@ def wanted(intent: Intent, may: Wanted = MAY_RUN) -> Wanted:
     Args:
         may: the most that the rules allow, and why not more.
     """
-    asked = _asked(intent)
-    if _BURDEN.index(may.want) > _BURDEN.index(asked.want):
-        # A pause goes on, whatever else is in the way; what more is taken away has the rules' reason.
-        return may
-    return asked
+    return stricter(_asked(intent), may)
+
+
+def stricter(asked: Wanted, may: Wanted) -> Wanted:
+    """What is asked, or what the rules allow of it. Where both come to the same it is as asked: a pause goes on."""
+    return may if _BURDEN.index(may.want) > _BURDEN.index(asked.want) else asked
 
 
 #: from what burdens the computer most to what does least

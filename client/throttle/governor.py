@@ -86,18 +86,25 @@ class Governor:
         """Of the guard's process; 0 when there is none."""
         return self._guard.pid
 
-    async def steer(self, target_percent: float, vms: Mapping[str, Sequence[int]], cpus: int) -> Measured:
+    async def steer(
+        self,
+        target_percent: float,
+        vms: Mapping[str, Sequence[int]],
+        cpus: int,
+        beside: Mapping[str, Sequence[int]] | None = None,
+    ) -> Measured:
         """Measure, and hold the VMs to a target from now on. To be called about once a second.
 
         Args:
             target_percent: of one processor, all VMs together.
             vms: vm_id -> pids; they share the target fairly, and what one does not use is the others'.
             cpus: most processors that they may use side by side.
+            beside: VMs that are ours, and not held to anything.
         """
         if self._is_new:
             await self._guard.take_over()
             self._is_new = False
-        before, self.measured = self.measured, self._sampler.measure(vms)
+        before, self.measured = self.measured, self._sampler.measure({**(beside or {}), **vms})
         known = self._identified(vms)
         await self._priority.apply(known, cpus)
         target = self._limit(target_percent, cpus)

@@ -32,6 +32,7 @@ LEVELS = (
     ("client.parts", 4),
     ("client.intent_file", 4),
     ("client.regulator", 4),
+    ("client.regulated", 4),
     ("client.cvmfs", 4),
     ("client.appliances", 4),
     ("client.own_image", 4),

@@ -1,0 +1,107 @@
+"""What the core has of the rules: the VMs as they see them, and what they say of these; nothing without a regulator."""
+
+from collections.abc import Mapping
+
+from client.board import Board
+from client.keeper import VmKeeper
+from client.log import logger
+from client.own_keeper import OwnKeeper
+from client.own_share import Size
+from client.own_vm import PROJECTS_NAME
+from client.own_vms import OwnVms
+from client.paths import Paths
+from client.preferences.store import Preferences, reload, stamp
+from client.reconcile import Wanted
+from client.regulator import Allowance, Guest, Regulator
+
+
+class Rules:
+    """The rules, by the preferences as they are now."""
+
+    def __init__(self, regulator: Regulator | None, paths: Paths, preferences: Preferences, board: Board) -> None:
+        self._regulator = regulator
+        self._paths = paths
+        self._preferences = preferences
+        self._board = board
+        self._allowance = Allowance()
+        self._stamp = stamp(paths.preferences)
+
+    async def open(self) -> None:
+        """Begin to look at the computer."""
+        if self._regulator is not None:
+            await self._regulator.open()
+
+    async def close(self) -> None:
+        """End that; no limit stays behind."""
+        if self._regulator is not None:
+            await self._regulator.close()
+
+    @property
+    def may(self) -> Wanted:
+        """The most that the project's VM may do, as last seen."""
+        return self._allowance.may
+
+    @property
+    def may_own(self) -> Wanted:
+        """The same of the volunteer's own ones."""
+        obey = self._preferences.flag("guest.own_obey")
+        return self._allowance.may if obey else self._allowance.others_may
+
+    @property
+    def on_battery(self) -> bool | None:
+        """Whether the computer has no mains; None: not known."""
+        return self._regulator.on_battery if self._regulator is not None else None
+
+    def sleep_s(self, longest_s: float) -> float:
+        """How long nothing has to be looked at, unless something happens."""
+        change_s = self._regulator.next_change_s if self._regulator is not None else None
+        return longest_s if change_s is None else max(0.01, min(longest_s, change_s))
+
+    def slept_s(self) -> float:
+        """How long the computer slept since this was asked the last time."""
+        return self._regulator.slept_s() if self._regulator is not None else 0.0
+
+    def look(self, guests: Mapping[str, Guest], need_mib: int = 0, project: str = "") -> tuple[Wanted, float]:
+        """Look anew. Returns what the project's VM may do, and its share of its processors' time.
+
+        Args:
+            need_mib: memory of the VM that is to start; 0: none is.
+            project: its name; empty: none is attached.
+        """
+        self._read()
+        if self._regulator is not None:
+            self._regulator.heed(project)
+            self._allowance = self._regulator.look(guests, need_mib)
+            self._board.facts.policy = self._regulator.view()
+        return self._allowance.may, self._allowance.share
+
+    async def steer(self, guests: Mapping[str, Guest]) -> None:
+        """Hold the VMs to it."""
+        if self._regulator is not None:
+            await self._regulator.steer(guests)
+
+    def _read(self) -> None:
+        now = stamp(self._paths.preferences)
+        if now == self._stamp:
+            return
+        self._stamp = now
+        if keys := self._preferences.adopt(reload(self._preferences, self._paths.preferences)):
+            logger("core").info("Preferences changed: %s", ", ".join(keys))
+
+
+def guest_of(keeper: VmKeeper, size: Size) -> Guest:
+    """The project's."""
+    info = keeper.info
+    return Guest(info.state, info.pids, size.cpus, size.memory_mib, keeper.save_s)
+
+
+def guests_of(project: Guest | None, own: OwnVms, preferences: Preferences) -> Mapping[str, Guest]:
+    """All there are, by vm_id. project: None: there is none."""
+    obeys = preferences.flag("guest.own_obey")
+    guests = {vm_id: _own(keeper, obeys) for vm_id, keeper in own.keepers.items()}
+    return guests if project is None else {PROJECTS_NAME: project, **guests}
+
+
+def _own(keeper: OwnKeeper, obeys: bool) -> Guest:
+    info, vm = keeper.info, keeper.vm
+    return Guest(info.state, info.pids, vm.cpus, vm.memory_mib, obeys=obeys)

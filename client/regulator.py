@@ -1,0 +1,269 @@
+"""What the rules say to the core: sensors and what others use -> policy -> allowance; and the governor that keeps it.
+
+sensors, sampler ── sample ──> decide ──> Allowance ──> the VMs' keepers
+                                  └──────> governor ──> the VMs' processes
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Protocol
+
+from client.clock import Clock
+from client.host.computer import processors, total_memory_mib
+from client.host.part import Wanted as WantedFacts
+from client.host.sample import Sample
+from client.host.sensors import Sensors
+from client.log import logger
+from client.preferences.limits import limits_of
+from client.preferences.store import Preferences
+from client.preferences.types import Limits
+from client.reconcile import MAY_RUN, Want, Wanted
+from client.snapshot import PolicyView, VmState
+from client.throttle.decision import Decision, Rung
+from client.throttle.governor import Steering
+from client.throttle.moment import Moment
+from client.throttle.past import Past
+from client.throttle.policy import decide
+from client.throttle.rule import Computer
+from client.throttle.sampler import Measured
+from client.throttle.view import policy_view
+
+#: of the few seconds that the system grants before it sleeps or shuts down, what saving may take. Its default is 5 s.
+#: Source: logind.conf(5), InhibitDelayMaxSec
+GRANTED_S: Final = 5.0
+#: what is kept back of them, and how much longer than the last time saving may take
+RESERVE_S: Final = 1.0
+SAFETY: Final = 1.5
+
+_WANTS: Final = {Rung.RUN: Want.RUN, Rung.HOLD: Want.HOLD, Rung.SAVE: Want.SAVED, Rung.OFF: Want.OFF}
+_AT_REST: Final = frozenset({VmState.ABSENT, VmState.DEFINED, VmState.SAVED, VmState.FAILED})
+
+
+class Steers(Protocol):
+    """The governor, as the regulator uses it."""
+
+    measured: Measured
+    steering: Steering
+
+    async def steer(
+        self,
+        target_percent: float,
+        vms: Mapping[str, tuple[int, ...]],
+        cpus: int,
+        beside: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> Measured:
+        """See `client.throttle.governor.Governor.steer`."""
+
+    async def close(self) -> None:
+        """Leave no limit behind."""
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A VM, as the rules see it.
+
+    Attributes:
+        pids: processes that run it.
+        memory_mib: that it may take.
+        save_s: how long saving its state took the last time; None when that is not known.
+        obeys: the rules hold for it; of others only what they use is known.
+    """
+
+    state: VmState
+    pids: tuple[int, ...]
+    cpus: int
+    memory_mib: int
+    save_s: float | None = None
+    obeys: bool = True
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What the VMs may do now.
+
+    Attributes:
+        may: the most that those may do that obey the rules.
+        others_may: the same of those that do not: they stop for a sleep of the computer only.
+        share: of its processors' time that each of the former gets, above 0 and at most 1.
+    """
+
+    may: Wanted = MAY_RUN
+    others_may: Wanted = MAY_RUN
+    share: float = 1.0
+
+
+class Regulator:
+    """Looks, decides and steers whenever the core asks it to; wakes the core when something has changed.
+
+    Attributes:
+        allowance: as last decided.
+    """
+
+    def __init__(
+        self,
+        preferences: Preferences,
+        clock: Clock,
+        sensors: Sensors,
+        governor: Steers,
+        folder: Path,
+        wake: Callable[[], None],
+    ) -> None:
+        """Build it; nothing is looked at.
+
+        Args:
+            folder: on the volume whose free space matters.
+            wake: asks for another look soon.
+        """
+        self.allowance = Allowance()
+        self._preferences = preferences
+        self._clock = clock
+        self._sensors = sensors
+        self._governor = governor
+        self._folder = folder
+        self._wake = wake
+        self._project = ""
+        self._heeded: object = None
+        self._limits: Limits | None = None
+        self._computer = Computer(processors() or 1, total_memory_mib())
+        self._past = Past.of_start(self._now())
+        self._decision: Decision | None = None
+        self._sample = Sample()
+        self._going_since: float | None = None
+        self._target_percent = 100.0 * self._computer.processors
+        self._woke: list[float] = []
+
+    async def open(self) -> None:
+        """Begin to look."""
+        await self._sensors.open(self._wake, self._on_wake)
+
+    async def close(self) -> None:
+        """End all looking and steering."""
+        await self._sensors.close()
+        await self._governor.close()
+
+    def heed(self, project: str) -> None:
+        """Go by what the preferences say now, of all projects and of this one."""
+        values = (project, self._preferences.values(), tuple(self._preferences.for_project(project)))
+        if values != self._heeded:
+            self._heeded, self._project, self._limits = values, project, None
+
+    @property
+    def on_battery(self) -> bool | None:
+        """Whether the computer has no mains; None: not known."""
+        return self._sample.on_battery
+
+    @property
+    def next_change_s(self) -> float | None:
+        """In how many seconds the clock alone may change what is allowed; None: it does not."""
+        at = self._decision.changes_at if self._decision is not None else None
+        return None if at is None else max(0.0, (at - self._clock.now()).total_seconds())
+
+    def slept_s(self) -> float:
+        """How long the computer slept since this was asked the last time."""
+        slept, self._woke = sum(self._woke), []
+        return slept
+
+    def look(self, guests: Mapping[str, Guest], need_mib: int = 0, spent_bytes: int = 0) -> Allowance:
+        """Decide anew.
+
+        Args:
+            guests: vm_id -> VM, of all that there are.
+            need_mib: memory of the first one to run that is not in memory; 0: none is to.
+            spent_bytes: went over the network in this month.
+        """
+        limits = self._limits_now()
+        self._sample = replace(self._sensors.look(), others_percent=self._governor.measured.others_percent)
+        in_memory = sum(guest.memory_mib for guest in guests.values() if guest.obeys and guest.state not in _AT_REST)
+        before = self._decision
+        self._decision, self._past = decide(
+            limits,
+            self._sample,
+            self._computer,
+            self._now(),
+            self._past,
+            guests_mib=in_memory,
+            need_mib=need_mib,
+            spent_bytes=spent_bytes,
+        )
+        if before is None or before.reason != self._decision.reason:
+            self._tell(self._decision)
+        self.allowance = self._allowance(self._decision, guests)
+        return self.allowance
+
+    async def steer(self, guests: Mapping[str, Guest]) -> None:
+        """Hold the VMs' processes to what was decided; and let the computer sleep once nothing executes any more."""
+        decision = self._decision
+        if decision is None:
+            return
+        if decision.rung is Rung.RUN:
+            self._target_percent = float(decision.cpu_percent)
+        # A state is written at full speed: it is what frees the computer.
+        saving = any(guest.state is VmState.SAVING for guest in guests.values())
+        everything = 100.0 * self._computer.processors
+        governed = {vm_id: guest.pids for vm_id, guest in guests.items() if guest.obeys and guest.pids}
+        beside = {vm_id: guest.pids for vm_id, guest in guests.items() if not guest.obeys and guest.pids}
+        cpus = self._computer.processors if saving else decision.cpus
+        await self._governor.steer(everything if saving else self._target_percent, governed, cpus, beside)
+        if self._is_going() and not any(_executes(guest) for guest in guests.values()):
+            self._sensors.let_go()
+
+    def view(self) -> PolicyView | None:
+        """For the snapshot; None before the first look."""
+        if self._decision is None:
+            return None
+        steering = self._governor.steering
+        return policy_view(self._decision, used_percent=steering.achieved_percent, means=steering.means)
+
+    def _limits_now(self) -> Limits:
+        if self._limits is None:
+            self._limits = limits = limits_of(self._preferences, self._project)
+            when = limits.when
+            heat = bool(when.most_temperature_c or when.most_fan_rpm)
+            self._sensors.want(WantedFacts(programs=bool(when.programs), heat=heat, folder=self._folder, hold=True))
+        return self._limits
+
+    def _allowance(self, decision: Decision, guests: Mapping[str, Guest]) -> Allowance:
+        if self._is_going():
+            may = Wanted(self._farewell(guests), decision.reason)
+            return Allowance(may, may, self.allowance.share)
+        self._going_since = None
+        may = Wanted(_WANTS[decision.rung], decision.reason)
+        cpus = sum(guest.cpus for guest in guests.values() if guest.obeys and guest.state not in _AT_REST)
+        share = decision.cpu_percent / (100 * max(1, cpus)) if decision.cpu_percent else self.allowance.share
+        return Allowance(may, MAY_RUN, min(1.0, max(0.01, share)))
+
+    def _is_going(self) -> bool:
+        return self._sample.sleeping or self._sample.leaving
+
+    def _farewell(self, guests: Mapping[str, Guest]) -> Want:
+        """Before the computer goes: held in any case; then saved, if that is known to fit into what time is left."""
+        now = self._clock.monotonic()
+        self._going_since = self._going_since if self._going_since is not None else now
+        left_s = GRANTED_S - RESERVE_S - (now - self._going_since)
+        up = [guest for guest in guests.values() if guest.state not in _AT_REST]
+        if any(_executes(guest) for guest in up):
+            return Want.HOLD
+        if any(guest.state is VmState.SAVING for guest in up):
+            return Want.SAVED
+        needed = [guest.save_s for guest in up]
+        fits = None not in needed and SAFETY * sum(needed_s or 0.0 for needed_s in needed) <= left_s
+        return Want.SAVED if up and fits else Want.HOLD
+
+    def _now(self) -> Moment:
+        return Moment(self._clock.now().astimezone(), self._clock.monotonic())
+
+    def _on_wake(self, slept_s: float) -> None:
+        self._woke.append(slept_s)
+        logger("core").info("The computer slept for %.0f s", slept_s)
+        self._wake()
+
+    def _tell(self, decision: Decision) -> None:
+        if decision.reason is not None:
+            logger("core").info("Waiting: %s", decision.reason.text)
+        else:
+            logger("core").info("The rules let guests run with %d %% of a processor", decision.cpu_percent)
+
+
+def _executes(guest: Guest) -> bool:
+    return guest.state in {VmState.STARTING, VmState.RUNNING, VmState.UNKNOWN}
