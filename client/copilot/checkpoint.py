@@ -9,14 +9,16 @@ import json
 import logging
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from client.copilot.errors import BadStanza
 from client.copilot.fields import build_map, parse_map
 from client.copilot.messages import JobDescription, RunJob, build_info, parse_info
+
+if TYPE_CHECKING:  # loaded with the first job: a guest's start is counted in tenths of a second
+    from concurrent.futures import ThreadPoolExecutor
 
 log = logging.getLogger("agent")
 
@@ -85,6 +87,8 @@ class Checkpoint:
             work()
             return
         if self._thread is None:
+            from concurrent.futures import ThreadPoolExecutor
+
             self._thread = ThreadPoolExecutor(1, "checkpoint")
         await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work))
 

@@ -1,5 +1,6 @@
 """Another account, and a fresh connection, for a transport that is at work."""
 
+import asyncio
 from typing import Any, cast
 
 from client.copilot.stream import Stream
@@ -35,6 +36,19 @@ async def test_a_connection_is_dropped_once_however_often_a_new_one_is_asked_for
     transport.reset()
     transport.renew("agent-2@localhost", "new")
     assert stream.aborts == 1
+
+
+async def test_a_message_is_confirmed_when_it_is_not_sent_again_any_more() -> None:
+    transport = XmppTransport(Account("agent@localhost", "x", "127.0.0.1", 5222, ""), on_info, resend=True)
+    first, second = [await transport.send("jm@localhost/1", {"command": name}) for name in ("a", "b")]
+    waiting = asyncio.create_task(transport.confirmed(second))
+    await asyncio.sleep(0)
+    transport.forget(first)
+    await transport.confirmed(first)
+    await transport.confirmed("never sent")
+    assert not waiting.done()
+    transport.forget(second)
+    await waiting
 
 
 async def test_another_account_has_the_same_resource_and_server() -> None:
