@@ -222,7 +222,7 @@ class Agent:
         suspended = asyncio.create_task(self._suspending.wait())
         try:
             await asyncio.wait([over, suspended], return_when=asyncio.FIRST_COMPLETED)
-            if not over.done():
+            if self._suspending.is_set():
                 await self._give_back(record)
                 return False
             if not over.result():
