@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
 
+from client.copilot.managers.claims import ClaimNotes
 from client.copilot.managers.config import Config, read_process_settings
 from client.copilot.managers.failure import said_of
 from client.copilot.managers.instance import claim_instance
@@ -76,6 +77,7 @@ class StorageService:
         self._claims: asyncio.Queue[Claim] = asyncio.Queue(MAX_CLAIMS)
         self.process = ManagerProcess(config.account(), read_process_settings(config))
         instance, folder = config.text("xmpp", "resource"), config.file("storage", "folder")
+        self._notes = ClaimNotes(folder, instance)
         #: those and what is being judged
         self._waiting: set[Claim] = set()
         #: of the loop's clock; None: nothing failed
@@ -140,11 +142,13 @@ class StorageService:
         if len(self._waiting) >= MAX_CLAIMS:
             log.error("too many outputs wait; that of %s is left for later", claim.job_id)
             return
+        self._notes.note(claim)
         self._claims.put_nowait(claim)
         self._waiting.add(claim)
 
     async def _judge_all(self) -> None:
         await self._judge_again()
+        self._take_up_claims()
         while True:
             if self._again_at is not None and asyncio.get_running_loop().time() >= self._again_at:
                 await self._judge_again()
@@ -173,6 +177,20 @@ class StorageService:
         else:
             await self._announce(claim, verdict)
         self._waiting.discard(claim)
+        self._notes.settle(claim)
+
+    def _take_up_claims(self) -> None:
+        """What an earlier run had not begun with."""
+        try:
+            for claim in list(self._notes.left()):
+                job = self._queue.get(claim.job_id)
+                if (job is not None and not job.new.output) or self._shelf.grants.holds(claim.job_id, claim.sender):
+                    self._note(claim)
+                else:
+                    # Its output was taken, and is dealt with.
+                    self._notes.settle(claim)
+        except (OSError, QueueError) as error:
+            log.error("what an earlier run had not begun with is left for the next start: %s", said_of(error))
 
     async def _judge_again(self) -> None:
         """Deal with what an earlier run left, or a full disk did not let us deal with."""

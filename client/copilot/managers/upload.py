@@ -45,6 +45,10 @@ class Grants:
         part.write_text(slot_id, encoding="ascii")
         part.replace(path)
 
+    def holds(self, job_id: str, sender: str) -> bool:
+        """Whether the account may hand in that job's output, and has not yet."""
+        return self._path(job_id, sender).exists()
+
     def slot_id(self, job_id: str, sender: str) -> str:
         """The place that the account was given; empty when it was given none."""
         try:

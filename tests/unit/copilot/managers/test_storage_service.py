@@ -212,3 +212,40 @@ async def test_what_an_agent_says_twice_is_judged_once(
         service._note(one)
         await lasts_until(task, lambda: len(judged) == 3)
     assert judged == [one, two, one]
+
+
+@pytest.mark.parametrize("output", [True, False])
+async def test_what_was_handed_in_before_a_kill_and_not_begun_with_is_judged_at_the_next_start(
+    tmp_path: Path, output: bool
+) -> None:
+    (tmp_path / "chirp").mkdir()
+    (tmp_path / "config.toml").write_text(CONFIG)
+    queue = SqliteQueue(tmp_path / "queue.sqlite")
+    queue.submit([new_job("one", output=output)], 0)
+    assert queue.hand_out("a@x/1", 0, extends=False)
+    first = StorageService(Config(tmp_path / "config.toml"))
+    if output:
+        first._shelf.open_folder("one", "a@x/1")
+        (tmp_path / "chirp" / "one" / "one.tgz").write_bytes(pack({"stdout": b"x"}))
+    first._note(Claim("one", "a@x/1", 0, None))
+    first.close()
+    again = StorageService(Config(tmp_path / "config.toml"))
+    claims = tmp_path / "storage" / "claims" / "storage-1"
+    async with running(again._judge_all()) as task:
+        await lasts_until(task, lambda: queue.counts()[JobState.DONE])
+        await lasts_until(task, lambda: not list(claims.iterdir()))
+    again.close()
+    queue.close()
+
+
+async def test_a_claim_whose_output_was_taken_is_not_judged_once_more(
+    service: StorageService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = SqliteQueue(tmp_path / "queue.sqlite")
+    queue.submit([new_job("one")], 0)
+    claims = tmp_path / "storage" / "claims" / "storage-1"
+    service._notes.note(Claim("one", "a@x/1", 0, None))
+    (claims / "rubbish").write_text("{}")
+    service._take_up_claims()
+    assert (list(claims.iterdir()), service._claims.empty()) == ([], True)
+    queue.close()
