@@ -21,7 +21,7 @@ from client.host.x11.part import X11
 
 def parts_and_hold(clock: Clock, env: Mapping[str, str], wishes: Wishes) -> tuple[list[Part], Hold]:
     """Its parts, and what holds up its sleep."""
-    hold = DelayLock()
+    hold, mark_s = DelayLock(), wishes.now.mark_s
     system: Sequence[Service] = (
         UPower(),
         *(PowerProfiles(name) for name in POWER_PROFILES),
@@ -29,15 +29,15 @@ def parts_and_hold(clock: Clock, env: Mapping[str, str], wishes: Wishes) -> tupl
         Login(clock, wishes, hold, _user()),
     )
     session: Sequence[Service] = (
-        MutterIdle(clock),
+        MutterIdle(clock, mark_s),
         SessionInhibitors(),
         PlasmaInhibitors(),
         GameMode(),
         *(Screensaver(name) for name in SCREENSAVERS),
     )
     parts: list[Part] = [
-        Wayland(clock, env),
-        X11(clock, env),
+        Wayland(clock, env, mark_s),
+        X11(clock, env, mark_s),
         BusPart("session bus", session_address(env), session),
         BusPart("system bus", system_address(env), system),
     ]

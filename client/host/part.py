@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypedDict
+from typing import Final, Protocol, TypedDict
 
 from client.host.presence import Seats
+
+#: A pause in typing is shorter.
+MARK_S: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,15 @@ class Wanted:
         folder: whose volume's free space matters; None: none.
         hold: sleep and shutdown are held up until `let_go`, or as long as the system grants; it is looked at when the
             system's service is asked, so it should be there from the opening on.
+        mark_s: somebody who has touched nothing for so long is waited for: from there on `Sample.idle_s` is exact, and
+            input is told at once; below it is 0. Taken at the opening.
     """
 
     programs: bool = False
     heat: bool = True
     folder: Path | None = None
     hold: bool = False
+    mark_s: float = MARK_S
 
 
 class Wishes:

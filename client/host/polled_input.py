@@ -7,11 +7,9 @@ from collections.abc import Callable
 from typing import Final
 
 from client.clock import Clock
-from client.host.part import Input, Tell
+from client.host.part import MARK_S, Input, Tell
 from client.host.probe import Probe
 
-#: Seconds without input from which on input is waited for.
-MARK_S: Final = 2.0
 #: How often it is asked below that mark, and above it.
 USED_S: Final = 2.0
 UNUSED_S: Final = 0.45

@@ -5,10 +5,8 @@ from typing import Final
 from client.clock import Clock
 from client.host.dbus.link import Link, Signal
 from client.host.dbus.service import AskedService
-from client.host.part import Facts, Input
+from client.host.part import MARK_S, Facts, Input
 
-#: Seconds without input from which on input is waited for; below it somebody is using the display.
-MARK_S: Final = 2.0
 _PATH: Final = "/org/gnome/Mutter/IdleMonitor/Core"
 _NONE: Final = -1
 
@@ -23,14 +21,14 @@ class MutterIdle(AskedService):
     name = "org.gnome.Mutter.IdleMonitor"
     rules: tuple[str, ...] = (f"path='{_PATH}',member='WatchFired'",)
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, mark_s: float = MARK_S) -> None:
+        self._clock, self._mark_s = clock, mark_s
         self._on_idle = self._on_input = _NONE
 
     async def ask(self, link: Link) -> Facts:
         """See `Service`."""
         if self._on_idle == _NONE:
-            self._on_idle = await self._watch(link, "AddIdleWatch", "t", int(MARK_S * 1000))
+            self._on_idle = await self._watch(link, "AddIdleWatch", "t", int(self._mark_s * 1000))
         if self._on_input == _NONE:
             self._on_input = await self._watch(link, "AddUserActiveWatch")
         # Only now: whatever came before the watch was set is in the answer, whatever comes after is in the watch.
@@ -42,7 +40,7 @@ class MutterIdle(AskedService):
         return int(watch)
 
     def _input(self, idle_s: float) -> Input:
-        return Input(None if idle_s < MARK_S else self._clock.monotonic() - idle_s)
+        return Input(None if idle_s < self._mark_s else self._clock.monotonic() - idle_s)
 
     def hear(self, signal: Signal) -> Facts:
         """Input is told without asking."""
@@ -51,7 +49,7 @@ class MutterIdle(AskedService):
         if signal.body[0] == self._on_input:
             self._on_input = _NONE
             return {"display": Input(None)}
-        return {"display": self._input(MARK_S)} if signal.body[0] == self._on_idle else {}
+        return {"display": self._input(self._mark_s)} if signal.body[0] == self._on_idle else {}
 
     def gone(self) -> None:
         """Its watches are gone with it."""

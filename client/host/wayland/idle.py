@@ -7,11 +7,9 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from client.host.part import Input
+from client.host.part import MARK_S, Input
 from client.host.wayland.connection import Compositor
 
-#: Seconds without input from which on input is waited for; below it somebody is using the display.
-MARK_S: Final = 2.0
 _EXT, _KDE, _SEAT = "ext_idle_notifier_v1", "org_kde_kwin_idle", "wl_seat"
 #: of ext: what programs do to keep the screen awake counts as input in the first, not in the second, of version 2
 _GET_NOTIFICATION, _GET_INPUT_NOTIFICATION, _GET_TIMEOUT = 1, 2, 0

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from client.clock import Clock
-from client.host.part import Input, Tell
+from client.host.part import MARK_S, Input, Tell
 from client.host.together import together
 from client.host.wayland.connection import Compositor
-from client.host.wayland.idle import MARK_S, IdleNotifications
+from client.host.wayland.idle import IdleNotifications
 from client.host.wayland.windows import FrontWindow
 
 #: How often the compositor is asked whether it still lives.

@@ -10,11 +10,9 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from client.host.part import Input
+from client.host.part import MARK_S, Input
 from client.host.x11.display import Display, Extension
 
-#: Seconds without input from which on input is waited for; below it somebody is using the display.
-MARK_S: Final = 2.0
 _INITIALIZE, _LIST_COUNTERS, _QUERY_COUNTER, _CREATE_ALARM = 0, 1, 5, 8
 _ALARM_NOTIFY: Final = 1
 _UPWARDS, _DOWNWARDS = 0, 1

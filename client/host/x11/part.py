@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from client.clock import Clock
-from client.host.part import Input, Tell
+from client.host.part import MARK_S, Input, Tell
 from client.host.process_name import name_of
 from client.host.together import together
 from client.host.x11.address import cookie_file, number_of, read_cookie, socket_of
 from client.host.x11.display import Display
-from client.host.x11.idle import MARK_S, IdleAlarms
+from client.host.x11.idle import IdleAlarms
 from client.host.x11.windows import FrontWindow
 
 #: How often the counter itself is asked: it shows whether the server still lives, and mends what an event missed.

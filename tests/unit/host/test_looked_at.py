@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from client.host import battery, disk, heat, memory
-from client.host.process_name import name_of, plain
+from client.host.process_name import name_of, plain, stat_in
 from client.host.programs import Programs
 from client.host.wake import SleepWatch, slept_s
 
@@ -72,6 +72,16 @@ def test_free_disk(tmp_path: Path) -> None:
 def test_names_are_as_preferences_have_them() -> None:
     assert plain("Game.EXE") == "game"
     assert name_of(2**30) == ""
+
+
+def test_names_in_the_kernels_words() -> None:
+    assert stat_in("812 (Web Content) S 700 812 700 0 -1 4194560 9 0") == ("Web Content", False)
+    assert stat_in("812 (a) S (b) R 700 812 700 0 -1 4194304 9 0") == ("a) S (b", False)
+    assert stat_in("37 (kworker/0:1-events) I 2 0 0 0 -1 69238880 0 0") == ("kworker/0:1-events", True)
+    with pytest.raises(ValueError):
+        stat_in("")
+    with pytest.raises(IndexError):
+        stat_in("1 (init) S")
 
 
 def test_programs_of_this_computer() -> None:
