@@ -4,7 +4,7 @@ import argparse
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from datetime import datetime, tzinfo
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ from client.service.explain_svg import draw
 from client.service.explain_words import explain_lines, policy_of
 from client.service.table import say, say_json, say_table, span
 from client.snapshot import PolicyView
-from client.throttle.moment import Moment
+from client.throttle.local_time import LOCAL, moment_of
 from client.throttle.past import Past
 from client.throttle.policy import decide
 from client.throttle.random_week import random_week
@@ -96,7 +96,7 @@ def main(argv: list[str], *, sensors: Callable[[Wanted], Sensors] = sensors_for,
         return 0
     if running is None:
         say("As if the program began now:" if given.set else "The program does not run. If it began now:")
-    for line in explain_lines(policy, datetime.now().astimezone()):
+    for line in explain_lines(policy, datetime.now(LOCAL)):
         say(line)
     return 0
 
@@ -109,11 +109,6 @@ def policy_json(policy: PolicyView) -> dict[str, Any]:
 
     shown: dict[str, Any] = asdict(policy, dict_factory=plain)
     return shown
-
-
-def local_zone() -> tzinfo | None:
-    """That of the wall clock, as it is now."""
-    return datetime.now().astimezone().tzinfo
 
 
 def here() -> Computer:
@@ -146,8 +141,7 @@ async def _looked(paths: Paths, preferences: Preferences, build: Callable[[Wante
 
 def first_look(limits: Limits, sample: Sample) -> PolicyView:
     """The decision of a policy that begins with this sample."""
-    clock = SystemClock()
-    now = Moment(clock.now().astimezone(local_zone()), clock.monotonic())
+    now = moment_of(SystemClock())
     decision, _ = decide(limits, sample, here(), now, Past.of_start(now))
     return policy_view(decision)
 

@@ -1,5 +1,6 @@
 """Times in the words of the policy's sentences."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -42,6 +43,6 @@ def span_words(seconds: float) -> str:
     return "a second" if whole == 1 else f"{whole} seconds"
 
 
-def list_words(names: "list[str]") -> str:
+def list_words(names: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

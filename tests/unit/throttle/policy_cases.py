@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from client.host.sample import Sample
 from client.preferences.types import Disk, Limits, Memory, Network, Processor, When
-from client.preferences.week import Week, week_of
+from client.preferences.week import ALWAYS, NEVER, Week, week_of
 from client.throttle.decision import Decision
 from client.throttle.moment import Moment
 from client.throttle.past import Past
@@ -67,8 +67,10 @@ _WORTH: Final[dict[str, st.SearchStrategy[Any]]] = {
 
 
 @st.composite
-def weeks(draw: st.DrawFn) -> Week:
-    """Any hours."""
+def weeks(draw: st.DrawFn, always: Week) -> Week:
+    """Any hours, seldom."""
+    if draw(st.integers(0, 2)):
+        return always
     cuts = sorted(draw(st.sets(st.integers(0, 7 * 24 * 12).map(lambda cell: cell * 5), max_size=6)))
     return week_of(zip(cuts[::2], cuts[1::2], strict=False))
 
@@ -90,11 +92,11 @@ def limits(draw: st.DrawFn) -> Limits:
         in_power_saver=draw(st.booleans()),
         in_use=draw(st.booleans()),
         idle_after_s=draw(st.sampled_from((60, 180))),
-        stop_after_idle_s=draw(st.sampled_from((0, 60, 4000))),
+        stop_after_idle_s=draw(st.sampled_from((0, 60, 4000, 9000))),
         most_others_percent=others[0],
         most_others_percent_idle=draw(st.sampled_from((others[1], 0))),
-        week=draw(st.one_of(st.just(Week(((0, 7 * 1440),))), weeks())),
-        quiet=draw(st.one_of(st.just(Week(())), weeks())),
+        week=draw(weeks(ALWAYS)),
+        quiet=draw(weeks(NEVER)),
         programs=draw(st.sampled_from(((), ("steam",), ("Blender.exe", "steam")))),
         in_full_screen=draw(st.booleans()),
         in_calls=draw(st.booleans()),
@@ -103,7 +105,7 @@ def limits(draw: st.DrawFn) -> Limits:
         most_memory_pressure_percent=draw(st.sampled_from((0, 10, 30))),
     )
     network = Network(
-        week=draw(st.one_of(st.just(Week(((0, 7 * 1440),))), weeks())),
+        week=draw(weeks(ALWAYS)),
         on_metered=draw(st.booleans()),
         only=draw(st.sampled_from(((), ("home",)))),
         never=draw(st.sampled_from(((), ("phone",)))),
@@ -170,10 +172,19 @@ def _numbers(limit: Processor) -> tuple[int, ...]:
 #: what is other after a wait: (seconds, how far the wall clock jumps, fields of the sample)
 News = tuple[float, float, dict[str, Any]]
 _CLOCK: Final = st.sampled_from((0.0, 0.0, 0.0, 0.0, 3600.0, -3600.0, 86_400.0))
-_FIELDS: Final = st.sets(st.sampled_from(tuple(_WORTH)), max_size=3).flatmap(
+_SOME: Final = st.sets(st.sampled_from(tuple(_WORTH)), max_size=3).flatmap(
     lambda names: st.fixed_dictionaries({name: _WORTH[name] for name in sorted(names)})
 )
-HISTORIES: Final = st.lists(st.tuples(WAITS, _CLOCK, _FIELDS), max_size=12)
+#: one thing that passes by itself as often as not: where least times matter
+_PASSING: Final = st.sampled_from(
+    (
+        *({"others_percent": 90.0}, {"temperature_c": 95.0}, {"free_memory_mib": 100}, {"free_disk_mib": 500}),
+        *({"memory_pressure_percent": 90.0}, {"on_battery": True}, {"full_screen": True}, {"sleeping": True}),
+    )
+)
+#: all is well again
+_BETTER: Final = st.just({name: value for name, value in GOOD.__dict__.items() if name != "idle_s"})
+HISTORIES: Final = st.lists(st.tuples(WAITS, _CLOCK, st.one_of(_SOME, _PASSING, _BETTER)), max_size=12)
 
 
 class Played:

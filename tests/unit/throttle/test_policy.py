@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -160,6 +159,13 @@ def test_nothing_begins_that_would_be_stopped_a_moment_later() -> None:
     assert [finding.rule for finding in decision.findings if finding.forbids] == ["others-busy", "on-battery"]
 
 
+def test_once_guests_stop_nothing_else_waits_to_forbid() -> None:
+    play = Played(Limits())
+    play.later(1, others_percent=90.0)
+    stopped = play.later(1, full_screen=True)
+    assert [finding.rule for finding in stopped.findings if finding.forbids] == ["full-screen", "others-busy"]
+
+
 def test_what_still_is_is_shown_before_what_only_was() -> None:
     play = Played(Limits())
     play.later(1, on_battery=True)
@@ -239,17 +245,6 @@ def test_schedules_go_by_the_wall_clock_and_waits_do_not() -> None:
     assert play.later(1, 3600, on_battery=False).rung is Rung.HOLD
     assert play.later(9, -1800).rung is Rung.HOLD
     assert play.later(1).rung is Rung.RUN
-
-
-def test_a_night_in_which_the_clock_is_put_forward() -> None:
-    zone = ZoneInfo("Europe/Zurich")
-    now = Moment(datetime(2026, 3, 29, 1, 59, tzinfo=zone), 0.0)
-    until_four = Limits(When(week=Week(((0, 6 * 1440), (6 * 1440 + 4 * 60, 7 * 1440)))))
-    decision, past = decide(until_four, GOOD, HERE, now, Past.of_start(now))
-    assert decision.reason is not None
-    assert decision.reason.until == datetime(2026, 3, 29, 2, tzinfo=UTC)
-    decision, _ = decide(until_four, GOOD, HERE, now.after(3660), past)
-    assert decision.rung is Rung.RUN
 
 
 def test_quiet_hours() -> None:

@@ -121,6 +121,25 @@ def test_no_pause_is_shorter_than_ten_seconds(limits: Limits, history: list[News
 
 
 @given(limits(), HISTORIES, MEMORY)
+def test_what_may_pass_ends_no_run_before_ten_seconds(
+    limits: Limits, history: list[News], memory: dict[str, int]
+) -> None:
+    play = Played(limits, **memory)
+    begun_s = play.now.s if play.decisions[0].rung is Rung.RUN else None
+    for seconds, clock_s, news in history:
+        decision = play.later(seconds, clock_s, **news)
+        if decision.rung is Rung.RUN:
+            if begun_s is None:
+                # Nothing begins while there is what would soon end it.
+                assert not SOFT & objections(sight(play))
+                begun_s = play.now.s
+            continue
+        if begun_s is not None and {finding.rule for finding in decision.findings if finding.forbids} <= SOFT:
+            assert play.now.s - begun_s >= 10 - 1e-6
+        begun_s = None
+
+
+@given(limits(), HISTORIES, MEMORY)
 def test_it_is_a_function(limits: Limits, history: list[News], memory: dict[str, int]) -> None:
     play = Played(limits, **memory).all_of(history)
     now = Moment(play.now.at, play.now.s)
