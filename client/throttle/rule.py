@@ -88,3 +88,8 @@ class Rule:
     guests: bool = True
     transfers: bool = False
     frees_memory: bool = False
+
+
+def always_says(text: str) -> Callable[[View], str]:
+    """For words that depend on nothing."""
+    return lambda _: text
