@@ -86,8 +86,8 @@ def test_nothing_changes_before_it_was_said_to(
     play = Played(limits, **memory).all_of(history)
     first = play.decisions[-1]
     until_s = (first.changes_at - play.now.in_s(0)).total_seconds() if first.changes_at else far * 1000
-    for part in sorted(parts):
-        at_s = part * until_s - 0.001
+    # Also just before, where what comes too late is seen.
+    for at_s in [*(part * until_s - 0.001 for part in sorted(parts)), until_s - 0.01]:
         if at_s > 0:
             probe, _ = decide(limits, aged(play.sample, at_s), HERE, play.now.after(at_s), play.past, **play.memory)
             assert course(probe) == course(first)
