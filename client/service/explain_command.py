@@ -55,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = Parser(
         prog="main.py explain",
-        description="Says why guests run or wait, and until when.",
+        description="Says why virtual machines run or wait, and until when.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -198,7 +198,7 @@ def _rows(found: Sequence[Span]) -> Iterator[tuple[object, ...]]:
     whole_s = sum(one.length_s for one in found)
     for reason, seconds in totals(found).items():
         mine = [one for one in found if one.reason == reason]
-        words = INKS[reason].words if reason in INKS else "guests run" if not reason else ""
+        words = INKS[reason].words if reason in INKS else "virtual machines run" if not reason else ""
         longest_s = max(one.length_s for one in mine)
         share = f"{100 * seconds / whole_s:.1f} %"
         yield reason or "-", len(mine), span(seconds), share, span(longest_s), words

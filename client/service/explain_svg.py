@@ -24,9 +24,9 @@ def draw(spans: Sequence[Span], start: datetime) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}"'
         f' viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif" font-size="12"'
         ' shape-rendering="crispEdges" role="img">',
-        "<title>When guests ran, and why not</title>",
+        "<title>When virtual machines ran, and why not</title>",
         f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
-        f'<text x="{_LEFT}" y="22" font-size="16" fill="#212121">When guests ran, and why not</text>',
+        f'<text x="{_LEFT}" y="22" font-size="16" fill="#212121">When virtual machines ran, and why not</text>',
         *_hours(len(days)),
         *_names(days),
         *(_bar(piece, days.index(piece.day)) for piece in parts),

@@ -7,9 +7,9 @@ from typing import Any, Final
 from client.snapshot import PolicyView, Reason, RuleView
 
 _RUNGS: Final = {
-    "hold": "Guests are held in memory.",
-    "save": "Guests are saved to disk, and leave their memory to others.",
-    "off": "Guests are off.",
+    "hold": "Virtual machines are held in memory.",
+    "save": "Virtual machines are saved to disk, and leave their memory to others.",
+    "off": "Virtual machines are off.",
 }
 
 
@@ -38,9 +38,9 @@ def _guests(policy: PolicyView) -> Iterator[str]:
         means = f" Kept by: {policy.means}." if policy.means else ""
         side = "one processor" if policy.cpus == 1 else f"{policy.cpus} processors side by side"
         room = f"on {side}, with {policy.memory_mib} MiB of memory"
-        yield f"Guests may run: {policy.cpu_percent} % of one processor, {room}.{used}{means}"
+        yield f"Virtual machines may run: {policy.cpu_percent} % of one processor, {room}.{used}{means}"
         return
-    yield _RUNGS.get(policy.rung, f"Guests: {policy.rung}.")
+    yield _RUNGS.get(policy.rung, f"Virtual machines: {policy.rung}.")
     for rule in policy.rules:
         if rule.forbids:
             yield f"  {rule.text}{f'  [{rule.preference}]' if rule.preference else ''}"

@@ -153,9 +153,9 @@ POWER: Final = (
         "processor.percent",
         "the limit on the processor is 0 %",
         _has_no_processor,
-        always_says("Your limit leaves guests no processor time"),
+        always_says("Your limit leaves virtual machines no processor time"),
         always_says("when the limit is raised"),
-        "Your limit left guests no processor time",
+        "Your limit left virtual machines no processor time",
     ),
     Rule(
         "hot",

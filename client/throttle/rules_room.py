@@ -22,14 +22,14 @@ def _is_above_budget(view: View, _: bool) -> bool:
 def _above_budget(view: View) -> str:
     most = max(view.guests_mib, view.need_mib)
     now = "while the computer is in use" if view.in_use else "by your limit"
-    return f"Guests take {most} MiB of memory and may take {view.budget_mib} MiB {now}"
+    return f"Virtual machines need {most} MiB of memory and may take {view.budget_mib} MiB {now}"
 
 
 def _above_ends(view: View) -> str:
     idle_mib = budget.memory_mib(view.limits, view.computer, in_use=False)
     if view.in_use and max(view.guests_mib, view.need_mib) <= idle_mib:
         return f"{span_words(view.limits.when.idle_after_s)} after the last input"
-    return "when the limit is raised or guests are made smaller"
+    return "when the limit is raised or they are made smaller"
 
 
 def _is_short(view: View, forbids: bool) -> bool:
@@ -74,7 +74,7 @@ ROOM: Final = (
         _is_above_budget,
         _above_budget,
         _above_ends,
-        "Guests took more memory than your limit",
+        "Virtual machines took more memory than your limit",
         frees_memory=True,
     ),
     Rule(

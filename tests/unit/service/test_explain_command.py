@@ -81,7 +81,7 @@ def span(first_s: float, end_s: float, reason: str = "", cpu_percent: int = 0) -
 def test_what_is_said_while_guests_run() -> None:
     policy = replace(said(Limits(), Sample(idle_s=500.0)), used_percent=41.6, means="cgroup")
     assert explain_lines(policy, NOON.at) == [
-        "Guests may run: 300 % of one processor, on 3 processors side by side, with 6000 MiB of memory."
+        "Virtual machines may run: 300 % of one processor, on 3 processors side by side, with 6000 MiB of memory."
         " They use 42 %. Kept by: cgroup.",
         "Transfers over the network may go on.",
         "This changes only when something happens.",
@@ -91,7 +91,7 @@ def test_what_is_said_while_guests_run() -> None:
 def test_what_is_said_while_they_do_not() -> None:
     sample = Sample(idle_s=0.0, on_battery=True, awake=True, metered=True)
     assert explain_lines(said(Limits(), sample), NOON.at.astimezone(timezone(timedelta(hours=1)))) == [
-        "Guests are held in memory.",
+        "Virtual machines are held in memory.",
         "  On battery; goes on when the computer is plugged in.  [when.on_battery]",
         "  A program keeps the screen awake, as calls and films do; goes on when it does no more.  [when.in_calls]",
         "Nothing goes over the network.",
@@ -119,7 +119,7 @@ def test_without_an_instance_the_computer_is_looked_at(
     lines = capsys.readouterr().out.splitlines()
     assert lines[:3] == [
         "The program does not run. If it began now:",
-        "Guests are held in memory.",
+        "Virtual machines are held in memory.",
         "  On battery; goes on when the computer is plugged in.  [when.on_battery]",
     ]
     assert (sensors.wanted.folder, sensors.is_open) == (tmp_path, False)
@@ -137,7 +137,7 @@ def test_a_week_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert main(words, site=tmp_path / "site.toml") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["Reason", "Times", "In", "all", "Share", "Longest"]
-    assert lines[1].split() == ["-", "2", "6.5", "d", "92.9", "%", "5.5", "d", "guests", "run"]
+    assert lines[1].split() == ["-", "2", "6.5", "d", "92.9", "%", "5.5", "d", "virtual", "machines", "run"]
     assert lines[2].split() == ["on-battery", "2", "12.0", "h", "7.1", "%", "11.8", "h", "on", "battery"]
     assert "Mon 05  " + "#" * 48 in lines
     assert "Tue 06  " + "B" * 24 + "#" * 24 in lines

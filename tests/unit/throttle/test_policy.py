@@ -305,7 +305,7 @@ def test_memory_above_the_budget_is_freed_at_once() -> None:
     assert decision.rung is Rung.SAVE
     assert decision.reason is not None
     assert decision.reason.text == (
-        "Guests take 4000 MiB of memory and may take 3200 MiB while the computer is in use;"
+        "Virtual machines need 4000 MiB of memory and may take 3200 MiB while the computer is in use;"
         " goes on 3 minutes after the last input."
     )
     play.memory |= {"guests_mib": 0, "need_mib": 4000}
