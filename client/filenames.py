@@ -2,7 +2,7 @@
 
 <base>/
   lock, control.json, intent.json, journal.jsonl, history.sqlite, preferences.toml, client.jsonl,
-      window.ini (the window's place)
+      window.ini (the window's place), guard.json (which process looks after the virtual machines' processes)
   preferences.lock, preferences.toml.bak   held while preferences are written; what they were in an earlier version
   project.toml                    the project attached to
   appliances/objects/<2>/<sha256>/<name>   verified files, one copy for all VMs
@@ -30,6 +30,7 @@ HISTORY: Final = "history.sqlite"
 PREFERENCES: Final = "preferences.toml"
 PREFERENCES_LOCK: Final = "preferences.lock"
 LOG: Final = "client.jsonl"
+GUARD: Final = "guard.json"
 WINDOW: Final = "window.ini"
 PROJECT: Final = "project.toml"
 APPLIANCES: Final = "appliances"

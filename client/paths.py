@@ -89,6 +89,11 @@ class Paths:
         return self.base / filenames.OWN
 
     @property
+    def guard(self) -> Path:
+        """Which process looks after those of the virtual machines."""
+        return self.base / filenames.GUARD
+
+    @property
     def keys(self) -> Path:
         """The keys by which projects know this computer, or where those are."""
         return self.base / filenames.KEYS

@@ -14,6 +14,7 @@ from client.host.computer import processors, total_memory_mib
 from client.host.part import Wanted as WantedFacts
 from client.host.sample import Sample
 from client.host.sensors import Sensors
+from client.local_zone import LOCAL
 from client.log import logger
 from client.preferences.limits import limits_of
 from client.preferences.store import Preferences
@@ -205,7 +206,7 @@ class Regulator:
         beside = {vm_id: guest.pids for vm_id, guest in guests.items() if not guest.obeys and guest.pids}
         cpus = self._computer.processors if saving else decision.cpus
         await self._governor.steer(everything if saving else self._target_percent, governed, cpus, beside)
-        if self._is_going() and not any(_executes(guest) for guest in guests.values()):
+        if self._is_going() and self._is_safe(guests):
             self._sensors.let_go()
 
     def view(self) -> PolicyView | None:
@@ -250,8 +251,13 @@ class Regulator:
         fits = None not in needed and SAFETY * sum(needed_s or 0.0 for needed_s in needed) <= left_s
         return Want.SAVED if up and fits else Want.HOLD
 
+    def _is_safe(self, guests: Mapping[str, Guest]) -> bool:
+        """Whether nothing executes any more, and nothing more of it is to be saved."""
+        up = [guest for guest in guests.values() if guest.state not in _AT_REST]
+        return not up or (not any(_executes(guest) for guest in up) and self._farewell(guests) is Want.HOLD)
+
     def _now(self) -> Moment:
-        return Moment(self._clock.now().astimezone(), self._clock.monotonic())
+        return Moment(self._clock.now().astimezone(LOCAL), self._clock.monotonic())
 
     def _on_wake(self, slept_s: float) -> None:
         self._woke.append(slept_s)

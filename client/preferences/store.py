@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from client.errors import BadInput
@@ -102,7 +103,13 @@ class Preferences:
         return Preferences(self._sets, site=site, user=user)
 
 
-def load(path: Path, sets: Iterable[str] = (), *, site: Path | None = None) -> Preferences:
+def load(
+    path: Path,
+    sets: Iterable[str] = (),
+    *,
+    site: Path | None = None,
+    implied: Mapping[str, Value] = MappingProxyType({}),
+) -> Preferences:
     """Preferences from the files and from `KEY=VALUE` words of the command line.
 
     A file of the user that is no TOML is set aside; a value that does not fit is left out; both are logged.
@@ -110,6 +117,7 @@ def load(path: Path, sets: Iterable[str] = (), *, site: Path | None = None) -> P
     Args:
         path: of the user's file.
         site: the file for all users of the computer; None: where it lies on this system.
+        implied: what the command line means without saying it, by key; what it says goes before, and locks do.
 
     Raises:
         BadInput: a word of `sets` does not fit, or the site's file cannot be read.
@@ -119,7 +127,8 @@ def load(path: Path, sets: Iterable[str] = (), *, site: Path | None = None) -> P
     said = layers.read_site(place)
     values = parse_sets(sets)
     layers.refuse_locked(values, said, place)
-    preferences = Preferences(values, site=said, user=_from_file(path))
+    meant = {key: value for key, value in implied.items() if not said.locks(key)}
+    preferences = Preferences({**meant, **values}, site=said, user=_from_file(path))
     for problem in preferences.problems():
         logger("core").warning("Preferences: %s", problem)
     return preferences

@@ -19,6 +19,7 @@ from client.service.control import ControlServer
 from client.service.images_desk import ImagesDesk
 from client.service.own_desk import OwnDesk
 from client.service.quota import Outcome, Quota
+from client.service.regulation import AT_ONCE, make_regulator
 from client.service.relay_command import relay_command
 from client.service.vm_desk import VmDesk
 from client.snapshot import ClientSnapshot
@@ -63,11 +64,11 @@ async def run(options: Options, port: Port) -> Outcome:
     """
     paths = Paths(options.base)
     paths.make()
-    preferences = load(paths.preferences, options.sets)
+    preferences = load(paths.preferences, options.sets, implied=AT_ONCE if options.jobs else {})
     if options.project is not None:
         attach(paths, options.project)
     file = log.to_file(paths.log)
-    core = Core(paths, preferences, Make(driver=find_driver, faster=has_faster))
+    core = Core(paths, preferences, Make(driver=find_driver, faster=has_faster, regulator=make_regulator))
     core.load()
     end = core.board.subscribe(port.publish)
     quota = Quota(core, options.jobs)

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from client.paths import Paths
+from client.preferences.store import save_all
 from client.service import control
+from client.service.regulation import AT_ONCE
 from tests.helpers.program import MAIN, TOP, Site, end
 from tests.helpers.screen import wait_for
 
@@ -89,6 +91,7 @@ def open_face(
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Start a face and wait until it answers; ended with its work stopped."""
     base.mkdir(parents=True, exist_ok=True)
+    save_all(base / "preferences.toml", dict(AT_ONCE))
     command = [*MAIN, face, "--basedir", str(base), "--project", str(site.project), *TCG, *words]
     out = subprocess.PIPE if face == "headless" else subprocess.DEVNULL
     with (base.parent / f"{base.name}-errors.log").open("ab") as errors:

@@ -14,6 +14,8 @@ from typing import Any
 
 import psutil
 
+from client.preferences.store import save_all
+from client.service.regulation import AT_ONCE
 from tests.helpers.screen import wait_for
 
 TOP = Path(__file__).resolve().parents[2]
@@ -199,13 +201,17 @@ def open_client(
     env: dict[str, str] | None = None,
     cwd: Path = TOP,
     wrapper: tuple[str, ...] = (),
+    at_once: bool = True,
 ) -> Iterator[Client]:
     """Start a client; it is ended with its work stopped if the test did not end it.
 
     Args:
         wrapper: a command that starts it in a place of its own, as env(1) does.
+        at_once: its guests get all of the computer, whoever else needs it; False: by the preferences as they are.
     """
     base.mkdir(parents=True, exist_ok=True)
+    if at_once:
+        save_all(base / "preferences.toml", dict(AT_ONCE))
     log = base.parent / f"{base.name}-{face}.log"
     with log.open("ab") as out:
         process = subprocess.Popen(

@@ -1,0 +1,233 @@
+"""The regulator puts sensors, policy and governor together; here all three ends of it are imagined."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from client.host.part import Wanted as WantedFacts
+from client.host.sample import Sample
+from client.preferences.store import Preferences
+from client.reconcile import Want
+from client.regulator import Guest, Regulator
+from client.snapshot import VmState
+from client.throttle.governor import Steering
+from client.throttle.sampler import Measured
+
+IDLE = Sample(idle_s=100000.0, on_battery=False, sleeping=False, leaving=False)
+
+
+class FakeClock:
+    """Goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.s = 1000.0
+
+    def now(self) -> datetime:
+        return datetime(2026, 11, 20, 12, tzinfo=UTC) + timedelta(seconds=self.s)
+
+    def monotonic(self) -> float:
+        return self.s
+
+
+class FakeSensors:
+    """Tells the sample that it was given."""
+
+    def __init__(self) -> None:
+        self.sample = IDLE
+        self.wanted: WantedFacts | None = None
+        self.has_let_go = False
+        self.is_open = False
+        self.on_wake: Callable[[float], None] = lambda slept_s: None
+
+    async def open(self, on_change: Callable[[], None], on_wake: Callable[[float], None]) -> None:
+        self.is_open, self.on_wake = True, on_wake
+
+    def look(self) -> Sample:
+        return self.sample
+
+    def want(self, wanted: WantedFacts) -> None:
+        self.wanted = wanted
+
+    def let_go(self) -> None:
+        self.has_let_go = True
+
+    async def close(self) -> None:
+        self.is_open = False
+
+
+class FakeGovernor:
+    """Notes what it is to hold."""
+
+    def __init__(self) -> None:
+        self.measured = Measured(others_percent=0.0)
+        self.steering = Steering(achieved_percent=42.0, means="imagined")
+        self.orders: list[tuple[float, dict[str, tuple[int, ...]], int, dict[str, tuple[int, ...]]]] = []
+
+    async def steer(
+        self,
+        target_percent: float,
+        vms: Mapping[str, tuple[int, ...]],
+        cpus: int,
+        beside: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> Measured:
+        self.orders.append((target_percent, dict(vms), cpus, dict(beside or {})))
+        return self.measured
+
+    async def close(self) -> None:
+        self.orders.clear()
+
+
+class Bench:
+    """A regulator of a computer with four processors, and all that it is connected to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **values: bool | int | str) -> None:
+        monkeypatch.setattr("client.regulator.processors", lambda: 4)
+        monkeypatch.setattr("client.regulator.total_memory_mib", lambda: 8192)
+        self.clock, self.sensors, self.governor = FakeClock(), FakeSensors(), FakeGovernor()
+        self.wakes = 0
+        given = {"processor.percent": 50, "processor.share_percent": 50} | values
+        preferences = Preferences({key.replace("__", "."): value for key, value in given.items()})
+        self.preferences = preferences
+        self.regulator = Regulator(preferences, self.clock, self.sensors, self.governor, Path("/nowhere"), self._woken)
+        self.regulator.heed("")
+
+    def _woken(self) -> None:
+        self.wakes += 1
+
+    def look(self, guests: Mapping[str, Guest], *, after_s: float = 1.0) -> Want:
+        self.clock.s += after_s
+        return self.regulator.look(guests).may.want
+
+
+RUNNING = Guest(VmState.RUNNING, (11,), 2, 1024, save_s=0.5)
+
+
+def guests(**changes: object) -> dict[str, Guest]:
+    return {"work-1": replace(RUNNING, **changes)}  # type: ignore[arg-type]
+
+
+async def test_guests_get_more_when_nobody_uses_the_computer(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    bench.sensors.sample = replace(IDLE, idle_s=0.0)
+    assert bench.look(guests()) is Want.RUN
+    assert bench.regulator.allowance.share == 0.5
+    await bench.regulator.steer(guests())
+    bench.sensors.sample = IDLE
+    assert bench.look(guests()) is Want.RUN
+    await bench.regulator.steer(guests())
+    assert [order[0] for order in bench.governor.orders] == [100.0, 300.0]
+    assert [order[2] for order in bench.governor.orders] == [2, 3]
+
+
+async def test_who_does_not_obey_is_only_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, **{"when.in_use": False})
+    bench.sensors.sample = replace(IDLE, idle_s=0.0)
+    both = guests() | {"own-1": replace(RUNNING, pids=(12,), obeys=False)}
+    assert bench.look(both) is Want.HOLD
+    assert bench.regulator.allowance.others_may.want is Want.RUN
+    await bench.regulator.steer(both)
+    assert bench.governor.orders[-1][1::2] == ({"work-1": (11,)}, {"own-1": (12,)})
+
+
+async def test_a_state_is_written_at_full_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    bench.sensors.sample = replace(IDLE, idle_s=0.0)
+    bench.look(guests(state=VmState.SAVING))
+    await bench.regulator.steer(guests(state=VmState.SAVING))
+    assert bench.governor.orders[-1][0::2] == (400.0, 4)
+
+
+def test_a_reason_goes_with_what_is_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    bench.sensors.sample = replace(IDLE, on_battery=True)
+    assert bench.look(guests()) is Want.HOLD
+    reason = bench.regulator.allowance.may.reason
+    assert reason is not None and reason.text
+    view = bench.regulator.view()
+    assert view is not None
+    assert (view.rung, view.reason, view.used_percent, view.means) == ("hold", reason, 42.0, "imagined")
+
+
+def test_preferences_hold_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    bench.sensors.sample = replace(IDLE, idle_s=0.0)
+    assert bench.look(guests()) is Want.RUN
+    bench.preferences.adopt(Preferences({"when.in_use": False}))
+    bench.regulator.heed("")
+    assert bench.look(guests()) is Want.HOLD
+
+
+def test_only_what_is_asked_for_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    bench.look(guests())
+    assert bench.sensors.wanted is not None and not bench.sensors.wanted.programs
+    bench.preferences.adopt(Preferences({"when.programs": ("game",)}))
+    bench.regulator.heed("")
+    bench.look(guests())
+    assert bench.sensors.wanted.programs
+
+
+async def test_before_a_sleep_guests_are_held_then_saved_if_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    assert bench.look(guests()) is Want.RUN
+    bench.sensors.sample = replace(IDLE, sleeping=True)
+    assert bench.look(guests()) is Want.HOLD
+    await bench.regulator.steer(guests())
+    assert not bench.sensors.has_let_go
+    held = guests(state=VmState.PAUSED)
+    await bench.regulator.steer(held)
+    assert not bench.sensors.has_let_go
+    assert bench.look(held, after_s=0.2) is Want.SAVED
+    assert bench.look(guests(state=VmState.SAVING), after_s=3) is Want.SAVED
+
+
+@pytest.mark.parametrize(("save_s", "after_s"), [(None, 0.2), (3.0, 0.2), (0.5, 4.0)])
+async def test_what_may_not_fit_is_not_begun(
+    monkeypatch: pytest.MonkeyPatch, save_s: float | None, after_s: float
+) -> None:
+    bench = Bench(monkeypatch)
+    bench.sensors.sample = replace(IDLE, leaving=True)
+    assert bench.look(guests(save_s=save_s)) is Want.HOLD
+    held = guests(save_s=save_s, state=VmState.PAUSED)
+    assert bench.look(held, after_s=after_s) is Want.HOLD
+    await bench.regulator.steer(held)
+    assert bench.sensors.has_let_go
+
+
+async def test_the_computer_may_sleep_when_nothing_runs_anyway(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    bench.sensors.sample = replace(IDLE, sleeping=True)
+    bench.look({})
+    await bench.regulator.steer({})
+    assert bench.sensors.has_let_go
+
+
+async def test_a_state_that_is_being_written_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    bench.sensors.sample = replace(IDLE, leaving=True)
+    saving = guests(state=VmState.SAVING)
+    bench.look(saving)
+    await bench.regulator.steer(saving)
+    assert not bench.sensors.has_let_go
+
+
+async def test_own_vms_stop_for_a_sleep_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    bench.sensors.sample = replace(IDLE, sleeping=True)
+    bench.look(guests(obeys=False))
+    assert bench.regulator.allowance.others_may.want is Want.HOLD
+
+
+async def test_a_sleep_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    await bench.regulator.open()
+    bench.sensors.on_wake(60.0)
+    bench.sensors.on_wake(5.0)
+    assert bench.wakes == 2
+    assert bench.regulator.slept_s() == 65.0
+    assert bench.regulator.slept_s() == 0.0
+    await bench.regulator.close()
+    assert not bench.sensors.is_open
