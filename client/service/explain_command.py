@@ -16,7 +16,7 @@ from client.host.part import Wanted
 from client.host.registry import sensors_for
 from client.host.sample import Sample
 from client.host.sensors import Sensors
-from client.paths import Paths, default_base, write_atomic
+from client.paths import Paths, default_base
 from client.preferences.limits import limits_of
 from client.preferences.store import Preferences, load
 from client.preferences.types import Limits
@@ -163,7 +163,7 @@ def _week(given: argparse.Namespace, limits: Limits) -> None:
         raise BadInput(given.week, "it is longer than a year", "cut it into shorter ones")
     found = spans(replay(changes, World(limits, here(), start, span_s=span_s)), span_s)
     if given.svg:
-        write_atomic(given.svg, draw(found, start).encode())
+        given.svg.write_text(draw(found, start), encoding="utf-8")
     if given.json:
         sums = [{"reason": reason, "seconds": round(seconds, 3)} for reason, seconds in totals(found).items()]
         say_json({"totals": sums, "spans": [_span_json(one) for one in found]})
