@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from client.clock import Clock, SystemClock
-from client.host import battery, disk, heat, memory
+from client.host import battery, disk, heat, memory, nobody
 from client.host.looks import Look
 from client.host.part import Part, Wanted, Wishes
 from client.host.programs import Programs
@@ -51,7 +51,8 @@ def _linux(wishes: Wishes, clock: Clock, env: Mapping[str, str]) -> Sensors:
     from client.host.linux import parts_and_hold
 
     parts, hold = parts_and_hold(clock, env, wishes)
-    return HostSensors(parts, common_looks(wishes), wishes, hold, clock)
+    alone = Look("nobody", _SELDOM, lambda: nobody.look(env), {"seats": None})
+    return HostSensors(parts, [*common_looks(wishes), alone], wishes, hold, clock)
 
 
 def _windows(wishes: Wishes, clock: Clock, env: Mapping[str, str]) -> Sensors:
