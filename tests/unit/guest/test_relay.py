@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from client import meter
 from client.guest import relay
 
 SOURCE = Path(relay.__file__)
@@ -170,7 +171,10 @@ async def test_nothing_of_it_reaches_the_guest_when_it_breaks(tmp_path: Path) ->
 def test_it_imports_next_to_nothing() -> None:
     source = SOURCE.read_text()
     imported = [line.split()[1] for line in source.splitlines() if line.startswith(("import ", "from "))]
-    assert set(imported) == {"os", "sys", "time", "_socket", "select"}
+    assert set(imported) == {"os", "sys", "time", "_socket", "select", "client.meter"}
+    # What the meter imports is loaded with it.
+    loaded = [line.split()[1] for line in Path(meter.__file__).read_text().splitlines() if line.startswith("import ")]
+    assert set(loaded) == {"os", "sys", "time"}
 
 
 @given(st.text(), st.text())
