@@ -37,6 +37,9 @@ GRANTED_S: Final = 5.0
 RESERVE_S: Final = 1.0
 SAFETY: Final = 1.5
 
+#: a guest that gets less of the processor than this is not believed to be that slow
+LEAST_SHARE: Final = 0.02
+
 _WANTS: Final = {Rung.RUN: Want.RUN, Rung.HOLD: Want.HOLD, Rung.SAVE: Want.SAVED, Rung.OFF: Want.OFF}
 _AT_REST: Final = frozenset({VmState.ABSENT, VmState.DEFINED, VmState.SAVED, VmState.FAILED})
 
@@ -46,6 +49,7 @@ class Steers(Protocol):
 
     measured: Measured
     steering: Steering
+    lowers: bool
 
     async def steer(
         self,
@@ -221,6 +225,7 @@ class Regulator:
             self._limits = limits = limits_of(self._preferences, self._project)
             when = limits.when
             heat = bool(when.most_temperature_c or when.most_fan_rpm)
+            self._governor.lowers = limits.processor.low_priority
             self._sensors.want(WantedFacts(programs=bool(when.programs), heat=heat, folder=self._folder, hold=True))
         return self._limits
 
@@ -231,8 +236,10 @@ class Regulator:
         self._going_since = None
         may = Wanted(_WANTS[decision.rung], decision.reason)
         cpus = sum(guest.cpus for guest in guests.values() if guest.obeys and guest.state not in _AT_REST)
-        share = decision.cpu_percent / (100 * max(1, cpus)) if decision.cpu_percent else self.allowance.share
-        return Allowance(may, MAY_RUN, min(1.0, max(0.01, share)))
+        share = decision.cpu_percent / (100 * max(1, cpus)) if decision.cpu_percent else 1.0
+        # Whoever comes after all others gets what these leave.
+        left = 1.0 - (self._sample.others_percent or 0.0) / 100.0
+        return Allowance(may, MAY_RUN, max(LEAST_SHARE, min(1.0, share, left)))
 
     def _is_going(self) -> bool:
         return self._sample.sleeping or self._sample.leaving

@@ -398,6 +398,16 @@ _PROCESSOR: Final = (
         boinc=Boinc("niu_max_ncpus_pct", "100", "the last quarter costs the most heat and noise"),
     ),
     PreferenceSpec(
+        "processor.low_priority",
+        Kind.FLAG,
+        True,
+        Group.PROCESSOR,
+        "After all others",
+        "Virtual machines get the processor and the disk only when no other program wants them; holds from their next"
+        " start on.",
+        field="processor.low_priority",
+    ),
+    PreferenceSpec(
         "guest.cpus",
         Kind.NUMBER,
         1,

@@ -57,6 +57,7 @@ class Processor:
         percent, percent_idle: of each processor in use for guests, while somebody uses the computer and else.
         share_percent, share_percent_idle: of all processors, how many are in use for guests; at least one.
         quiet_percent: in place of `percent` in quiet hours; 0: nothing runs then.
+        low_priority: they get processors and disk only when no other program wants them.
     """
 
     percent: int = 25
@@ -64,6 +65,7 @@ class Processor:
     share_percent: int = 50
     share_percent_idle: int = 75
     quiet_percent: int = 0
+    low_priority: bool = True
 
 
 @dataclass(frozen=True)

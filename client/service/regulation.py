@@ -30,6 +30,7 @@ AT_ONCE: Final[Mapping[str, Value]] = MappingProxyType(
         "processor.percent_idle": 100,
         "processor.share_percent": 100,
         "processor.share_percent_idle": 100,
+        "processor.low_priority": False,
         "memory.percent": 90,
         "memory.percent_idle": 90,
         "disk.rate_kib_per_s": 0,

@@ -55,6 +55,7 @@ class Governor:
     Attributes:
         measured: the last look, with what other programs use.
         steering: how it goes.
+        lowers: VMs that are new come after all other programs.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Governor:
     ) -> None:
         self.measured = Measured()
         self.steering = Steering()
+        self.lowers = True
         self._guard = guard
         self._means = list(means) or system_means()
         self._silence_s = silence_s
@@ -106,7 +108,8 @@ class Governor:
             self._is_new = False
         before, self.measured = self.measured, self._sampler.measure({**(beside or {}), **vms})
         known = self._identified(vms)
-        await self._priority.apply(known, cpus)
+        if self.lowers:
+            await self._priority.apply(known, cpus)
         target = self._limit(target_percent, cpus)
         achieved = _sum(self.measured, vms)
         await self._judge(target, known, achieved, self.measured.at - before.at)
@@ -124,7 +127,7 @@ class Governor:
 
     def _limit(self, target_percent: float, cpus: int) -> float | None:
         """The target; None when there is nothing to hold back."""
-        most = 100.0 * (min(cpus, self._processors) if can_pin() else self._processors)
+        most = 100.0 * (min(cpus, self._processors) if self.lowers and can_pin() else self._processors)
         return None if target_percent >= most else max(0.1, target_percent)
 
     def _identified(self, vms: Mapping[str, Sequence[int]]) -> Vms:

@@ -77,6 +77,8 @@ class Archive:
         """
         wanted = [package for package in packages if not _holds(self._debs / package.file_name, package.sha256)]
         if wanted:
+            if not any((self._folder / "lists").glob("*_Packages*")):
+                self.update()
             names = [f"{package.name}={package.version}" for package in wanted]
             run(["apt-get", *self._options(), "-o", "Acquire::Retries=3", "download", *names], folder=self._debs)
         for package in wanted:

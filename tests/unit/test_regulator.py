@@ -64,6 +64,7 @@ class FakeGovernor:
     def __init__(self) -> None:
         self.measured = Measured(others_percent=0.0)
         self.steering = Steering(achieved_percent=42.0, means="imagined")
+        self.lowers = True
         self.orders: list[tuple[float, dict[str, tuple[int, ...]], int, dict[str, tuple[int, ...]]]] = []
 
     async def steer(
@@ -120,6 +121,23 @@ async def test_guests_get_more_when_nobody_uses_the_computer(monkeypatch: pytest
     await bench.regulator.steer(guests())
     assert [order[0] for order in bench.governor.orders] == [100.0, 300.0]
     assert [order[2] for order in bench.governor.orders] == [2, 3]
+
+
+@pytest.mark.parametrize(("others_percent", "share"), [(None, 0.5), (40.0, 0.5), (90.0, 0.1), (100.0, 0.02)])
+def test_a_guest_that_others_starve_is_known_to_be_slow(
+    monkeypatch: pytest.MonkeyPatch, others_percent: float | None, share: float
+) -> None:
+    bench = Bench(monkeypatch, **{"when.most_others_percent": 0})
+    bench.sensors.sample = replace(IDLE, idle_s=0.0)
+    bench.governor.measured = Measured(others_percent=others_percent)
+    assert bench.look(guests()) is Want.RUN
+    assert bench.regulator.allowance.share == pytest.approx(share)
+
+
+def test_the_rank_of_guests_is_a_preference(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, **{"processor.low_priority": False})
+    bench.look(guests())
+    assert not bench.governor.lowers
 
 
 async def test_who_does_not_obey_is_only_measured(monkeypatch: pytest.MonkeyPatch) -> None:
