@@ -6,12 +6,11 @@ the latest when it will have asked again: for the original's agent that is merel
 """
 
 import dataclasses
-import itertools
-from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from client.copilot.managers.askers import MAX_ASKERS, Asker, Askers
 from client.copilot.managers.host import read_host
 from client.copilot.managers.monitor.witness import NOBODY, Witness, return_class
 from client.copilot.managers.reply import Reply
@@ -39,14 +38,8 @@ log = logger("site")
 ANSWER_LATE_S: Final = 55.0
 #: The same for the original's, which asks again after 60, 120, ... 1920 s.
 ORIGINAL_LATE_S: Final = 1920.0
-#: Agents remembered that way.
-MAX_ASKERS: Final = 20_000
 #: of the reason why a job came back; queues put a few words before it and keep 500
 MAX_REASON_CHARS: Final = 440
-#: Agents told of work in one tick; more of them than jobs would only make each other wait.
-MAX_TOLD: Final = 100
-#: Agents looked at for that in one tick; the next goes on with those after them.
-MAX_LOOKED_AT: Final = 1000
 #: An agent that got nothing though a job waits that it could do is not told of that one again for so long: its owner
 #: may have had another copy of it.
 VAIN_PAUSE_S: Final = 10.0
@@ -70,15 +63,6 @@ class JobSettings:
     input_url: Callable[[str], str] = lambda _: ""
 
 
-@dataclass(slots=True, frozen=True)
-class _Asker:
-    """An agent that asked and got nothing, and is told of work from not_before to until (epoch seconds)."""
-
-    until: float
-    host: Host
-    not_before: float = 0.0
-
-
 @dataclass
 class JobDesk:
     """Answers agents from a queue. witness: hears what happens."""
@@ -86,10 +70,12 @@ class JobDesk:
     queue: JobQueue
     settings: JobSettings
     witness: Witness = NOBODY
-    _askers: OrderedDict[str, _Asker] = field(default_factory=OrderedDict)
-    _round: deque[str] = field(default_factory=deque)
+    _askers: Askers = field(init=False)
     _seen: dict[str, SeenAgent] = field(default_factory=dict)
     _accepted_at: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._askers = Askers(self.queue)
 
     def handle(self, sender: str, command: Command, now: float) -> list[Reply]:
         """Replies to one command of `sender` (full JID); commands for others get none."""
@@ -119,32 +105,7 @@ class JobDesk:
         self._forget(now)
         seen, self._seen = list(self._seen.values()), {}
         self.queue.note_agents(seen, now)
-        if not self._askers or not self.queue.has_work():
-            return []
-        told = self._whom_to_tell(now)
-        for asker in told:
-            del self._askers[asker]
-        return [Reply(asker, HaveGetJob(self.settings.require_file)) for asker in told]
-
-    def _whom_to_tell(self, now: float) -> list[str]:
-        """Askers that could have a job now, where the last tick stopped looking."""
-        if not self._round:
-            self._round.extend(self._askers)
-        told: list[str] = []
-        fits: dict[int, bool] = {}
-        for _ in range(min(MAX_LOOKED_AT, len(self._round))):
-            name = self._round.popleft()
-            asker = self._askers.get(name)
-            if asker is None or asker.not_before > now:
-                continue
-            # By identity: those with the same description share one, which lives as long as they do.
-            if id(asker.host) not in fits:
-                fits[id(asker.host)] = self.queue.has_work(asker.host)
-            if fits[id(asker.host)] and self.queue.may_work(name, now):
-                told.append(name)
-            if len(told) == MAX_TOLD:
-                break
-        return told
+        return [Reply(asker, HaveGetJob(self.settings.require_file)) for asker in self._askers.take(now)]
 
     def _note(self, sender: str, asked: WantGetJob | GetJob, now: float) -> Host:
         """What the sender says of its computer; that it asked is written down at the next tick."""
@@ -158,10 +119,10 @@ class JobDesk:
         if self._too_soon(sender, now):
             return [Reply(sender, Sleep())]
         if self.queue.has_work(host) and self.queue.may_work(sender, now):
-            self._askers.pop(sender, None)
+            self._askers.forget(sender)
             return [Reply(sender, HaveGetJob(self.settings.require_file))]
         self.witness.happened("error.emptyQueue")
-        self._remember(sender, _Asker(_until(command, now), host))
+        self._askers.remember(sender, Asker(_until(command, now), host))
         return []
 
     def _on_get(self, sender: str, command: GetJob, now: float) -> list[Reply]:
@@ -172,9 +133,9 @@ class JobDesk:
         if lease is None:
             self.witness.happened("error.emptyQueue")
             vain = may_work and self.queue.has_work(host)
-            self._remember(sender, _Asker(_until(command, now), host, now + VAIN_PAUSE_S if vain else 0.0))
+            self._askers.remember(sender, Asker(_until(command, now), host, now + VAIN_PAUSE_S if vain else 0.0))
             return []
-        self._askers.pop(sender, None)
+        self._askers.forget(sender)
         self.witness.happened("job.start")
         log.info("job %s handed to %s", lease.job.id, sender)
         return [Reply(sender, self._run_job(lease, now, command.extensions))]
@@ -191,12 +152,6 @@ class JobDesk:
             return RunJob(job, data, lease.lease_s, lease.lease_id)
         return RunJob(dataclasses.replace(job, time_limit_s=None, title=""), data)
 
-    def _remember(self, sender: str, asker: _Asker) -> None:
-        self._askers[sender] = asker
-        self._askers.move_to_end(sender)
-        if len(self._askers) > MAX_ASKERS:
-            self._askers.popitem(last=False)
-
     def _too_soon(self, sender: str, now: float) -> bool:
         """As the original does it: by account, and a refusal does not renew the time."""
         if not self.settings.cooldown_s:
@@ -209,9 +164,7 @@ class JobDesk:
         return False
 
     def _forget(self, now: float) -> None:
-        oldest_askers = itertools.islice(self._askers.items(), MAX_LOOKED_AT)
-        for name in [name for name, asker in oldest_askers if asker.until < now]:
-            del self._askers[name]
+        self._askers.forget_late(now)
         if len(self._accepted_at) > MAX_ASKERS:
             oldest = now - self.settings.cooldown_s
             self._accepted_at = {account: at for account, at in self._accepted_at.items() if at > oldest}

@@ -65,6 +65,12 @@ class QueueFile:
             asked = db.execute("SELECT requirements FROM lanes WHERE waiting > 0")
             return any(parse_requirements(row[0]).met_by(host) for row in asked)
 
+    def waiting(self, limit: int) -> list[tuple[str, int]]:
+        """Requirements of what waits, and the numbers of units, the highest priority first."""
+        ask = "SELECT requirements, waiting FROM lanes WHERE waiting > 0 ORDER BY priority DESC LIMIT ?"
+        with self._reading() as db:
+            return [(row["requirements"], row["waiting"]) for row in db.execute(ask, (limit,))]
+
     def candidates(self, job_id: str) -> list[Candidate]:
         """Valid results kept so far, oldest first."""
         with self._reading():

@@ -270,6 +270,15 @@ class QueueView(Protocol):
     def has_work(self, host: Host | None = None) -> bool:
         """Whether a job waits whose requirements the host meets; None: any job."""
 
+    def waiting(self, limit: int) -> list[tuple[str, int]]:
+        """What waits, the highest priority first: requirements, and the number of units that have them.
+
+        The same requirements may stand there several times. Costs as much as `limit`, however many jobs wait.
+
+        Args:
+            limit: of the list; one of that length may not be all.
+        """
+
     def candidates(self, job_id: str) -> list[Candidate]:
         """Valid results kept so far of the job that a unit belongs to (or of the job itself), oldest first."""
 

@@ -36,10 +36,7 @@ class MetRequirements:
             self._known, self._met = [], {}
         if known and epoch != self._epoch:
             raise ValueError("requirements of two epochs")
-        try:
-            self._known += [parse_requirements(text) if text else None for text in texts]
-        except BadRequirements as wrong:
-            raise ValueError(str(wrong)) from wrong
+        self._known += [parse_requirements(readable(text)) if text else None for text in texts]
         self._epoch, self._last = epoch, texts[-1]
 
     def said_for(self, host: Host) -> tuple[int, str, str]:
@@ -55,3 +52,16 @@ class MetRequirements:
                 met += f",{number}"
         self._met[key] = (len(self._known), met)
         return len(self._known), met, f"{self._epoch} {self._last}"
+
+
+def readable(text: str) -> str:
+    """The text of a requirement, as it is.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    try:
+        parse_requirements(text)
+    except BadRequirements as wrong:
+        raise ValueError(str(wrong)) from wrong
+    return text

@@ -11,7 +11,7 @@ from client.copilot.queue.agents import facts_of, read_host, write_host
 from client.copilot.queue.errors import RedisUnusable
 from client.copilot.queue.queue import AgentRecord, Candidate, Event, Host, Job, JobState, SeenAgent, Terms
 from client.copilot.queue.redis_link import RedisLink
-from client.copilot.queue.redis_met import MetRequirements
+from client.copilot.queue.redis_met import MetRequirements, readable
 from client.copilot.queue.redis_place import RedisPlace
 from client.copilot.queue.redis_rows import read_agent, read_candidate, read_event, read_job
 
@@ -64,6 +64,12 @@ class RedisViews(RedisBase):
         if host is None:
             return self._link.ask_flag("has_work", 0, "1")
         return bool(self._link.expect(int, self._ask_for(host, "has_work", 0, "0")))
+
+    def waiting(self, limit: int) -> list[tuple[str, int]]:
+        """Requirements of what waits, and the numbers of units, the highest priority first."""
+        told = self._link.ask_list("waiting", 0, limit)
+        with self._reading():
+            return [(readable(str(text)), int(number)) for text, number in zip(told[::2], told[1::2], strict=True)]
 
     def candidates(self, job_id: str) -> list[Candidate]:
         """Valid results kept so far, oldest first."""

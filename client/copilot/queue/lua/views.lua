@@ -17,6 +17,18 @@ function verbs.has_work()
   return unknown or found
 end
 
+-- Of at most so many lanes: the text of their requirement, and how many units wait there.
+-- 1 limit
+function verbs.waiting()
+  local told = {}
+  for _, name in ipairs(call('ZREVRANGE', prefix .. 'lanes', 0, tonumber(argument(1)) - 1)) do
+    local number = tonumber(name:match('^%S+ (%S+) '))
+    told[#told + 1] = number > 0 and call('LINDEX', TEXTS, number - 1) or ''
+    told[#told + 1] = call('ZCARD', prefix .. 'lane:' .. name)
+  end
+  return told
+end
+
 -- 1 job
 function verbs.get()
   local row = read(argument(1))

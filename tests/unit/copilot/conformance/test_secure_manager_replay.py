@@ -161,5 +161,5 @@ async def test_what_the_agent_wrapped_for_another_manager_is_refused_and_nothing
         await wire.settle()
         (refusal,) = wire.sent
     assert refusal.info["command"] == "security_error"
-    assert (desk._askers, TICKET in refusal.info) == ({}, False)
+    assert (len(desk._askers), TICKET in refusal.info) == (0, False)
     queue.close()

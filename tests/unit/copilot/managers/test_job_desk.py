@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from client.copilot.jdl import build_jdl
-from client.copilot.managers.job_desk import MAX_TOLD, VAIN_PAUSE_S, JobDesk, JobSettings
+from client.copilot.managers.askers import MAX_LANES, MAX_TOLD, TOLD_OF_A_JOB
+from client.copilot.managers.job_desk import VAIN_PAUSE_S, JobDesk, JobSettings
 from client.copilot.managers.reply import Reply
 from client.copilot.messages import (
     EXTENSIONS,
@@ -208,10 +209,38 @@ def test_of_those_who_asked_in_vain_only_who_could_do_the_new_job_hears_of_it(
     queue.submit([new_job("one", requirements="other.Memory >= 2000")], 1)
     assert desk.tick(1) == [Reply("large@x/1", HaveGetJob(""))]
     assert desk.tick(2) == []
-    queue.submit([new_job("two")], 2)
+    queue.submit([new_job(f"{n}") for n in range(MAX_TOLD + 50)], 2)
     told = [desk.tick(3), desk.tick(4)]
     assert [len(replies) for replies in told] == [MAX_TOLD, 50]
     assert len({reply.to for replies in told for reply in replies}) == MAX_TOLD + 50
+
+
+def test_not_many_more_are_told_than_there_are_jobs_and_all_in_turn(queue: SqliteQueue, desk: JobDesk) -> None:
+    for number in range(9):
+        desk.handle(f"agent{number}@x/1", WANT, 0)
+    queue.submit([new_job("one"), new_job("two", submitter="b")], 1)
+    told = [[reply.to for reply in desk.tick(now)] for now in (1, 2, 3)]
+    assert [len(names) for names in told] == [2 * TOLD_OF_A_JOB, 2 * TOLD_OF_A_JOB, 1]
+    assert [name for names in told for name in names] == [f"agent{number}@x/1" for number in range(9)]
+
+
+def test_those_who_could_do_other_jobs_take_no_ones_turn(queue: SqliteQueue, desk: JobDesk) -> None:
+    for number in range(20):
+        desk.handle(f"small{number}@x/1", SMALL, 0)
+    desk.handle("large@x/1", LARGE, 0)
+    needy = [new_job(f"needy{n}", requirements="other.Memory >= 2000") for n in range(3)]
+    queue.submit([*needy, new_job("any")], 1)
+    told = [reply.to for reply in desk.tick(1)]
+    assert told == [*(f"small{n}@x/1" for n in range(TOLD_OF_A_JOB)), "large@x/1"]
+
+
+def test_a_job_below_very_many_lanes_is_told_of(queue: SqliteQueue, desk: JobDesk) -> None:
+    desk.handle("small@x/1", SMALL, 0)
+    needy = [new_job(f"needy{n}", requirements="other.Memory >= 2000", priority=n + 1) for n in range(MAX_LANES)]
+    queue.submit(needy, 1)
+    assert desk.tick(1) == []
+    queue.submit([new_job("any")], 2)
+    assert desk.tick(2) == [Reply("small@x/1", HaveGetJob(""))]
 
 
 def test_who_may_not_have_the_job_that_waits_is_not_told_of_it_every_second(queue: SqliteQueue, desk: JobDesk) -> None:

@@ -67,6 +67,16 @@ class SharesContract:
         assert not queue.has_work({})
         assert queue.hand_out(B, 0, extends=True, host={}) is None
 
+    def test_what_waits_is_counted_by_requirements_the_highest_priority_first(self, queue: JobQueue) -> None:
+        assert queue.waiting(9) == []
+        queue.submit([new_job(f"a{n}") for n in range(3)], 0)
+        queue.submit([new_job("b", requirements=NEEDS, priority=-1)], 0)
+        queue.submit([new_job("c", priority=2, replication=Replication(3, 2))], 0)
+        waits = [("", 3), ("", 3), ("Memory >= 2000", 1)]
+        assert (queue.waiting(9), queue.waiting(2)) == (waits, waits[:2])
+        hand_out(queue)
+        assert queue.waiting(1) == [("", 2)]
+
     def test_submitters_of_equal_priority_take_turns_whatever_they_submitted(self, queue: JobQueue) -> None:
         queue.submit([new_job(f"a{n}", submitter="a") for n in range(20)], 0)
         queue.submit([new_job(f"b{n}", submitter="b", requirements=NEEDS if n % 2 else "") for n in range(4)], 0)
