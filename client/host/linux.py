@@ -15,6 +15,7 @@ from client.host.dbus.power import POWER_PROFILES, PowerProfiles, UPower
 from client.host.dbus.service import BusPart, Service
 from client.host.part import Part, Wishes
 from client.host.sensors import Hold
+from client.host.session_env import InSession
 from client.host.wayland.part import Wayland
 from client.host.x11.part import X11
 
@@ -36,10 +37,10 @@ def parts_and_hold(clock: Clock, env: Mapping[str, str], wishes: Wishes) -> tupl
         *(Screensaver(name) for name in SCREENSAVERS),
     )
     parts: list[Part] = [
-        Wayland(clock, env, mark_s),
-        X11(clock, env, mark_s),
-        BusPart("session bus", session_address(env), session),
-        BusPart("system bus", system_address(env), system),
+        InSession("wayland", lambda found: Wayland(clock, found, mark_s), env),
+        InSession("x11", lambda found: X11(clock, found, mark_s), env),
+        BusPart("session bus", lambda: session_address(env), session),
+        BusPart("system bus", lambda: system_address(env), system),
     ]
     return parts, hold
 

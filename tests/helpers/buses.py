@@ -60,8 +60,8 @@ def _end(process: subprocess.Popen[str]) -> None:
 class Double:
     """A double of a service, and the calls that change what it says."""
 
-    def __init__(self, link: Link, name: str) -> None:
-        self._link, self.name = link, name
+    def __init__(self, link: Link, name: str, pid: int) -> None:
+        self._link, self.name, self.pid = link, name, pid
 
     async def mock(self, path: str, member: str, signature: str, *body: object) -> Any:
         """Call a method of python-dbusmock on an object."""
@@ -92,7 +92,7 @@ async def double(
     link = await Link.connect(bus.address)
     try:
         await _wait_for_owner(link, name)
-        yield Double(link, name)
+        yield Double(link, name, process.pid)
     finally:
         await link.close()
         _end(process)

@@ -1,7 +1,7 @@
 """The services of a bus as one part of the sensors: each is asked when it comes, and when it says something."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from client.host.board import merged
@@ -62,20 +62,21 @@ class BusPart:
     """The services of one bus.
 
     Args:
-        address: of the bus; empty: there is none.
+        address: says where the bus is; empty: there is none now.
     """
 
-    def __init__(self, name: str, address: str, services: Sequence[Service]) -> None:
+    def __init__(self, name: str, address: Callable[[], str], services: Sequence[Service]) -> None:
         self.name = name
         self._address, self._services = address, services
         self._facts: dict[str, Facts] = {}
 
     async def run(self, tell: Tell) -> None:
         """Tell what the services know; see `Part`."""
-        if not self._address:
+        address = self._address()
+        if not address:
             return
         self._facts = {service.name: {} for service in self._services}
-        link = await Link.connect(self._address)
+        link = await Link.connect(address)
         try:
             await together(link.ended(), *(self._follow(service, link, tell) for service in self._services))
         finally:

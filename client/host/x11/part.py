@@ -11,6 +11,7 @@ from client.host.together import together
 from client.host.x11.address import cookie_file, number_of, read_cookie, socket_of
 from client.host.x11.display import Display
 from client.host.x11.idle import IdleAlarms
+from client.host.x11.under_wayland import is_under_wayland
 from client.host.x11.windows import FrontWindow
 
 #: How often the counter itself is asked: it shows whether the server still lives, and mends what an event missed.
@@ -51,7 +52,13 @@ class X11:
             idle.on_event(code, data)
             windows.on_event(code, data)
 
-        await together(display.serve(on_event), _check(idle), windows.run())
+        await together(display.serve(on_event), _watch(display, idle, windows))
+
+
+async def _watch(display: Display, idle: IdleAlarms, windows: FrontWindow) -> None:
+    # The environment may not tell: a program that was started over ssh knows DISPLAY only.
+    if not await is_under_wayland(display):
+        await together(_check(idle), windows.run())
 
 
 async def _check(idle: IdleAlarms) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import dbus_fast
 import pytest
 
 from client.clock import SystemClock
+from client.host.dbus import link, service
 from client.host.dbus.desktop import GameMode, PlasmaInhibitors, Screensaver, SessionInhibitors
 from client.host.dbus.hold import DelayLock
 from client.host.dbus.link import Link
@@ -18,6 +20,7 @@ from client.host.dbus.network import NetworkManager
 from client.host.dbus.power import POWER_PROFILES, PowerProfiles, UPower
 from client.host.dbus.service import BusPart
 from client.host.part import Wanted, Wishes
+from client.host.session_env import session_env
 from tests.helpers.buses import PrivateBus, double, private_bus
 from tests.helpers.watching import watching
 
@@ -36,7 +39,7 @@ def bus() -> Iterator[PrivateBus]:
 
 
 async def test_mains_and_battery(bus: PrivateBus) -> None:
-    async with watching(BusPart("bus", bus.address, [UPower()])) as watch:
+    async with watching(BusPart("bus", lambda: bus.address, [UPower()])) as watch:
         async with double(bus, UPOWER, UPOWER_PATH, UPOWER, "upower") as upower:
             await watch.until(lambda sample: sample.on_battery is False)
             await upower.mock(
@@ -52,7 +55,7 @@ async def test_mains_and_battery(bus: PrivateBus) -> None:
 @pytest.mark.parametrize("name", POWER_PROFILES)
 async def test_saving_power(bus: PrivateBus, name: str) -> None:
     path = "/" + name.replace(".", "/")
-    part = BusPart("bus", bus.address, [PowerProfiles(each) for each in POWER_PROFILES])
+    part = BusPart("bus", lambda: bus.address, [PowerProfiles(each) for each in POWER_PROFILES])
     async with watching(part) as watch, double(bus, name, path, name) as profiles:
         await profiles.mock(path, "AddProperty", "ssv", name, "ActiveProfile", dbus_fast.Variant("s", "balanced"))
         await profiles.change(path, name, "s", "ActiveProfile", "power-saver")
@@ -63,7 +66,7 @@ async def test_saving_power(bus: PrivateBus, name: str) -> None:
 
 async def test_a_bus_that_ends_and_comes_back(tmp_path: Path) -> None:
     address = f"unix:path={tmp_path / 'bus'}"
-    async with watching(BusPart("bus", address, [UPower()])) as watch:
+    async with watching(BusPart("bus", lambda: address, [UPower()])) as watch:
         with private_bus(address) as first:
             async with double(first, UPOWER, UPOWER_PATH, UPOWER, "upower"):
                 await watch.until(lambda sample: sample.on_battery is False)
@@ -76,7 +79,7 @@ async def test_a_bus_that_ends_and_comes_back(tmp_path: Path) -> None:
 
 
 async def test_networks_and_their_price(bus: PrivateBus) -> None:
-    part = BusPart("bus", bus.address, [NetworkManager()])
+    part = BusPart("bus", lambda: bus.address, [NetworkManager()])
     async with watching(part) as watch, double(bus, NM, NM_PATH, NM, "networkmanager") as nm:
         await watch.until(lambda sample: sample.networks == ())
         assert watch.look().metered is None
@@ -95,7 +98,9 @@ async def test_networks_and_their_price(bus: PrivateBus) -> None:
 
 async def test_sleep_is_held_up_until_the_guests_are_safe(bus: PrivateBus) -> None:
     hold, wishes = DelayLock(), Wishes(Wanted(hold=True))
-    async with watching(BusPart("bus", bus.address, [Login(SystemClock(), wishes, hold, os.getuid())])) as watch:
+    async with watching(
+        BusPart("bus", lambda: bus.address, [Login(SystemClock(), wishes, hold, os.getuid())])
+    ) as watch:
         async with double(bus, LOGIN, LOGIN_PATH, MANAGER, "logind") as login:
             await watch.until(lambda sample: hold.held)
             (inhibitors,) = await login.call(LOGIN_PATH, MANAGER, "ListInhibitors")
@@ -117,7 +122,7 @@ async def test_sleep_is_held_up_until_the_guests_are_safe(bus: PrivateBus) -> No
 
 async def test_nothing_is_held_up_that_nobody_lets_go(bus: PrivateBus) -> None:
     hold = DelayLock()
-    part = BusPart("bus", bus.address, [Login(SystemClock(), Wishes(), hold, os.getuid())])
+    part = BusPart("bus", lambda: bus.address, [Login(SystemClock(), Wishes(), hold, os.getuid())])
     async with watching(part) as watch, double(bus, LOGIN, LOGIN_PATH, MANAGER, "logind"):
         await watch.until(lambda sample: sample.awake is False)
         assert not hold.held
@@ -125,7 +130,7 @@ async def test_nothing_is_held_up_that_nobody_lets_go(bus: PrivateBus) -> None:
 
 async def test_who_is_shown_on_the_seat(bus: PrivateBus) -> None:
     session = f"{LOGIN_PATH}/session/c2"
-    part = BusPart("bus", bus.address, [Login(SystemClock(), Wishes(), DelayLock(), os.getuid())])
+    part = BusPart("bus", lambda: bus.address, [Login(SystemClock(), Wishes(), DelayLock(), os.getuid())])
     async with watching(part) as watch, double(bus, LOGIN, LOGIN_PATH, MANAGER, "logind") as login:
         # nobody is logged in: idle since the computer was started
         await watch.until(lambda sample: sample.locked is False and sample.idle_s)
@@ -139,7 +144,7 @@ async def test_who_is_shown_on_the_seat(bus: PrivateBus) -> None:
 
 
 async def test_a_program_that_keeps_the_screen_awake(bus: PrivateBus) -> None:
-    part = BusPart("bus", bus.address, [Login(SystemClock(), Wishes(), DelayLock(), os.getuid())])
+    part = BusPart("bus", lambda: bus.address, [Login(SystemClock(), Wishes(), DelayLock(), os.getuid())])
     async with watching(part) as watch, double(bus, LOGIN, LOGIN_PATH, MANAGER, "logind") as login:
         await watch.until(lambda sample: sample.awake is False)
         blocked = dbus_fast.Variant("s", "handle-lid-switch")
@@ -150,7 +155,7 @@ async def test_a_program_that_keeps_the_screen_awake(bus: PrivateBus) -> None:
 
 async def test_input_under_gnome(bus: PrivateBus) -> None:
     name, path = MutterIdle.name, "/org/gnome/Mutter/IdleMonitor/Core"
-    part = BusPart("bus", bus.address, [MutterIdle(SystemClock())])
+    part = BusPart("bus", lambda: bus.address, [MutterIdle(SystemClock())])
     async with watching(part) as watch:
         async with double(bus, name, path, name) as mutter:
             await mutter.mock(path, "AddMethod", "sssss", name, "AddIdleWatch", "t", "u", "ret = 1")
@@ -176,7 +181,7 @@ async def test_locks_inhibitors_and_games_of_desktops(bus: PrivateBus) -> None:
     gnome, plasma, games = SessionInhibitors(), PlasmaInhibitors(), GameMode()
     lock = Screensaver("org.gnome.ScreenSaver")
     path = "/com/feralinteractive/GameMode"
-    async with watching(BusPart("bus", bus.address, [gnome, plasma, games, lock])) as watch:
+    async with watching(BusPart("bus", lambda: bus.address, [gnome, plasma, games, lock])) as watch:
         async with double(bus, lock.name, "/org/gnome/ScreenSaver", lock.name) as screen:
             await screen.mock(
                 "/org/gnome/ScreenSaver", "AddMethod", "sssss", lock.name, "GetActive", "", "b", "ret = True"
@@ -203,7 +208,7 @@ async def test_locks_inhibitors_and_games_of_desktops(bus: PrivateBus) -> None:
 
 
 async def test_only_the_owner_of_a_name_is_believed(bus: PrivateBus) -> None:
-    part = BusPart("bus", bus.address, [Login(SystemClock(), Wishes(), DelayLock(), os.getuid())])
+    part = BusPart("bus", lambda: bus.address, [Login(SystemClock(), Wishes(), DelayLock(), os.getuid())])
     async with watching(part) as watch, double(bus, LOGIN, LOGIN_PATH, MANAGER, "logind") as login:
         await watch.until(lambda sample: sample.awake is False)
         async with double(bus, "org.test.Liar", LOGIN_PATH, MANAGER) as liar:
@@ -213,9 +218,41 @@ async def test_only_the_owner_of_a_name_is_believed(bus: PrivateBus) -> None:
         assert not watch.look().sleeping
 
 
+async def test_a_service_that_hangs_is_not_known_until_it_answers(
+    bus: PrivateBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_AGAIN_S", 0.1)
+    monkeypatch.setattr(link, "ANSWER_S", 0.3)
+    upower = UPower()
+    upower.again_s = 0.1
+    part = BusPart("bus", lambda: bus.address, [upower])
+    async with watching(part) as watch, double(bus, UPOWER, UPOWER_PATH, UPOWER, "upower") as hanging:
+        await watch.until(lambda sample: sample.on_battery is False)
+        os.kill(hanging.pid, signal.SIGSTOP)
+        try:
+            await watch.until(lambda sample: sample.on_battery is None)
+        finally:
+            os.kill(hanging.pid, signal.SIGCONT)
+        await watch.until(lambda sample: sample.on_battery is False)
+
+
+async def test_the_displays_of_a_program_that_was_started_elsewhere(bus: PrivateBus) -> None:
+    name, path = "org.freedesktop.systemd1", "/org/freedesktop/systemd1"
+    env = {"DBUS_SESSION_BUS_ADDRESS": bus.address, "DISPLAY": "localhost:10.0", "HOME": "/home/me"}
+    async with double(bus, name, path, f"{name}.Manager") as manager:
+        words = dbus_fast.Variant("as", ["LANG=de_DE.UTF-8", "DISPLAY=:1", "WAYLAND_DISPLAY=wayland-0"])
+        await manager.mock(path, "AddProperty", "ssv", f"{name}.Manager", "Environment", words)
+        assert await session_env(env) == {**env, "DISPLAY": ":1", "WAYLAND_DISPLAY": "wayland-0"}
+        own = {**env, "DISPLAY": ":7"}
+        assert await session_env(own) == own
+    with pytest.raises(OSError):
+        await session_env(env)
+    assert await session_env({}) == {}
+
+
 async def test_no_bus_is_nothing_known(tmp_path: Path) -> None:
     told = []
-    await BusPart("bus", "", [UPower()]).run(told.append)
+    await BusPart("bus", lambda: "", [UPower()]).run(told.append)
     assert told == []
     with pytest.raises(OSError):
         await Link.connect(f"unix:path={tmp_path / 'none'}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from client.host import looks
 from client.host.part import Wanted
 from client.host.registry import sensors_for
 from client.host.sample import Sample
@@ -76,7 +77,10 @@ async def test_before_anything_is_known_it_says_so(screen: Screen, bus: PrivateB
     await sensors.close()
 
 
-async def test_common_things_are_known(screen: Screen, bus: PrivateBus, tmp_path: Path) -> None:
+async def test_common_things_are_known(
+    screen: Screen, bus: PrivateBus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looks, "TICK_S", 0.2)
     async with listener(screen, bus, Wanted(programs=True, folder=tmp_path)) as hearing:
         sample = await hearing.until(lambda said: said.programs and said.free_disk_mib and said.on_battery is not None)
         assert "xvfb" in (sample.programs or ())

@@ -12,16 +12,20 @@ from pathlib import Path
 import pytest
 
 from client.clock import SystemClock
+from client.host.x11 import part
 from client.host.x11.address import number_of, socket_of
-from client.host.x11.display import Display
+from client.host.x11.display import Display, XRefused
 from client.host.x11.part import X11
-from tests.helpers.screen import Screen, open_screen, running
+from tests.helpers.compositor import open_sway
+from tests.helpers.screen import Screen, open_screen, running, wait_for
 from tests.helpers.watching import watching
 
 pytestmark = pytest.mark.integration
 #: shorter than in real life, so that many trials take seconds
 MARK_S = 0.15
 TRIALS = 30
+#: numbers of displays that nobody else has
+FREE = 1000 + 2 * (os.getpid() % 10_000)
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +91,7 @@ async def test_a_server_that_ends_leaves_nothing_known(tmp_path: Path) -> None:
     with open_screen(tmp_path, tray=False) as own:
         async with watching(X11(SystemClock(), own.env, MARK_S)) as watch:
             await watch.until(lambda sample: sample.idle_s is not None and sample.full_screen is not None)
-            path = display_socket(own).rpartition("/X")[2]
-            os.kill(int(Path(f"/tmp/.X{path}-lock").read_text()), signal.SIGKILL)
+            os.kill(int(Path(f"/tmp/.X{number_of(own.env['DISPLAY'])}-lock").read_text()), signal.SIGKILL)
             await watch.until(lambda sample: sample.idle_s is None and sample.full_screen is None)
 
 
@@ -96,6 +99,47 @@ async def test_under_wayland_the_x_server_is_not_asked(screen: Screen) -> None:
     told = []
     await X11(SystemClock(), {**screen.env, "WAYLAND_DISPLAY": "wayland-0"}).run(told.append)
     assert told == []
+
+
+async def test_an_x_server_under_wayland_tells_by_itself_what_it_is(tmp_path: Path) -> None:
+    """As for a program that was started over ssh, which knows DISPLAY only."""
+    told = []
+    with open_sway() as sway, running(["Xwayland", f":{FREE}"], sway.env, tmp_path / "xwayland.log"):
+        wait_for("an X server", lambda: Path(socket_of(FREE)).is_socket(), 20)
+        await X11(SystemClock(), {"DISPLAY": f":{FREE}"}).run(told.append)
+    assert told == []
+
+
+async def test_a_display_that_wants_its_secret(tmp_path: Path) -> None:
+    """The file is written by the real `xauth`, and read by the real server."""
+    secrets = tmp_path / "Xauthority"
+    add = ["xauth", "-f", str(secrets), "add", f":{FREE + 1}", ".", "0123456789abcdef0123456789abcdef"]
+    done = await asyncio.create_subprocess_exec(*add, stderr=asyncio.subprocess.DEVNULL)
+    assert await done.wait() == 0
+    with running(["Xvfb", f":{FREE + 1}", "-auth", str(secrets)], dict(os.environ), tmp_path / "xvfb.log"):
+        wait_for("an X server", lambda: Path(socket_of(FREE + 1)).is_socket(), 20)
+        with pytest.raises(XRefused):
+            await Display.connect(socket_of(FREE + 1), b"")
+        async with watching(
+            X11(SystemClock(), {"DISPLAY": f":{FREE + 1}", "XAUTHORITY": str(secrets)}, MARK_S)
+        ) as watch:
+            await watch.until(lambda sample: sample.idle_s is not None)
+
+
+async def test_a_server_that_hangs_at_work_is_not_known_until_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(part, "_CHECK_S", 0.1)
+    with open_screen(tmp_path, tray=False) as own:
+        pid = int(Path(f"/tmp/.X{number_of(own.env['DISPLAY'])}-lock").read_text())
+        async with watching(X11(SystemClock(), own.env, MARK_S)) as watch:
+            await watch.until(lambda sample: sample.idle_s is not None)
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                await watch.until(lambda sample: sample.idle_s is None)
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            await watch.until(lambda sample: sample.idle_s is not None)
 
 
 async def test_a_program_that_fills_the_screen_is_seen_and_named(screen: Screen, tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 import struct
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from client.host.x11.display import padded
 from client.host.x11.idle import counters_in
+from client.host.x11.under_wayland import name_in, outputs_in
 from client.host.x11.windows import class_in, number_in, numbers_in
 
 
@@ -36,3 +38,12 @@ def test_properties() -> None:
     assert class_in(b"navigator\0Firefox-esr\0") == "firefox-esr"
     assert class_in(b"alone") == "alone"
     assert class_in(b"") == ""
+
+
+def test_outputs_and_their_names() -> None:
+    resources = struct.pack("<BxHIIIHHHH8xIIII", 1, 1, 4, 5, 6, 1, 2, 0, 0, 0x40, 0x41, 0x42, 0)
+    assert outputs_in(resources) == (0x41, 0x42)
+    head = struct.pack("<BBHIIIIIBBHHHHH", 1, 0, 1, 5, 0, 0x40, 300, 200, 0, 0, 1, 2, 1, 0, 9)
+    assert name_in(head + struct.pack("<III", 0x40, 0x50, 0x51) + b"XWAYLAND0\0\0\0") == b"XWAYLAND0"
+    with pytest.raises(struct.error):
+        outputs_in(resources[:36])
