@@ -68,7 +68,8 @@ class GuestFiles:
             self._led_to = await self._proxy.start()
         self._idle_since = None
         self._board.settle(about=_ABOUT)
-        return Route(ROUTE, *GUEST_ADDRESS, HOST, self._led_to)
+        # What guests read of it is no traffic; what it fetches itself is.
+        return Route(ROUTE, *GUEST_ADDRESS, HOST, self._led_to, local=True)
 
     def attend(self, state: VmState, lead: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Have the proxy run if the VM does, and not for long if it does not. To be called at each turn; never waits.

@@ -12,6 +12,8 @@
   appliances/own-images/<name>.toml   images of the user's own: their files are among objects/, too
   appliances/store.json           when each file was used and checked
   vms/<vm_id>/                    owned by the hypervisor driver
+  vms/traffic.meter               what all processes that carry traffic obey and count in; see `client.meter`
+  traffic.json                    what went over the network in this month
   errands/<vm_id>/                what is to be done in a guest and has been done for nobody who waited; messages
   keys/<project>.json             by which key a project knows this computer: where it is, or itself; mode 0600
   own/<vm_id>/                    what the volunteer's own virtual machines are
@@ -38,6 +40,7 @@ VMS: Final = "vms"
 CONTEXTS: Final = "context"
 BLANK_CONTEXT: Final = "context-blank.iso"
 CVMFS: Final = "cvmfs"
+SPENDING: Final = "traffic.json"
 ERRANDS: Final = "errands"
 OWN: Final = "own"
 KEYS: Final = "keys"

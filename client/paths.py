@@ -7,6 +7,7 @@ from pathlib import Path
 
 from client import filenames
 from client.errors import BadInput
+from client.meter import FILE
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,16 @@ class Paths:
     def cvmfs(self) -> Path:
         """The cache of what guests read over the network."""
         return self.base / filenames.CVMFS
+
+    @property
+    def meter(self) -> Path:
+        """What all traffic passes. It stands where every relay finds it."""
+        return self.vms / FILE
+
+    @property
+    def spending(self) -> Path:
+        """What went over the network in this month."""
+        return self.base / filenames.SPENDING
 
     def context(self, vm_id: str) -> Path:
         """The contextualization medium of a VM."""

@@ -57,6 +57,8 @@ class Route:
         guest_host, guest_port: where the guest connects to, an address of the guest's own virtual network.
         host, port: where the relay takes it. May change while the VM runs: see `ResourceControl.set_routes`.
         limit_bytes_s: most bytes a second, each way, of one connection; None: no limit. May change likewise.
+        local: it leads to a part of the program itself, so what it carries does not go over the network and is not
+            for the meter (`client.meter`), which all other routes obey. May change likewise.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Route:
     host: str
     port: int
     limit_bytes_s: int | None = None
+    local: bool = False
 
 
 @dataclass(frozen=True)

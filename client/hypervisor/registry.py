@@ -13,6 +13,7 @@ from client.hypervisor.errors import ChosenUnavailable, HypervisorUnproven, NoHy
 from client.hypervisor.spec_file import is_valid_vm_id
 from client.hypervisor.verdicts import Verdicts
 from client.log import logger
+from client.meter import FILE
 from client.own_vm import is_own
 from client.snapshot import VmState
 
@@ -33,7 +34,7 @@ def _qemu(folder: Path, relay_command: tuple[str, ...]) -> Driver:
 def _virtualbox(folder: Path, relay_command: tuple[str, ...]) -> Driver:
     from client.hypervisor.virtualbox.driver import VirtualBoxDriver
 
-    return VirtualBoxDriver(folder / _VIRTUALBOX)
+    return VirtualBoxDriver(folder / _VIRTUALBOX, meter=folder / FILE)
 
 
 def _fake(folder: Path, relay_command: tuple[str, ...]) -> Driver:

@@ -41,7 +41,7 @@ def parse_spec(text: str) -> VmSpec:
 
 def without_targets(spec: VmSpec) -> VmSpec:
     """The spec with what may change while a VM runs taken out: where its routes lead, how fast, and what matters."""
-    routes = (replace(route, host="", port=0, limit_bytes_s=None) for route in spec.routes)
+    routes = (replace(route, host="", port=0, limit_bytes_s=None, local=False) for route in spec.routes)
     return replace(spec, routes=tuple(routes), keeps_disk=False)
 
 

@@ -88,7 +88,8 @@ class VmFolder:
     def write_routes(self, routes: tuple[Route, ...]) -> None:
         """Write the relays' allow-list; holds for connections made from now on."""
         lines = (f"{one.name}\t{one.host}\t{one.port}\t{one.limit_bytes_s or '-'}\n" for one in routes)
-        write_whole(self.path / filenames.VM_ROUTES, "".join(lines))
+        local = (f"local\t{one.name}\n" for one in routes if one.local)
+        write_whole(self.path / filenames.VM_ROUTES, "".join((*lines, *local)))
 
     def record(self) -> Record:
         """What is known of the process; a fresh one when nothing is."""

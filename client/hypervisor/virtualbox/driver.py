@@ -55,6 +55,7 @@ from client.hypervisor.virtualbox.session import SessionHelper
 from client.hypervisor.virtualbox.snapshots import VirtualBoxSnapshots
 from client.hypervisor.virtualbox.start import LASTING, start
 from client.hypervisor.virtualbox.sweep import leave_to_sweep, sweep
+from client.meter import Meter
 from client.snapshot import VmState
 
 _log = log.logger("hypervisor")
@@ -73,6 +74,7 @@ class VirtualBoxDriver:
         installation: what to drive instead of what is found; for tests.
         needs_driver: False for a VirtualBox whose VMs run without the kernel module, interpreted; for tests.
         helper: does some verbs faster; one that looks for pyvbox if None.
+        meter: file that all traffic obeys and is counted in; none if None.
     """
 
     name = "virtualbox"
@@ -89,6 +91,7 @@ class VirtualBoxDriver:
         installation: Installation | None = None,
         needs_driver: bool = True,
         helper: SessionHelper | None = None,
+        meter: Path | None = None,
     ) -> None:
         self._folder = folder.absolute()
         self._helper = helper or SessionHelper()
@@ -96,6 +99,7 @@ class VirtualBoxDriver:
         self._prospect = Prospect(self._folder, self._clock, search_path, installation, needs_driver=needs_driver)
         self._ledger = Ledger(self._folder / LEDGER_FILE)
         self._ports = Ports(Ledger(self._folder / "ports.json"))
+        self._meter = Meter(str(meter)) if meter is not None else None
         self._machines: dict[str, Machine] = {}
         self._callbacks: list[Callable[[str], None]] = []
         self._is_swept = False
@@ -336,6 +340,8 @@ class VirtualBoxDriver:
         for machine in self._machines.values():
             await machine.release()
         self._machines.clear()
+        if self._meter is not None:
+            self._meter.close()
 
     async def _start(self, machine: Machine, spec: VmSpec) -> None:
         uuid = machine.uuid
@@ -413,7 +419,7 @@ class VirtualBoxDriver:
     def _machine(self, vm_id: str, installation: Installation) -> Machine:
         if vm_id not in self._machines:
             folder = VmFolder(self._folder / vm_id)
-            self._machines[vm_id] = Machine(folder, installation.manage, self._clock, self._changed)
+            self._machines[vm_id] = Machine(folder, installation.manage, self._clock, self._changed, self._meter)
         return self._machines[vm_id]
 
     def _maker(self, installation: Installation) -> Maker:

@@ -23,6 +23,7 @@ from client.hypervisor.virtualbox.link import Link
 from client.hypervisor.virtualbox.parse import BUSY, parse_info, state_of
 from client.hypervisor.virtualbox.problems import ObjectNotFound, SessionLocked, VirtualBoxSilent, VmInaccessible
 from client.hypervisor.virtualbox.relays import Relays
+from client.meter import Meter
 from client.process import Identity
 from client.snapshot import VmState
 
@@ -85,14 +86,21 @@ class Machine:
         progress: how far a verb under way is, as a sentence for the volunteer; empty when nobody knows.
     """
 
-    def __init__(self, folder: VmFolder, manage: Manage, clock: Clock, changed: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        folder: VmFolder,
+        manage: Manage,
+        clock: Clock,
+        changed: Callable[[str], None],
+        meter: Meter | None = None,
+    ) -> None:
         self.folder = folder
         self.manage = manage
         self.lock = asyncio.Lock()
         self.verb: VmState | None = None
         self.runs_since: float | None = None
         self.progress = ""
-        self.relays = Relays(folder.vm_id, folder.traffic, clock)
+        self.relays = Relays(folder.vm_id, folder.traffic, clock, meter)
         self.link = Link(folder.vm_id, folder.path, self.replug_link)
         self._clock = clock
         self._changed = changed

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.guest.relay import parse_route
+from client.guest.relay import is_local, parse_route
 from client.hypervisor import socket_path
 from client.hypervisor.driver import DirectBoot, Medium, MediumRole, Route, Traffic, VmSpec
 from client.hypervisor.qemu.folder import RUNNING, Record, VmFolder
@@ -19,7 +19,14 @@ from client.hypervisor.spec_file import build_spec_text, is_valid_vm_id, parse_s
 text = st.text(st.characters(blacklist_categories=("Cs",)), max_size=20)
 paths = text.map(lambda name: Path("/x") / name.replace("\0", ""))
 routes = st.builds(
-    Route, text, text, st.integers(0, 65535), text, st.integers(0, 65535), st.none() | st.integers(1, 10**9)
+    Route,
+    text,
+    text,
+    st.integers(0, 65535),
+    text,
+    st.integers(0, 65535),
+    st.none() | st.integers(1, 10**9),
+    st.booleans(),
 )
 specs = st.builds(
     VmSpec,
@@ -63,10 +70,14 @@ def test_a_record_changes_by_field_and_survives_damage(tmp_path: Path) -> None:
 
 def test_the_relay_reads_the_routes_that_the_driver_writes(tmp_path: Path) -> None:
     folder = VmFolder(tmp_path)
-    folder.write_routes((Route("xmpp", "g", 1, "::1", 5222), Route("chirp", "g", 2, "host.example", 9094, 5000)))
+    local = Route("cvmfs", "g", 3, "127.0.0.1", 3128, local=True)
+    chirp = Route("chirp", "g", 2, "host.example", 9094, 5000)
+    folder.write_routes((Route("xmpp", "g", 1, "::1", 5222), chirp, local))
     said = (tmp_path / "routes.tsv").read_text()
     assert parse_route(said, "xmpp") == ("::1", 5222, None)
     assert parse_route(said, "chirp") == ("host.example", 9094, 5000)
+    assert parse_route(said, "cvmfs") == ("127.0.0.1", 3128, None)
+    assert [name for name in ("xmpp", "chirp", "cvmfs") if is_local(said, name)] == ["cvmfs"]
 
 
 def test_a_process_of_that_pid_that_is_not_ours(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from client.hypervisor.virtualbox.folder import Ledger
 from client.hypervisor.virtualbox.ports import Ports, _alone
 from client.hypervisor.virtualbox.relays import LOOPBACK, MOST_CONNECTIONS, Budget, Relays
 from client.hypervisor.virtualbox.shape import HOST_ADDRESS
+from client.meter import CREDIT_S, FILE, Meter, clock_ns
 from tests.helpers.clock import FakeClock
 
 
@@ -53,8 +54,8 @@ async def talk(port: int, data: bytes) -> bytes:
         return said
 
 
-def relays(tmp_path: Path, route: Route) -> Relays:
-    made = Relays("one", tmp_path / "traffic.json", SystemClock())
+def relays(tmp_path: Path, route: Route, meter: Meter | None = None) -> Relays:
+    made = Relays("one", tmp_path / "traffic.json", SystemClock(), meter)
     made.set_routes((route,))
     return made
 
@@ -71,6 +72,71 @@ async def test_bytes_both_ways_and_their_count(tmp_path: Path) -> None:
     count = Traffic(len(data), len(data) + 3)
     assert one.traffic() == count
     assert relays(tmp_path, route).traffic() == count, "a new client goes on counting"
+
+
+def ruled(tmp_path: Path, down: int = 0, up: int = 0, *, closed: bool = False) -> Meter:
+    meter = Meter(str(tmp_path / FILE))
+    assert meter.set_rule(down, up, closed, clock_ns())
+    return meter
+
+
+def moved(meter: Meter) -> tuple[int, int]:
+    meter.look(clock_ns())
+    return meter.moved
+
+
+async def test_the_meter_counts_all_but_what_stays_here(tmp_path: Path) -> None:
+    meter = ruled(tmp_path)
+    async with echo(b"hi ") as port:
+        for local in (False, True):
+            route = replace(planned(tmp_path, port), local=local)
+            one = relays(tmp_path, route, Meter(str(tmp_path / FILE)))
+            await one.open()
+            assert await talk(route.guest_port, b"x" * 100) == b"hi " + b"x" * 100
+            await one.close()
+            assert moved(meter) == (103, 100)
+
+
+async def test_closed_it_waits_and_loses_nothing(tmp_path: Path) -> None:
+    meter = ruled(tmp_path, closed=True)
+    async with echo(b"hi ") as port:
+        route = planned(tmp_path, port)
+        one = relays(tmp_path, route, Meter(str(tmp_path / FILE)))
+        await one.open()
+        reader, writer = await asyncio.open_connection(LOOPBACK, route.guest_port)
+        writer.write(b"early")
+        # The turn of whoever talks to nobody comes while the other waits.
+        with contextlib.suppress(ConnectionError):
+            assert await talk(route.guest_port, b"x") == b""
+        assert moved(meter) == (0, 0)
+        ruled(tmp_path)
+        async with asyncio.timeout(10):
+            assert await reader.readexactly(8) == b"hi early"
+            ruled(tmp_path, closed=True)
+            writer.write(b"late")
+            writer.write_eof()
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+        assert moved(meter) == (8, 5)
+        writer.close()
+        await one.close()
+
+
+@pytest.mark.parametrize("way", ["down", "up"])
+async def test_all_connections_together_keep_the_limit(tmp_path: Path, way: str) -> None:
+    size = 40_000
+    meter = ruled(tmp_path, **{way: 100_000})
+    async with echo() as port:
+        route = planned(tmp_path, port)
+        one = relays(tmp_path, route, Meter(str(tmp_path / FILE)))
+        await one.open()
+        began = clock_ns()
+        said = await asyncio.gather(*(talk(route.guest_port, bytes(size)) for _ in range(2)))
+        lasted_s = (clock_ns() - began) / 1e9
+        await one.close()
+    assert [len(one) for one in said] == [size, size]
+    assert lasted_s >= 2 * size / 100_000 - CREDIT_S - 0.1
+    assert moved(meter) == (2 * size, 2 * size)
 
 
 async def test_targets_change_for_new_connections(tmp_path: Path) -> None:
