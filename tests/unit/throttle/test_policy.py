@@ -152,6 +152,29 @@ def test_what_swings_about_a_limit_stops_once() -> None:
         assert play.later(30, temperature_c=81.0).rung > Rung.RUN
 
 
+@pytest.mark.parametrize(
+    ("field", "over", "between", "under"),
+    [
+        ("battery_percent", 39.0, 44.9, 45.0),
+        ("temperature_c", 81.0, 75.1, 75.0),
+        ("fan_rpm", 3001, 2701, 2700),
+        ("free_memory_mib", 255, 383, 384),
+        ("free_disk_mib", 2047, 2252, 2253),
+    ],
+)
+def test_what_was_over_has_to_go_well_below(field: str, over: float, between: float, under: float) -> None:
+    limits = Limits(replace(STRICT, on_battery=True), disk=Disk(least_free_mib=2048))
+    play = Played(limits)
+    assert play.later(1, **{"on_battery": True, field: between}).rung is Rung.RUN
+    assert play.later(100).rung is Rung.RUN
+    play.later(1, **{field: over})
+    assert play.later(10).rung > Rung.RUN
+    play.later(1, **{field: between})
+    assert play.later(1000).rung > Rung.RUN
+    play.later(1, **{field: under})
+    assert play.later(60).rung is Rung.RUN
+
+
 def test_nothing_begins_that_would_be_stopped_a_moment_later() -> None:
     play = Played(Limits())
     play.later(1, on_battery=True)
@@ -313,6 +336,13 @@ def test_memory_above_the_budget_is_freed_at_once() -> None:
     play.memory |= {"guests_mib": 0, "need_mib": 3000}
     assert play.later(1).rung is Rung.SAVE
     assert play.later(10).rung is Rung.RUN
+
+
+def test_what_would_not_fit_is_not_begun() -> None:
+    decision = Played(Limits(memory=Memory(40, 75)), need_mib=6001).decisions[0]
+    assert decision.reason is not None
+    assert decision.reason.code == "memory-budget"
+    assert decision.reason.text.endswith("by your limit; goes on when the limit is raised or they are made smaller.")
 
 
 def test_a_saved_guest_needs_room_to_come_back() -> None:
