@@ -6,6 +6,7 @@ from typing import Final
 
 from client import process
 from client.errors import ClientError, CommandFailed
+from client.host.starving import starved_s
 from client.hypervisor.driver import MediumRole, VmSpec
 from client.hypervisor.errors import SlowHypervisor, StartFailed
 from client.hypervisor.qemu import accel, cable, console, saved
@@ -181,9 +182,13 @@ class Launcher:
         """Wait for a sign of life under a hardware accelerator; False when there is none in time."""
         spec = machine.folder.spec()
         watch = accel.LifeWatch(self._life_limit_s)
+        waited_s = _starved_s(machine)
         while not machine.saw_life.is_set() and not await _shows_life(await machine.connect(), machine.folder):
             runs = await machine.status() == "running"
-            if spec is not None and spec.accelerator == "auto" and watch.tick(_WATCH_INTERVAL_S, runs=runs):
+            before, waited_s = waited_s, _starved_s(machine)
+            # What others took of the processor is no silence of the guest's.
+            elapsed_s = max(0.0, _WATCH_INTERVAL_S - max(0.0, waited_s - before))
+            if spec is not None and spec.accelerator == "auto" and watch.tick(elapsed_s, runs=runs):
                 return False
             await asyncio.sleep(_WATCH_INTERVAL_S)
         record = machine.folder.write_record(proven=True)
@@ -208,6 +213,11 @@ class Launcher:
             finally:
                 machine.verb = ""
         machine.changed(machine.vm_id)
+
+
+def _starved_s(machine: Machine) -> float:
+    who = machine.folder.running()
+    return starved_s(who.pid) if who is not None else 0.0
 
 
 async def _shows_life(monitor: Monitor, folder: VmFolder) -> bool:
