@@ -34,6 +34,7 @@ LEVELS = (
     ("client.regulator", 4),
     ("client.regulated", 4),
     ("client.cvmfs", 4),
+    ("client.traffic", 4),
     ("client.appliances", 4),
     ("client.own_image", 4),
     ("client.own_keeper", 4),
