@@ -16,6 +16,7 @@ ONLY_IN = {
     "tuf": ("client/appliance/trust", "client/appliance/publish/"),
     "securesystemslib": ("client/appliance/publish/",),
     "redis": ("client/copilot/queue/redis", "client/copilot/queue/original"),
+    "dbus_fast": ("client/host/dbus/",),
     "psutil": ("client/process.py", "client/throttle/sampler.py", "client/host/"),
 }
 #: first match wins; higher may import lower, siblings of level 3 never each other
