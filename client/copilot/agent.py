@@ -10,7 +10,6 @@ disk). All waits, limits and repeats are in `Timers`.
 import asyncio
 import contextlib
 import logging
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -25,8 +24,9 @@ from client.copilot.handover import Handover
 from client.copilot.intake import Intake, record_of
 from client.copilot.lease import LeaseKeeper
 from client.copilot.messages import EXTENSIONS, HTTPS, Error, JobFailedReport, JobVerdict, RunJob, Sleep
-from client.copilot.report import Progress, Report
-from client.copilot.runner import JobRunner, Outcome
+from client.copilot.report import Report
+from client.copilot.runner import JobRunner
+from client.copilot.steps import JobSteps
 from client.copilot.storage.files import FileTransfer, WebTransfer
 from client.copilot.timers import Timers
 
@@ -42,10 +42,6 @@ REDIRECT_PATIENCE_S: Final = 1.0
 CONFIRMATION_PATIENCE_S: Final = 60.0
 #: How long an agent that ends waits for that; without it the job is claimed at the next start.
 SHORT_PATIENCE_S: Final = 2.0
-#: How often a job left behind is taken up again without having been suspended on purpose.
-MAX_STARTS: Final = 3
-#: How often its output is, which costs nothing but the upload and is worth all of the job's time.
-MAX_HAND_INS: Final = 20
 
 
 @dataclass(frozen=True)
@@ -108,14 +104,26 @@ class Agent:
             lambda: transport.connected,
             EXTENSIONS if web is None else EXTENSIONS | {HTTPS},
         )
-        self._handover = Handover(self._talk, settings.job_manager, settings.agent_host, files, runner, timers, web)
+        handover = Handover(self._talk, settings.job_manager, settings.agent_host, files, runner, timers, web)
         self._handed = HandedIn(self._talk, settings.job_manager, self._checkpoint, runner)
         self._files = files
         self._web = web
+        self._suspending = asyncio.Event()
+        self._steps = JobSteps(
+            self._talk,
+            settings.job_manager,
+            self._checkpoint,
+            handover,
+            self._handed,
+            runner,
+            report,
+            self._suspending,
+            timers.claim_patience_s,
+            durable=settings.durable,
+        )
         self._resumes = 0
         self._work: _Work | None = None
         self._finishing = asyncio.Event()
-        self._suspending = asyncio.Event()
         self._last_job = ""
         self._may_redirect = False
         self._judged = asyncio.Event()
@@ -268,7 +276,7 @@ class Agent:
             self._judged.set()
         self._last_job = record.job.id
         lease = LeaseKeeper(self._talk, self._settings.job_manager, record, self.save, claim=claim)
-        steps = asyncio.create_task(self._steps(record, lease, fresh=fresh))
+        steps = asyncio.create_task(self._steps.take(record, lease, fresh=fresh))
         self._work = _Work(record, lease, steps)
         keeper = asyncio.create_task(lease.keep())
         try:
@@ -297,85 +305,6 @@ class Agent:
                 await self.save()
                 self._report.log("agent", "info", f"job {record.job.id} is kept for the next start ({record.state})")
 
-    async def _steps(self, record: JobRecord, lease: LeaseKeeper, *, fresh: bool) -> None:
-        """From input to jobDone, or until a suspension; a job taken up again starts at what its record says."""
-        if not fresh:
-            self._check_starts(record)
-            # Counted before anything is done that may be what breaks the computer down.
-            await self._save(record)
-        await self._wait_claimed(lease)
-        if record.exit_status is None:
-            if fresh or record.state in {"", states.GETTING_INPUT}:
-                await self._get_input(record)
-            await self._execute(record)
-        if self._suspending.is_set():
-            return
-        if record.job.validation_script and record.validate_status is None:
-            await self._enter(record, states.VALIDATING)
-            record.validate_status = await self._runner.validate(record)
-            if self._suspending.is_set():
-                record.validate_status = None
-                return
-            record.starts = 0
-        await self._hand_in(record, lease)
-
-    def _check_starts(self, record: JobRecord) -> None:
-        job = record.job
-        runs = record.exit_status is None or (bool(job.validation_script) and record.validate_status is None)
-        limit = MAX_STARTS if runs else MAX_HAND_INS
-        if record.starts > limit:
-            raise JobFailed(job.id, "start", f"the computer broke down under it {limit} times")
-
-    async def _wait_claimed(self, lease: LeaseKeeper) -> None:
-        """A while; a computer whose manager is down works on rather than idles, the claim still guards the output."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.timers.claim_patience_s):
-                await lease.settled.wait()
-
-    async def _get_input(self, record: JobRecord) -> None:
-        await self._enter(record, states.GETTING_INPUT)
-        await self._handover.fetch(record)
-
-    async def _execute(self, record: JobRecord) -> None:
-        if self._settings.durable:
-            # Before the record says that the input is there, it is.
-            await asyncio.to_thread(os.sync)
-        await self._enter(record, states.EXECUTING)
-        if record.job.pilot_service:
-            # Loaded when a job asks for it: a guest's start is counted in tenths of a second.
-            from client.copilot.pilot import pilot_token
-
-            async with pilot_token(self._talk, self._settings.job_manager, record, self._runner):
-                outcome = await self._run_job(record)
-        else:
-            outcome = await self._run_job(record)
-        record.cpu_s += outcome.cpu_s
-        record.elapsed_s += outcome.elapsed_s
-        if not self._suspending.is_set():
-            record.exit_status = outcome.status
-            record.starts = 0
-        if self._settings.durable:
-            await asyncio.to_thread(os.sync)
-        await self._save(record)
-
-    async def _run_job(self, record: JobRecord) -> Outcome:
-        return await self._runner.execute(
-            record,
-            lambda progress: self._progress(record, progress),
-            lambda lines, left_out: self._report.output(record.job.id, lines, left_out),
-        )
-
-    async def _hand_in(self, record: JobRecord, lease: LeaseKeeper) -> None:
-        async def enter(state: str) -> None:
-            await self._enter(record, state, exit_code=record.exit_status)
-
-        await lease.settled.wait()
-        await self._handover.hand_in(record, enter, lease.settled.wait)
-        # On the disk it stays as it is until that is confirmed.
-        record.state = states.DONE
-        self._handed.begin(record)
-        self._report.job(record.job.id, states.DONE, exit_code=record.exit_status, cpu_s=round(record.cpu_s, 3))
-
     async def _fail(self, record: JobRecord, failed: JobFailed) -> None:
         if record.lease_id:
             said = f"{failed.cause}: {failed.said}"[:1000]
@@ -390,22 +319,6 @@ class Agent:
         self._report.log("agent", "warning", f"job {record.job.id} failed, {cause}")
         await self._checkpoint.remove()
         await self._runner.clean()
-
-    async def _enter(self, record: JobRecord, state: str, **more: Any) -> None:
-        record.state = state
-        await self._save(record)
-        self._report.job(record.job.id, state, title=record.job.title or record.job.command[:200], **more)
-
-    async def _save(self, record: JobRecord) -> None:
-        try:
-            await self._checkpoint.write(record)
-        except OSError as failed:
-            raise JobFailed(record.job.id, "disk-full", str(failed)) from failed
-
-    def _progress(self, record: JobRecord, progress: Progress) -> None:
-        self._report.job(
-            record.job.id, states.EXECUTING, done=progress.done, total=progress.total, unit=progress.unit[:64]
-        )
 
     async def _last_words(self) -> None:
         """Gives confirmations, the last verdict and redirects of the last jobDone a moment to arrive."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from client.clock import SystemClock
-from client.copilot.agent import MAX_STARTS, Agent, AgentSettings
+from client.copilot.agent import Agent, AgentSettings
 from client.copilot.checkpoint import Checkpoint, JobRecord
 from client.copilot.conversation import MAX_SLOTS
 from client.copilot.errors import JobFailed
@@ -31,6 +31,7 @@ from client.copilot.messages import (
     WantGetJobOutputDir,
     build_info,
 )
+from client.copilot.steps import MAX_STARTS
 from tests.helpers.copilot import JOBS, MANAGER, STORAGE, FakeFiles, FakeManagers, FakeReport, FakeRunner, describe
 from tests.helpers.fastloop import in_fast_time
 

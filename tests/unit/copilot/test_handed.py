@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from client.clock import SystemClock
-from client.copilot.agent import MAX_HAND_INS, MAX_STARTS, Agent, AgentSettings
+from client.copilot.agent import Agent, AgentSettings
 from client.copilot.checkpoint import Checkpoint, JobRecord
 from client.copilot.messages import ClaimJob, Command, GetJob, JobClaimed, JobDone, JobFailedReport, LeaseLost
+from client.copilot.steps import MAX_HAND_INS, MAX_STARTS
 from tests.helpers.copilot import JOBS, MANAGER, FakeFiles, FakeManagers, FakeReport, FakeRunner, describe
 from tests.helpers.fastloop import in_fast_time
 
