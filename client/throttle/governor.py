@@ -114,7 +114,7 @@ class Governor:
         achieved = _sum(self.measured, vms)
         await self._judge(target, known, achieved, self.measured.at - before.at)
         asked = None if target is None else self._feedback.ask(target, achieved)
-        kept = await self._keep(Budget(asked, known))
+        kept = await self._keep(Budget(asked, known, self.lowers))
         grace_s = self._silence_s + MARGIN_S
         await self._guard.obey(Order(known, kept.duty_percent, kept.lift, grace_s))
         self.steering = Steering(target, achieved, self._chosen.name if self._chosen else "", self._trial.holds)
@@ -151,7 +151,7 @@ class Governor:
 
     async def _keep(self, budget: Budget) -> Kept:
         """By the first means that takes it."""
-        if not budget.vms:
+        if not budget.vms or (budget.percent is None and not budget.idle):
             await self._drop()
             return Kept()
         while self._means:

@@ -16,10 +16,12 @@ class Budget:
     Attributes:
         percent: of one processor; None: no limit, which must cost nothing.
         vms: vm_id -> processes; they share fairly, and what one does not use is the others'.
+        idle: they come after all other programs.
     """
 
     percent: float | None
     vms: Vms = field(default_factory=dict)
+    idle: bool = True
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ class CgroupMeans:
     def __init__(self, tree: Tree | None = None) -> None:
         self._tree = tree
         self._group: Path | None = None
+        self._idle = True
         self._written: dict[Path, str] = {}
         self._inside: dict[Path, frozenset[Identity]] = {}
 
@@ -35,7 +36,9 @@ class CgroupMeans:
     async def keep(self, budget: Budget) -> Kept:
         """See `Means`."""
         assert self._tree is not None
-        group = self._open(self._tree)
+        if budget.idle is not self._idle:
+            await self.release()
+        group = self._open(self._tree, budget.idle)
         for name, text in self._tree.quota(budget.percent).items():
             self._write(group / name, text)
         rooms = {group / f"vm-{vm_id}": processes for vm_id, processes in budget.vms.items()}
@@ -61,12 +64,14 @@ class CgroupMeans:
         self._group = None
         self._written.clear()
 
-    def _open(self, tree: Tree) -> Path:
+    def _open(self, tree: Tree, idle: bool) -> Path:
         if self._group is None:
             group = tree.base / f"{PREFIX}{os.getpid()}"
             tree.open_to_children(tree.base)
             group.mkdir(exist_ok=True)
-            tree.be_idle(group)
+            if idle:
+                tree.be_idle(group)
+            self._idle = idle
             tree.open_to_children(group)
             self._group = group
         return self._group

@@ -25,6 +25,8 @@ _NO_LIMIT: Final = 2**64 - 1
 #: how systemd 252 and later write `CPUWeight=idle`; the least that older ones know
 _IDLE: Final = 0
 _LEAST: Final = 1
+#: the weight of all other programs
+_USUAL: Final = 100
 #: A change that is smaller is left out: each is a command.
 _STEP_PERCENT: Final = 0.5
 
@@ -37,7 +39,7 @@ class SystemdMeans:
     def __init__(self) -> None:
         self._slice = f"volunteercloud_{os.getpid()}.slice"
         self._percent: float | None = None
-        self._is_open = False
+        self._is_open, self._idle = False, True
         self._inside: dict[str, tuple[Identity, ...]] = {}
         self._number = 0
 
@@ -47,8 +49,8 @@ class SystemdMeans:
 
     async def keep(self, budget: Budget) -> Kept:
         """See `Means`."""
-        if differ(self._percent, budget.percent, _STEP_PERCENT) or not self._is_open:
-            await self._limit(budget.percent)
+        if differ(self._percent, budget.percent, _STEP_PERCENT) or not self._is_open or budget.idle is not self._idle:
+            await self._limit(budget.percent, idle=budget.idle)
         for vm_id, processes in budget.vms.items():
             if self._inside.get(vm_id) != processes:
                 self._number += 1
@@ -60,17 +62,17 @@ class SystemdMeans:
     async def release(self) -> None:
         """See `Means`. The scopes end with their processes, and the slice has no limit."""
         if self._is_open:
-            await self._limit(None)
+            await self._limit(None, idle=self._idle)
         self._is_open, self._inside = False, {}
 
-    async def _limit(self, percent: float | None) -> None:
+    async def _limit(self, percent: float | None, *, idle: bool) -> None:
         if not self._is_open:
             await _call(build_slice(self._slice))
         try:
-            await _call(build_limit(self._slice, percent, _IDLE))
+            await _call(build_limit(self._slice, percent, _IDLE if idle else _USUAL))
         except CommandFailed:
-            await _call(build_limit(self._slice, percent, _LEAST))
-        self._percent, self._is_open = percent, True
+            await _call(build_limit(self._slice, percent, _LEAST if idle else _USUAL))
+        self._percent, self._is_open, self._idle = percent, True, idle
 
 
 def may_limit(uid: int) -> bool:

@@ -161,3 +161,15 @@ async def test_close_leaves_nothing(guard: FakeGuard) -> None:
     await governor.close()
     assert means.budget is None
     assert guard.is_closed
+
+
+async def test_who_is_not_to_come_last_and_may_have_all_is_left_alone(guard: FakeGuard) -> None:
+    means = FakeMeans("good")
+    governor = governor_of(guard, means)
+    governor.lowers = False
+    await governor.steer(50.0, VMS, 2)
+    assert means.budget is not None and not means.budget.idle
+    await governor.steer(200.0, VMS, 2)
+    assert means.budget is None
+    assert governor.steering.means == ""
+    assert guard.orders[-1].vms.keys() == {"vm"}
