@@ -124,7 +124,9 @@ class Agent:
         self._resumes = 0
         self._work: _Work | None = None
         self._finishing = asyncio.Event()
-        self._last_job = ""
+        self._coming = ""
+        self._last_job = self._last_lease = ""
+        self._verdict: JobVerdict | None = None
         self._may_redirect = False
         self._judged = asyncio.Event()
         self._jobs = 0
@@ -176,7 +178,8 @@ class Agent:
 
         One that cannot be written leaves that before; the job finds out itself, at its next step.
         """
-        if self._work:
+        # One that is handed in may be confirmed and removed at any moment.
+        if self._work and self._work.record.state != states.DONE:
             try:
                 await self._checkpoint.write(self._work.record)
             except OSError as failed:
@@ -226,6 +229,7 @@ class Agent:
 
     async def _has_room(self, record: JobRecord) -> bool:
         """Whether the job can begin: there is one record, and the job before may still need it."""
+        self._coming = record.job.id
         over = asyncio.create_task(self._handed.over(min(CONFIRMATION_PATIENCE_S, (record.lease_s or 3600) / 2)))
         suspended = asyncio.create_task(self._suspending.wait())
         try:
@@ -238,6 +242,7 @@ class Agent:
                 await self._handed.drop()
             return True
         finally:
+            self._coming = ""
             over.cancel()
             suspended.cancel()
 
@@ -274,7 +279,8 @@ class Agent:
         if not record.lease_id:
             # Managers without leases do not say what became of a job.
             self._judged.set()
-        self._last_job = record.job.id
+        self._last_job, self._last_lease = record.job.id, record.lease_id
+        self._verdict = None
         lease = LeaseKeeper(self._talk, self._settings.job_manager, record, self.save, claim=claim)
         steps = asyncio.create_task(self._steps.take(record, lease, fresh=fresh))
         self._work = _Work(record, lease, steps)
@@ -287,13 +293,17 @@ class Agent:
             for task in (keeper, steps):
                 task.cancel()
             await asyncio.gather(keeper, steps, return_exceptions=True)
+            if self._verdict is not None:
+                self._report.verdict(self._verdict.job_id, self._verdict.accepted, self._verdict.reason)
 
     async def _end(self, record: JobRecord, steps: "asyncio.Task[None]", keeper: "asyncio.Task[str]") -> None:
         lost = not steps.done()
         steps.cancel()
         await asyncio.wait([steps])
         try:
-            if lost:
+            if lost and self._verdict is not None and self._verdict.accepted:
+                await self._was_accepted(record)
+            elif lost:
                 await self._forget(record, f"lease lost: {keeper.result()}")
             elif not steps.cancelled():
                 steps.result()
@@ -312,6 +322,12 @@ class Agent:
             report = JobFailedReport(record.job.id, record.lease_id, said, printed)
             await self._talk.post(f"failed-{record.job.id}", record.manager, report)
         await self._forget(record, f"{failed.cause}: {failed.said}")
+
+    async def _was_accepted(self, record: JobRecord) -> None:
+        """What an earlier run had handed in was taken, and nobody wants it again."""
+        self._report.job(record.job.id, states.DONE, exit_code=record.exit_status, cpu_s=round(record.cpu_s, 3))
+        await self._checkpoint.remove()
+        await self._runner.clean()
 
     async def _forget(self, record: JobRecord, cause: str) -> None:
         self._judged.set()
@@ -344,15 +360,28 @@ class Agent:
     def _on_unasked(self, answer: Answer) -> None:
         command = answer.command
         if isinstance(command, JobVerdict):
-            self._report.verdict(command.job_id, command.accepted, command.reason)
-            if command.job_id == self._last_job:
-                self._judged.set()
+            self._on_verdict(command)
         elif isinstance(command, Error):
             self._report.log("agent", "error", f"{bare(answer.sender)} says: {command.text}")
-        elif isinstance(command, RunJob) and command.job.id != self.job_id:
-            self._refuse(answer)
+        elif isinstance(command, RunJob):
+            if not self._is_ours(command):
+                self._refuse(answer)
         elif not isinstance(command, Sleep):
             log.debug("nobody waits for %s of %s", command.command, answer.sender)
+
+    def _on_verdict(self, command: JobVerdict) -> None:
+        if command.job_id == self.job_id:
+            # Told when it is known how the job ends: of one taken up again, that it is over may follow.
+            self._verdict = command
+        else:
+            self._report.verdict(command.job_id, command.accepted, command.reason)
+        if command.job_id == self._last_job:
+            self._judged.set()
+
+    def _is_ours(self, run: RunJob) -> bool:
+        """Whether a job that comes unasked is one that we have, or had: managers may answer twice."""
+        was_ours = run.lease_id != "" and (run.job.id, run.lease_id) == (self._last_job, self._last_lease)
+        return was_ours or run.job.id in {self.job_id, self._coming}
 
     def _refuse(self, answer: Answer) -> None:
         """A job that came too late goes back to the queue at once instead of waiting for the end of its lease."""

@@ -14,6 +14,7 @@ from client.copilot.managers.askers import MAX_ASKERS, Asker, Askers
 from client.copilot.managers.host import read_host
 from client.copilot.managers.monitor.witness import NOBODY, Witness, return_class
 from client.copilot.managers.reply import Reply
+from client.copilot.managers.verdicts import earlier_verdict
 from client.copilot.messages import (
     HTTPS,
     ClaimJob,
@@ -90,7 +91,10 @@ class JobDesk:
                 return [Reply(sender, _extended(command.job_id, answer))]
             case ClaimJob():
                 answer = self.queue.claim(command.job_id, command.lease_id, sender, now)
-                return [Reply(sender, _claimed(command.job_id, answer))]
+                return [
+                    *self._earlier_verdict(sender, command, answer),
+                    Reply(sender, _claimed(command.job_id, answer)),
+                ]
             case JobFailedReport():
                 if self.queue.fail(command.job_id, command.lease_id, sender, _why_failed(command), now):
                     log.info("job %s failed at %s: %s", command.job_id, sender, command.cause)
@@ -106,6 +110,11 @@ class JobDesk:
         seen, self._seen = list(self._seen.values()), {}
         self.queue.note_agents(seen, now)
         return [Reply(asker, HaveGetJob(self.settings.require_file)) for asker in self._askers.take(now)]
+
+    def _earlier_verdict(self, sender: str, claim: ClaimJob, answer: Lease | Lost) -> list[Reply]:
+        """For an agent that broke down before it heard that its result was taken."""
+        told = earlier_verdict(self.queue, claim.job_id, sender) if isinstance(answer, Lost) else None
+        return [Reply(sender, told)] if told else []
 
     def _note(self, sender: str, asked: WantGetJob | GetJob, now: float) -> Host:
         """What the sender says of its computer; that it asked is written down at the next tick."""

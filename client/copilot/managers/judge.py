@@ -15,6 +15,7 @@ from client.copilot.managers.errors import OutputRefused
 from client.copilot.managers.shelf import Claim, Parcel, Shelf
 from client.copilot.managers.unpack import Limits, Unpacked, unpack
 from client.copilot.managers.validate import VALIDATORS, check_exit_code, check_output
+from client.copilot.managers.verdicts import WAITS, earlier_verdict
 from client.copilot.once import Once
 from client.copilot.queue.errors import QueueError
 from client.copilot.queue.queue import Candidate, Job, JobQueue, JobState, Taken
@@ -23,7 +24,6 @@ from client.log import logger
 log = logger("site")
 
 NOT_NEEDED: Final = "the result is not needed any more"
-WAITS: Final = "valid; waits for others to agree"
 
 
 @dataclass(frozen=True)
@@ -228,11 +228,10 @@ class Judge:
 
     def _told_late(self, job: Job | None, claim: Claim) -> Verdict:
         """To who hands in when all is over; or again, because it did not hear that its result was taken."""
-        if job is None or job.state is not JobState.DONE or job.agent != claim.sender:
+        told = earlier_verdict(self.queue, claim.job_id, claim.sender)
+        if job is None or told is None or job.agent != claim.sender:
             return Verdict(claim.job_id, False, NOT_NEEDED)
-        whole = self.queue.get(job.group) if job.group else job
-        waits = whole is not None and whole.state in (JobState.WAITING, JobState.LEASED)
-        return Verdict(claim.job_id, True, WAITS if waits else "")
+        return Verdict(claim.job_id, True, told.reason)
 
     def _told(self, claim: Claim, taken: Taken) -> Verdict:
         if taken is Taken.ACCEPTED:

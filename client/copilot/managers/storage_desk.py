@@ -16,6 +16,7 @@ from client.copilot.managers.monitor.witness import NOBODY, Witness
 from client.copilot.managers.reply import Reply
 from client.copilot.managers.shelf import Claim, Shelf
 from client.copilot.managers.slot import Slot
+from client.copilot.managers.verdicts import earlier_verdict
 from client.copilot.messages import (
     Command,
     GetJobOutputDir,
@@ -96,7 +97,8 @@ class StorageDesk:
         job = self.queue.get(job_id)
         lost = _not_needed(job)
         if job is None or (lost and self.queue.has_lease(job_id, sender)):
-            return [Reply(sender, LeaseLost(job_id, lost))]
+            told = earlier_verdict(self.queue, job_id, sender)
+            return [*([Reply(sender, told)] if told else []), Reply(sender, LeaseLost(job_id, lost))]
         # The original's agent knows no other way to get rid of a job: it may upload what nobody needs.
         return [Reply(sender, HaveGetJobOutputDir())]
 

@@ -2,13 +2,24 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from client.clock import SystemClock
 from client.copilot.agent import Agent, AgentSettings
 from client.copilot.checkpoint import Checkpoint, JobRecord
-from client.copilot.messages import ClaimJob, Command, GetJob, JobClaimed, JobDone, JobFailedReport, LeaseLost
+from client.copilot.messages import (
+    ClaimJob,
+    Command,
+    GetJob,
+    JobClaimed,
+    JobDone,
+    JobFailedReport,
+    JobVerdict,
+    LeaseLost,
+    RunJob,
+)
 from client.copilot.steps import MAX_HAND_INS, MAX_STARTS
 from tests.helpers.copilot import JOBS, MANAGER, FakeFiles, FakeManagers, FakeReport, FakeRunner, describe
 from tests.helpers.fastloop import in_fast_time
@@ -244,3 +255,49 @@ async def test_an_extended_lease_that_cannot_be_written_down_costs_no_job(
     await task
     assert "the record of job a is not written" in caplog.text
     assert bench.report.jobs[-2] == ("a", "done")
+
+
+@in_fast_time
+async def test_a_job_taken_up_again_whose_result_had_been_taken_is_shown_as_that(tmp_path: Path) -> None:
+    managers = FakeManagers()
+    over: list[tuple[str, Command]] = [(JOBS, JobVerdict("a", True)), (JOBS, LeaseLost("a", "the job is done"))]
+    managers.answers[ClaimJob] = lambda to, asked: over
+    bench = Bench(tmp_path, managers, confirms=True, max_jobs=1)
+    bench.disk.save(JobRecord(describe("a"), JOBS, 30, "lease-1", state="putting output", exit_status=0))
+    await bench.agent.run()
+    assert bench.report.jobs[-2:] == [("a", "done"), ("", "idle")]
+    assert bench.report.verdicts == [("a", True, "")]
+    assert (bench.left(), bench.runner.executed, managers.commands(JobDone)) == (None, [], [])
+
+
+@in_fast_time
+async def test_a_job_that_waits_to_begin_and_comes_twice_is_not_given_back(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, FakeManagers(describe("a"), describe("b")), max_jobs=2)
+    task = asyncio.create_task(bench.agent.run())
+    await until_handed_in(bench)
+    await asyncio.sleep(5)
+    for job, lease in (("a", "lease-1"), ("b", "lease-1"), ("c", "lease-3")):
+        bench.managers.say(JOBS, RunJob(describe(job), {"startedAt": "1"}, 30, lease))
+    await asyncio.sleep(1)
+    assert [report.job_id for report in bench.managers.commands(JobFailedReport)] == ["c"]
+    bench.managers.confirms.set()
+    await task
+    assert bench.runner.executed == ["a", "b"]
+
+
+@in_fast_time
+async def test_a_job_that_is_handed_in_is_not_written_down_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, FakeManagers(describe("a")), max_jobs=1)
+    saves: list[asyncio.Task[None]] = []
+    told = bench.report.job
+
+    def save_when_done(job_id: str, state: str, **more: Any) -> None:
+        told(job_id, state, **more)
+        if state == "done":
+            # As the host asks for it, in the last moment in which the job is in hand.
+            saves.append(asyncio.create_task(bench.agent.save()))
+
+    bench.report.job = save_when_done  # type: ignore[method-assign]
+    await bench.agent.run()
+    assert [save.done() for save in saves] == [True]
+    assert bench.left() == ("a", "putting output")

@@ -8,6 +8,7 @@ from client.copilot.jdl import build_jdl
 from client.copilot.managers.askers import MAX_LANES, MAX_TOLD, TOLD_OF_A_JOB
 from client.copilot.managers.job_desk import VAIN_PAUSE_S, JobDesk, JobSettings
 from client.copilot.managers.reply import Reply
+from client.copilot.managers.verdicts import WAITS
 from client.copilot.messages import (
     EXTENSIONS,
     HTTPS,
@@ -20,6 +21,7 @@ from client.copilot.messages import (
     JobDescription,
     JobDone,
     JobFailedReport,
+    JobVerdict,
     LeaseExtended,
     LeaseLost,
     RunJob,
@@ -134,6 +136,26 @@ def test_leases_end_by_themselves(queue: SqliteQueue, desk: JobDesk) -> None:
     lost = LeaseLost("one", "another computer does the job")
     assert desk.handle(OURS, ExtendLease("one", run.lease_id), 103) == [Reply(OURS, lost)]
     assert desk.handle(OURS, ClaimJob("one", run.lease_id), 103) == [Reply(OURS, lost)]
+
+
+def test_who_claims_a_job_of_which_its_result_was_taken_hears_so_first(queue: SqliteQueue, desk: JobDesk) -> None:
+    queue.submit([new_job("one")], 0)
+    first = run_job(desk, OURS, GET)
+    second = run_job(desk, "ours@y/1", GET, 101)
+    queue.accept("one", OURS, "", 102)
+    lost = LeaseLost("one", "the job is done")
+    again = "ours@x/2"
+    verdict = JobVerdict("one", True, "")
+    assert desk.handle(again, ClaimJob("one", first.lease_id), 103) == [Reply(again, verdict), Reply(again, lost)]
+    assert desk.handle("ours@y/1", ClaimJob("one", second.lease_id), 103) == [Reply("ours@y/1", lost)]
+
+
+def test_who_claims_a_copy_whose_result_waits_for_others_hears_that(queue: SqliteQueue, desk: JobDesk) -> None:
+    queue.submit([new_job("one", replication=Replication(2, 2))], 0)
+    run = run_job(desk, OURS, GET)
+    queue.accept("one.1", OURS, "", 1, agreement="a")
+    told = desk.handle(OURS, ClaimJob("one.1", run.lease_id), 2)
+    assert told == [Reply(OURS, JobVerdict("one.1", True, WAITS)), Reply(OURS, LeaseLost("one.1", "the job is done"))]
 
 
 def test_a_failed_job_goes_to_the_next_agent_and_dies_after_its_attempts(queue: SqliteQueue, desk: JobDesk) -> None:

@@ -230,6 +230,13 @@ def test_output_of_unknown_and_finished_jobs_is_not_wanted(storage: Storage) -> 
     assert list(storage.chirp.iterdir()) == []
 
 
+def test_who_has_output_although_its_result_was_taken_hears_that_it_was(storage: Storage) -> None:
+    storage.lease()
+    storage.queue.accept("one", AGENT, "", 1)
+    over = (AGENT, LeaseLost("one", "the job is done"))
+    assert storage.desk.handle(AGENT, WantGetJobOutputDir("one"), 1) == [(AGENT, JobVerdict("one", True, "")), over]
+
+
 def test_the_original_agent_may_upload_what_nobody_needs_or_it_would_ask_for_ever(storage: Storage) -> None:
     storage.lease(extends=False)
     storage.queue.accept("one", "b@x/1", "", 1)
