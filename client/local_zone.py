@@ -1,4 +1,8 @@
-"""The zone of this computer's wall clock, with its nights in which the clock is put forward or back."""
+"""The zone of this computer's wall clock, with its nights in which the clock is put forward or back, on every system.
+
+`datetime.astimezone()` gives only the distance from UTC as it is at one moment, and an hour of the schedule in a week's
+time may have another. `zoneinfo` would need the zone's name, and a database that Windows does not have.
+"""
 
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final

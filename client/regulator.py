@@ -14,7 +14,6 @@ from client.host.computer import processors, total_memory_mib
 from client.host.part import Wanted as WantedFacts
 from client.host.sample import Sample
 from client.host.sensors import Sensors
-from client.local_zone import LOCAL
 from client.log import logger
 from client.preferences.limits import limits_of
 from client.preferences.store import Preferences
@@ -23,7 +22,7 @@ from client.reconcile import MAY_RUN, Want, Wanted
 from client.snapshot import PolicyView, VmState
 from client.throttle.decision import Decision, Rung
 from client.throttle.governor import Steering
-from client.throttle.moment import Moment
+from client.throttle.local_time import moment_of
 from client.throttle.past import Past
 from client.throttle.policy import decide
 from client.throttle.rule import Computer
@@ -131,12 +130,13 @@ class Regulator:
         self._heeded: object = None
         self._limits: Limits | None = None
         self._computer = Computer(processors() or 1, total_memory_mib())
-        self._past = Past.of_start(self._now())
+        self._past = Past.of_start(moment_of(clock))
         self._decision: Decision | None = None
         self._sample = Sample()
         self._going_since: float | None = None
         self._target_percent = 100.0 * self._computer.processors
         self._woke: list[float] = []
+        self._just_slept = False
 
     async def open(self) -> None:
         """Begin to look."""
@@ -179,19 +179,22 @@ class Regulator:
         """
         limits = self._limits_now()
         self._sample = replace(self._sensors.look(), others_percent=self._governor.measured.others_percent)
+        if self._just_slept:
+            # Where nobody told before, it has been asleep until now: what waits after a sleep waits here, too.
+            self._just_slept, self._sample = False, replace(self._sample, sleeping=True)
         in_memory = sum(guest.memory_mib for guest in guests.values() if guest.obeys and guest.state not in _AT_REST)
         before = self._decision
         self._decision, self._past = decide(
             limits,
             self._sample,
             self._computer,
-            self._now(),
+            moment_of(self._clock),
             self._past,
             guests_mib=in_memory,
             need_mib=need_mib,
             spent_bytes=spent_bytes,
         )
-        if before is None or before.reason != self._decision.reason:
+        if before is None or _code(before) != _code(self._decision):
             self._tell(self._decision)
         self.allowance = self._allowance(self._decision, guests)
         return self.allowance
@@ -263,11 +266,9 @@ class Regulator:
         up = [guest for guest in guests.values() if guest.state not in _AT_REST]
         return not up or (not any(_executes(guest) for guest in up) and self._farewell(guests) is Want.HOLD)
 
-    def _now(self) -> Moment:
-        return Moment(self._clock.now().astimezone(LOCAL), self._clock.monotonic())
-
     def _on_wake(self, slept_s: float) -> None:
         self._woke.append(slept_s)
+        self._just_slept = True
         logger("core").info("The computer slept for %.0f s", slept_s)
         self._wake()
 
@@ -276,6 +277,10 @@ class Regulator:
             logger("core").info("Waiting: %s", decision.reason.text)
         else:
             logger("core").info("The rules let guests run with %d %% of a processor", decision.cpu_percent)
+
+
+def _code(decision: Decision) -> str:
+    return decision.reason.code if decision.reason is not None else ""
 
 
 def _executes(guest: Guest) -> bool:

@@ -16,6 +16,7 @@ from client.host.part import Wanted
 from client.host.registry import sensors_for
 from client.host.sample import Sample
 from client.host.sensors import Sensors
+from client.local_zone import LOCAL
 from client.paths import Paths, default_base
 from client.preferences.limits import limits_of
 from client.preferences.store import Preferences, load
@@ -26,7 +27,7 @@ from client.service.explain_svg import draw
 from client.service.explain_words import explain_lines, policy_of
 from client.service.table import say, say_json, say_table, span
 from client.snapshot import PolicyView
-from client.throttle.local_time import LOCAL, moment_of
+from client.throttle.local_time import moment_of
 from client.throttle.past import Past
 from client.throttle.policy import decide
 from client.throttle.random_week import random_week

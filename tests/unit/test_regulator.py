@@ -247,5 +247,8 @@ async def test_a_sleep_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert bench.wakes == 2
     assert bench.regulator.slept_s() == 65.0
     assert bench.regulator.slept_s() == 0.0
+    assert bench.look(guests()) is Want.HOLD
+    assert bench.look(guests()) is Want.HOLD
+    assert bench.look(guests(), after_s=60) is Want.RUN
     await bench.regulator.close()
     assert not bench.sensors.is_open

@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from client.local_zone import LOCAL
 from client.preferences.types import Limits, When
 from client.preferences.week import week_of
 from client.throttle.decision import Rung
-from client.throttle.local_time import LOCAL, moment_of
+from client.throttle.local_time import moment_of
 from client.throttle.moment import Moment
 from client.throttle.past import Past
 from client.throttle.policy import decide
