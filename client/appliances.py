@@ -10,7 +10,7 @@ from client.appliance.cache import ApplianceCache
 from client.appliance.choice import Wish
 from client.appliance.needs import Offer
 from client.appliance.store import Store
-from client.appliance.transfers import BY_USER, METERED, RunWorker, Transfers
+from client.appliance.transfers import BY_USER, METERED, RunWorker, Transfers, metered
 from client.appliance.upkeep import Faces, Upkeep, find_image, is_bootable, store_views
 from client.appliance.worker import run_worker
 from client.board import Board
@@ -62,7 +62,7 @@ class Appliances:
         limit = preferences.number("appliances.limit_kib_per_s") * 1024 or None
         room = preferences.number("appliances.cache_mib") << 20
         self.store = Store(paths.appliances, paths.vms, clock, room)
-        self._transfers = Transfers(limit, is_held=self.store.book.held, run=run)
+        self._transfers = Transfers(limit, is_held=self.store.book.held, run=metered(paths.meter, run))
         self._upkeep: Upkeep | None = None
         self._asked = {"check": False, "look": False}
         board.facts.fetching_held = self._transfers.held

@@ -132,7 +132,7 @@ class Meter:
 
     def enter(self, way: int, count: int, now: int) -> int | None:
         """Write down that bytes moved. Returns when they are paid for; None: it is busy, to be tried again soon."""
-        if self._file < 0:
+        if self._file < 0 and not self.look(now):
             return now
         if not self._lock(now):
             return None

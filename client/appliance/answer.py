@@ -3,6 +3,7 @@
 import contextlib
 import queue
 import re
+import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from client import __version__, web
 from client.appliance.errors import ApplianceTruncated, DownloadFailed
 from client.appliance.fault import Fault, cause_of
 from client.appliance.target import is_url
+from client.meter import window_bytes
 
 MOST_REDIRECTS: Final = 5
 #: no server is waited for longer than this because it says so
@@ -150,12 +152,15 @@ class Opener:
     Args:
         proxy: None: that of the environment or the system; empty: none; else its address.
         stall_s: how long a server may stay silent, and how long it may take until its answer has begun.
+        limit_bytes_s: as fast it is read; 0: as fast as it comes.
     """
 
-    def __init__(self, proxy: str | None, stall_s: float) -> None:
+    def __init__(self, proxy: str | None, stall_s: float, limit_bytes_s: int = 0) -> None:
         self._proxy = proxy
         self._stall_s = stall_s
-        self._session = _session()
+        # Else the system would take in megabytes ahead of who reads slowly.
+        self._window = window_bytes(limit_bytes_s) if limit_bytes_s else 0
+        self._session = _session(self._window)
 
     def close(self) -> None:
         """Give up all connections."""
@@ -210,7 +215,7 @@ class Opener:
             if time.monotonic() > ends:
                 gone.set()
                 # Its connections belong to the thread that is left behind.
-                self._session = _session()
+                self._session = _session(self._window)
                 raise Fault("no answer in time")
         if isinstance(found, requests.Response):
             return found
@@ -237,18 +242,43 @@ class Opener:
             response.close()
 
 
-class _Adapter(HTTPAdapter):
-    """Trusts whom the computer trusts."""
+class _Narrow(HTTPAdapter):
+    """Has the system take in no more than so many bytes before they are read; 0: as much as it likes."""
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        super().__init__()
 
     def init_poolmanager(self, *args: Any, **more: Any) -> None:
-        super().init_poolmanager(*args, ssl_context=web.authorities(), **more)
+        more |= self._options()
+        super().init_poolmanager(*args, **more)
 
     def proxy_manager_for(self, proxy: str, **more: Any) -> Any:
-        return super().proxy_manager_for(proxy, ssl_context=web.authorities(), **more)
+        more |= self._options()
+        return super().proxy_manager_for(proxy, **more)
+
+    def _options(self) -> dict[str, Any]:
+        if not self._window:
+            return {}
+        usual = urllib3.connection.HTTPConnection.default_socket_options
+        return {"socket_options": [*usual, (socket.SOL_SOCKET, socket.SO_RCVBUF, self._window)]}
+
+
+class _Adapter(_Narrow):
+    """Trusts whom the computer trusts."""
+
+    def _options(self) -> dict[str, Any]:
+        return {**super()._options(), "ssl_context": web.authorities()}
 
 
 class _Session(requests.Session):
     """Asks once. The library would read the body of a redirect to its end, however long, even if it does not follow."""
+
+    def __init__(self, window: int) -> None:
+        super().__init__()
+        self._window = window
+        if window:
+            self.mount("http://", _Narrow(window))
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         return None
@@ -256,12 +286,12 @@ class _Session(requests.Session):
     def get_adapter(self, url: str) -> BaseAdapter:
         # Not before it is needed: to read all authorities takes 30 ms.
         if url.lower().startswith("https:") and not isinstance(self.adapters["https://"], _Adapter):
-            self.mount("https://", _Adapter())
+            self.mount("https://", _Adapter(self._window))
         return super().get_adapter(url)
 
 
-def _session() -> requests.Session:
-    session = _Session()
+def _session(window: int) -> requests.Session:
+    session = _Session(window)
     # Else it would send passwords out of ~/.netrc to mirrors.
     session.trust_env = False
     session.headers.update({"User-Agent": f"VolunteerCloud/{__version__}", "Accept-Encoding": "identity"})

@@ -18,7 +18,7 @@ from client.appliance.errors import ApplianceAltered, DownloadFailed
 from client.appliance.fault import Fault, is_full, need_space
 from client.appliance.mirrors import Mirror, Mirrors
 from client.appliance.pieces import PartFile, is_whole
-from client.appliance.rate import Limiter, Patience, Speed
+from client.appliance.rate import Pace, Patience, Speed
 from client.appliance.target import Target
 from client.appliance.worker_child import Face
 from client.errors import BadInput, DiskFull
@@ -91,8 +91,8 @@ class Download:
         self._target = order.target
         self._face = face
         self._mirrors = Mirrors(order.target.urls, order.pause_s)
-        self._opener = Opener(order.proxy, order.stall_s)
-        self._limiter = Limiter()
+        self._pace = Pace(face)
+        self._opener = Opener(order.proxy, order.stall_s, self._pace.limit)
         self._speed = Speed()
         self._fetched = 0
         self._mirror = ""
@@ -165,6 +165,7 @@ class Download:
                 self._tell("downloading", part.position)
                 if self._shall_leave(mirror, part, at):
                     break
+        self._pace.end()
         taken = time.monotonic() - at
         self._mirrors.praise(mirror, (part.position - began) / max(taken, 1e-3))
 
@@ -174,8 +175,9 @@ class Download:
         Raises:
             Fault
         """
+        self._pace.keep(0)
         while left:
-            data = answer.read(min(left, most(), self._limiter.chunk(self._face.limit)))
+            data = answer.read(min(left, most(), self._pace.chunk()))
             left -= len(data)
             if not data:
                 raise Fault("the connection ended too early")
@@ -183,7 +185,7 @@ class Download:
                 raise Fault("it has become too slow")
             self._fetched += len(data)
             self._speed.add(len(data))
-            self._pace(len(data))
+            self._pace.keep(len(data))
             yield data
 
     def _store(self, data: bytes, part: PartFile, mirror: Mirror, began: int) -> None:
@@ -205,7 +207,7 @@ class Download:
         if self._face.held:
             return True
         taken = time.monotonic() - since
-        if self._face.limit is not None or taken < _SETTLE_S or part.position == self._target.size_bytes:
+        if self._pace.limit or taken < _SETTLE_S or part.position == self._target.size_bytes:
             return False
         return self._mirrors.is_outrun(mirror, self._speed.bytes_per_s())
 
@@ -215,12 +217,6 @@ class Download:
         while self._face.held:
             self._tell("held", part.position, force=True)
             self._face.rest(3600)
-
-    def _pace(self, count: int) -> None:
-        wait_s = self._limiter.due(count, self._face.limit)
-        while wait_s > 0 and not self._face.held:
-            self._face.rest(wait_s)
-            wait_s = self._limiter.due(0, self._face.limit)
 
     def _end_of_piece(self, part: PartFile) -> int:
         size = self._target.piece_bytes

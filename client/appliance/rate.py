@@ -3,7 +3,9 @@
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
+
+from client.meter import DOWN, Meter, Share, clock_ns, piece_bytes
 
 CHUNK_BYTES: Final = 512 * 1024
 _LEAST_CHUNK: Final = 1024
@@ -44,6 +46,66 @@ class Limiter:
         if wait < -_CREDIT_S:
             self._since -= wait + _CREDIT_S
         return max(0.0, wait)
+
+
+class Steered(Protocol):
+    """What a transfer is told while it works; see `client.appliance.worker_child.Face`."""
+
+    limit: int | None
+    held: bool
+    meter: str
+
+    def rest(self, seconds: float) -> None:
+        """Wait, but no longer than until the next word."""
+
+
+class Pace:
+    """Keeps a transfer to its own limit, and to what the meter lets all of the program's traffic have."""
+
+    def __init__(self, face: Steered) -> None:
+        self._face = face
+        self._limiter = Limiter()
+        self._share = Share(Meter(face.meter), DOWN) if face.meter else None
+
+    @property
+    def limit(self) -> int:
+        """Bytes a second, of whichever limit is the lower; 0: there is none."""
+        shared = 0
+        if self._share is not None:
+            self._share.is_closed(clock_ns())
+            shared = self._share.limit
+        own = self._face.limit or 0
+        return min(own, shared) or max(own, shared)
+
+    def chunk(self) -> int:
+        """How much to ask for at a time."""
+        own = self._limiter.chunk(self._face.limit)
+        shared = self._share.limit if self._share is not None else 0
+        return min(own, piece_bytes(shared)) if shared else own
+
+    def keep(self, count: int) -> None:
+        """Count what came, and rest until more may come; or until the transfer is held.
+
+        Args:
+            count: bytes; 0 before the first.
+        """
+        if self._share is not None:
+            self._share.moved(count, clock_ns())
+        wait_s = max(self._limiter.due(count, self._face.limit), self._shared_s())
+        while wait_s > 0 and not self._face.held:
+            self._face.rest(wait_s)
+            wait_s = max(self._limiter.due(0, self._face.limit), self._shared_s())
+
+    def end(self) -> None:
+        """No more comes for now; what came is in the books then."""
+        if self._share is not None:
+            self._share.enter(clock_ns())
+
+    def _shared_s(self) -> float:
+        now = clock_ns()
+        if self._share is None or self._share.most(now):
+            return 0.0
+        return max(0.001, self._share.wait_s(now))
 
 
 class Speed:

@@ -16,7 +16,7 @@ from client.appliance.fault import Fault
 from client.appliance.fetch import Order, alone
 from client.appliance.mirrors import Mirror, Mirrors
 from client.appliance.pieces import is_whole, put_in_place
-from client.appliance.rate import Limiter, Speed
+from client.appliance.rate import Pace, Speed
 from client.appliance.target import Target, piece_count
 from client.appliance.worker_child import Face
 
@@ -43,8 +43,8 @@ class Repair:
         self._target = order.target
         self._face = face
         self._mirrors = Mirrors(order.target.urls, order.pause_s)
-        self._opener = Opener(order.proxy, order.stall_s)
-        self._limiter = Limiter()
+        self._pace = Pace(face)
+        self._opener = Opener(order.proxy, order.stall_s, self._pace.limit)
         self._speed = Speed()
         self._fetched = 0
         self._mirror = ""
@@ -129,19 +129,18 @@ class Repair:
             raise ApplianceAltered(str(self._order.to), self._target.sha256, "other bytes")
 
     def _body(self, read: Any, left: int) -> Iterator[bytes]:
+        self._pace.keep(0)
         while left:
-            data: bytes = read(min(left, self._limiter.chunk(self._face.limit)))
+            data: bytes = read(min(left, self._pace.chunk()))
             if not data:
                 raise Fault("the connection ended too early")
             left -= len(data)
             self._fetched += len(data)
             self._speed.add(len(data))
-            wait_s = self._limiter.due(len(data), self._face.limit)
-            while wait_s > 0:
-                self._face.rest(wait_s)
-                wait_s = self._limiter.due(0, self._face.limit)
-            self._face.check()
+            self._pace.keep(len(data))
+            self._obey()
             yield data
+        self._pace.end()
 
     def _obey(self) -> None:
         self._face.check()

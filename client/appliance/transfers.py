@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from client.appliance.target import Target
@@ -32,6 +33,25 @@ class RunWorker(Protocol):
         self, kind: str, order: Mapping[str, Any], *, on_progress: OnProgress = ..., steer: Steering | None = None
     ) -> Awaitable[Mapping[str, Any]]:
         """See `client.appliance.worker.run_worker`."""
+
+
+def metered(meter: Path, run: RunWorker = run_worker) -> RunWorker:
+    """Has workers obey the meter (`client.meter`) in what they fetch.
+
+    Args:
+        run: has a worker do something.
+    """
+
+    def run_metered(
+        kind: str,
+        order: Mapping[str, Any],
+        *,
+        on_progress: OnProgress = lambda said: None,
+        steer: Steering | None = None,
+    ) -> Awaitable[Mapping[str, Any]]:
+        return run(kind, {**order, "meter": str(meter)}, on_progress=on_progress, steer=steer)
+
+    return run_metered
 
 
 class Transfers:

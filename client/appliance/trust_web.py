@@ -18,10 +18,12 @@ from tuf.api.exceptions import (
 )
 from tuf.ngclient import FetcherInterface
 
-from client.appliance.answer import Opener, Wanted
+from client.appliance.answer import Opener
 from client.appliance.errors import DownloadFailed
 from client.appliance.fault import Fault, cause_of
 from client.appliance.trust_words import said_of
+from client.appliance.worker_child import Face
+from client.meter import DOWN, Meter, Share, clock_ns
 
 _CHUNK_BYTES: Final = 64 * 1024
 #: whatever a signed list says of the length of another, no more is taken into memory
@@ -49,10 +51,11 @@ class Web(FetcherInterface):
         contents: what came, by the end of the address: the newest of each.
     """
 
-    def __init__(self, wanted: Wanted, proxy: str | None, limits: Limits) -> None:
+    def __init__(self, wanted: Face, proxy: str | None, limits: Limits) -> None:
         self.date: datetime | None = None
         self.contents: dict[str, bytes] = {}
         self._wanted = wanted
+        self._share = Share(Meter(wanted.meter), DOWN) if wanted.meter else None
         self._opener = Opener(proxy, limits.stall_s)
         self._ends_at = time.monotonic() + limits.whole_s
         self._left_bytes = MOST_TOGETHER_BYTES
@@ -78,6 +81,8 @@ class Web(FetcherInterface):
     def close(self) -> None:
         """Give up all connections."""
         self._opener.close()
+        if self._share is not None:
+            self._share.enter(clock_ns())
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         return iter((self.download_bytes(url, MOST_BYTES),))
@@ -100,6 +105,9 @@ class Web(FetcherInterface):
             except (OSError, urllib3.exceptions.HTTPError) as error:
                 raise DownloadError(cause_of(error)) from error
             content += part
+            if self._share is not None:
+                # They are short, and counted only.
+                self._share.moved(len(part), clock_ns())
             if len(content) > most:
                 raise DownloadLengthMismatchError(f"it sends more than the {most} bytes that it may")
             if not part:
@@ -120,7 +128,7 @@ class Web(FetcherInterface):
         self.date = told if told.tzinfo else told.replace(tzinfo=UTC)
 
 
-def fetch_small(url: str, limit_bytes: int, wanted: Wanted, limits: Limits | None = None) -> bytes:
+def fetch_small(url: str, limit_bytes: int, wanted: Face, limits: Limits | None = None) -> bytes:
     """A small file's bytes, not verified: a manifest that no catalogue names. Blocks.
 
     Raises:

@@ -47,11 +47,13 @@ class Face:
     Attributes:
         limit: bytes a second that may be fetched; None: no limit.
         held: whether to rest.
+        meter: path of what all traffic obeys and is counted in (`client.meter`); empty: there is none.
     """
 
     def __init__(self, out: TextIO) -> None:
         self.limit: int | None = None
         self.held = False
+        self.meter = ""
         self._out = out
         self._stopped = False
         self._told_at = -_INTERVAL_S
@@ -119,6 +121,7 @@ def main(argv: list[str]) -> int:
     if not isinstance(order, dict):
         print("no order came", file=sys.stderr)
         return 2
+    face.meter = str(order.get("meter") or "")
     face.hear({"limit_bytes_per_s": order.get("limit_bytes_per_s")})
     # A thread, since Windows cannot wait for a pipe and a socket at once.
     threading.Thread(target=_listen, args=(face, words), daemon=True).start()

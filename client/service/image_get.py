@@ -16,11 +16,13 @@ from client.appliance.catalog_source import Source
 from client.appliance.objects import is_digest
 from client.appliance.own_catalog import fetch_image, images_of, read_source
 from client.appliance.own_images import OwnImage, OwnImages
+from client.appliance.transfers import metered
 from client.appliance.worker import OnProgress
 from client.appliance.worker_words import error_from
 from client.appliances import offer_of
 from client.errors import BadInput
 from client.messages import sentence
+from client.meter import Meter, clock_ns
 from client.paths import Paths
 from client.preferences.store import load
 from client.project.definition import load_project
@@ -64,11 +66,16 @@ async def get(paths: Paths, images: OwnImages, given: argparse.Namespace, on_pro
         offer=await asyncio.to_thread(offer_of, preferences, paths.base),
         limit_bytes_per_s=preferences.number("appliances.limit_kib_per_s") * 1024 or None,
         on_progress=on_progress,
+        run=metered(paths.meter),
     )
 
 
 async def _read(source: Source, paths: Paths) -> Catalog:
-    catalog = await read_source(source, paths.appliances)
+    meter = Meter(str(paths.meter))
+    if meter.look(clock_ns()) and meter.closed:
+        print("Your rules let nothing over the network now; it is fetched as soon as they do.", file=sys.stderr)
+    meter.close()
+    catalog = await read_source(source, paths.appliances, run=metered(paths.meter))
     if catalog.problem is not None:
         said = sentence(error_from(catalog.problem))
         print(f"{said.text} {said.doing}", file=sys.stderr)

@@ -2,16 +2,23 @@
 
 import asyncio
 import contextlib
+import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from client.appliance.transfers import metered
+from client.meter import FILE
+from tests.helpers.hostile_http import serving
 from tests.helpers.metered import Far, Near, Vm, many
+from tests.integration.appliance.kit import target_of
 
 pytestmark = pytest.mark.integration
 LIMIT = 200_000
+LARGE = random.Random(3).randbytes(4 << 20)
 
 
 @contextlib.asynccontextmanager
@@ -42,16 +49,18 @@ async def test_all_connections_together_keep_the_limit_each_way(tmp_path: Path, 
         vm.rule(LIMIT, LIMIT)
         async with many(vm, count) as near, busy(near):
             await until(lambda: len(far.sent) == count and all(far.sent) and all(far.taken))
-            # What the system takes in ahead of the relays comes first.
-            await asyncio.sleep(2)
-            began, before = time.monotonic(), (sum(far.sent), sum(far.taken), [one.got for one in near])
+            await asyncio.sleep(0.5)
+            began, taken, got = time.monotonic(), sum(far.taken), [one.got for one in near]
             await asyncio.sleep(5)
             lasted = time.monotonic() - began
-            down, up = (sum(far.sent) - before[0]) / lasted, (sum(far.taken) - before[1]) / lasted
-            each = [one.got - got for one, got in zip(near, before[2], strict=True)]
+            each = [one.got - before for one, before in zip(near, got, strict=True)]
+            down, up = sum(each) / lasted, (sum(far.taken) - taken) / lasted
+            ahead = sum(far.sent) - sum(one.got for one in near)
     assert 0.93 * LIMIT <= down <= 1.05 * LIMIT
     assert 0.93 * LIMIT <= up <= 1.05 * LIMIT
     assert max(each) <= 1.3 * min(each)
+    # The system has not taken in much more over the network than that.
+    assert ahead < count * 65536
 
 
 async def test_closed_nothing_moves_and_opened_all_goes_on_without_a_loss(tmp_path: Path) -> None:
@@ -140,3 +149,56 @@ async def test_a_change_of_the_limit_holds_for_what_runs(tmp_path: Path) -> None
             await until(lambda: near.got > 0)
             vm.rule()
             await until(lambda: near.got > 3_000_000)
+
+
+def download(folder: Path, url: str, meter: Path) -> tuple[asyncio.Task[Mapping[str, Any]], list[int]]:
+    """A download in its own process, and how far it has told to be."""
+    order = {
+        "target": target_of(LARGE, [url]).to_json(),
+        "to": str(folder / "image"),
+        "part": str(folder / "image.part"),
+    }
+    done: list[int] = [0]
+    work = metered(meter)("download", order, on_progress=lambda said: done.append(int(said["done_bytes"])))
+    return asyncio.ensure_future(work), done
+
+
+@pytest.mark.alone
+async def test_a_download_beside_a_guest_shares_the_limit_with_it(tmp_path: Path) -> None:
+    far = Far()
+    async with far.serving() as port:
+        vm = Vm(tmp_path / "vms", port)
+        vm.rule(LIMIT)
+        with serving(LARGE) as server:
+            async with vm.connected() as near, busy([near], gives=False):
+                work, done = download(tmp_path, server.url, tmp_path / "vms" / FILE)
+                await until(lambda: done[-1] > 50_000 and near.got > 50_000)
+                began, before = time.monotonic(), (near.got, done[-1])
+                await asyncio.sleep(5)
+                lasted = time.monotonic() - began
+                guest, fetched = (near.got - before[0]) / lasted, (done[-1] - before[1]) / lasted
+                work.cancel()
+                await asyncio.gather(work, return_exceptions=True)
+    assert 0.9 * LIMIT <= guest + fetched <= 1.07 * LIMIT
+    assert 0.4 * LIMIT <= guest <= 0.6 * LIMIT
+
+
+async def test_a_download_rests_while_it_is_closed_and_all_of_it_is_counted(tmp_path: Path) -> None:
+    vm = Vm(tmp_path / "vms", 1)
+    vm.rule(400_000)
+    with serving(LARGE) as server:
+        work, done = download(tmp_path, server.url, tmp_path / "vms" / FILE)
+        await until(lambda: done[-1] > 20_000)
+        vm.rule(400_000, closed=True)
+        await asyncio.sleep(0.5)
+        vm.meter.look(0)
+        before = vm.meter.moved
+        await asyncio.sleep(1)
+        vm.meter.look(1)
+        assert vm.meter.moved == before
+        vm.rule()
+        async with asyncio.timeout(20):
+            await work
+    assert (tmp_path / "image").read_bytes() == LARGE
+    vm.meter.look(2)
+    assert vm.meter.moved == (len(LARGE), 0)

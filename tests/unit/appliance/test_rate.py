@@ -1,9 +1,12 @@
 """Rates by a clock that the test holds."""
 
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.appliance.rate import CHUNK_BYTES, Limiter, Patience, Speed
+from client.appliance.rate import CHUNK_BYTES, Limiter, Pace, Patience, Speed
+from client.meter import DOWN, FILE, Meter, Share, clock_ns
 
 
 class Clock:
@@ -79,3 +82,55 @@ def test_patience_ends_with_drips_only() -> None:
     assert not any(patience.is_out(1.0, 2048) for _ in range(100))
     # Waits of ours do not count: a rate that the user set is not the mirror's fault.
     assert not any(patience.is_out(0.0, 1) for _ in range(1000))
+
+
+class Told:
+    """A face whose rests end at once, as by a word of the client."""
+
+    def __init__(self, meter: Path) -> None:
+        self.limit: int | None = None
+        self.held = False
+        self.meter = str(meter)
+        self.rested: list[float] = []
+
+    def rest(self, seconds: float) -> None:
+        self.rested.append(seconds)
+        self.held = True
+
+
+def test_a_transfer_keeps_to_the_lower_of_two_limits(tmp_path: Path) -> None:
+    meter = Meter(str(tmp_path / FILE))
+    meter.set_rule(50_000, 0, False, clock_ns())
+    face = Told(tmp_path / FILE)
+    pace = Pace(face)
+    assert (pace.limit, pace.chunk()) == (50_000, 1024)
+    face.limit = 20_000
+    assert pace.limit == 20_000
+    face.limit = 90_000
+    assert pace.limit == 50_000
+    meter.set_rule(0, 0, False, clock_ns())
+    assert pace.limit == 90_000
+    face.limit = None
+    assert (pace.limit, pace.chunk()) == (0, CHUNK_BYTES)
+    assert Pace(Told(Path())).limit == 0
+
+
+def test_a_transfer_rests_while_others_have_used_the_limit_up_or_nothing_may_move(tmp_path: Path) -> None:
+    meter = Meter(str(tmp_path / FILE))
+    meter.set_rule(50_000, 0, False, clock_ns())
+    other, face = Share(Meter(str(tmp_path / FILE)), DOWN), Told(tmp_path / FILE)
+    other.most(clock_ns())
+    other.moved(500_000, clock_ns())
+    Pace(face).keep(0)
+    assert face.rested
+    meter.set_rule(0, 0, True, clock_ns())
+    face = Told(tmp_path / FILE)
+    Pace(face).keep(10)
+    assert face.rested
+    meter.set_rule(0, 0, False, clock_ns())
+    face = Told(tmp_path / FILE)
+    pace = Pace(face)
+    pace.keep(10)
+    pace.end()
+    meter.look(clock_ns())
+    assert (face.rested, meter.moved[DOWN]) == ([], 500_020)
