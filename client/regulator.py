@@ -36,6 +36,8 @@ GRANTED_S: Final = 5.0
 RESERVE_S: Final = 1.0
 SAFETY: Final = 1.5
 
+#: in which the system's services have said what they know
+ASKING_S: Final = 10.0
 #: a guest that gets less of the processor than this is not believed to be that slow
 LEAST_SHARE: Final = 0.02
 
@@ -133,6 +135,7 @@ class Regulator:
         self._past = Past.of_start(moment_of(clock))
         self._decision: Decision | None = None
         self._sample = Sample()
+        self._began = clock.monotonic()
         self._going_since: float | None = None
         self._target_percent = 100.0 * self._computer.processors
         self._woke: list[float] = []
@@ -155,7 +158,9 @@ class Regulator:
 
     @property
     def on_battery(self) -> bool | None:
-        """Whether the computer has no mains; None: not known."""
+        """Whether the computer has no mains; None: not known. Shortly after the start it may be without."""
+        if self._sample.on_battery is None and self._clock.monotonic() < self._began + ASKING_S:
+            return True
         return self._sample.on_battery
 
     @property

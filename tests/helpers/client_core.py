@@ -27,7 +27,9 @@ from client.paths import Paths
 from client.preferences.store import Preferences
 from client.project.definition import Project
 from client.project.enrolment import GuestToken
+from client.regulator import Regulator
 from client.snapshot import ClientSnapshot, VmView
+from tests.helpers.regulation import FakeGovernor, FakeSensors
 
 FILES = {"vmlinux": ("kernel", b"k" * 100), "initrd.img": ("initrd", b"i" * 50), "root.squashfs": ("system", b"hsqs")}
 FAST = Pace(time_scale=50, job_s=10, heartbeat_s=0.2)
@@ -108,6 +110,9 @@ class Rig:
     core: Core | None = None
     run: "asyncio.Task[None] | None" = None
     last: ClientSnapshot | None = None
+    #: what the rules go by; None: there are no rules
+    sensors: FakeSensors | None = None
+    governor: FakeGovernor = field(default_factory=FakeGovernor)
     #: codes of all problems ever shown, also of those that are over
     told: set[str] = field(default_factory=set)
 
@@ -131,7 +136,12 @@ class Rig:
             clock=self.clock,
             worker=self._work,
             is_metered=self._link,
+            regulator=self._regulator if self.sensors is not None else None,
         )
+
+    def _regulator(self, paths: Paths, preferences: Preferences, clock: Clock, wake: Callable[[], None]) -> Regulator:
+        assert self.sensors is not None
+        return Regulator(preferences, clock, self.sensors, self.governor, paths.base, wake)
 
     async def _link(self) -> bool | None:
         return self.metered

@@ -1,22 +1,18 @@
 """The regulator puts sensors, policy and governor together; here all three ends of it are imagined."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from client.host.part import Wanted as WantedFacts
-from client.host.sample import Sample
 from client.preferences.store import Preferences
 from client.reconcile import Want
 from client.regulator import Guest, Regulator
 from client.snapshot import VmState
-from client.throttle.governor import Steering
 from client.throttle.sampler import Measured
-
-IDLE = Sample(idle_s=100000.0, on_battery=False, sleeping=False, leaving=False)
+from tests.helpers.regulation import IDLE, FakeGovernor, FakeSensors
 
 
 class FakeClock:
@@ -30,55 +26,6 @@ class FakeClock:
 
     def monotonic(self) -> float:
         return self.s
-
-
-class FakeSensors:
-    """Tells the sample that it was given."""
-
-    def __init__(self) -> None:
-        self.sample = IDLE
-        self.wanted: WantedFacts | None = None
-        self.has_let_go = False
-        self.is_open = False
-        self.on_wake: Callable[[float], None] = lambda slept_s: None
-
-    async def open(self, on_change: Callable[[], None], on_wake: Callable[[float], None]) -> None:
-        self.is_open, self.on_wake = True, on_wake
-
-    def look(self) -> Sample:
-        return self.sample
-
-    def want(self, wanted: WantedFacts) -> None:
-        self.wanted = wanted
-
-    def let_go(self) -> None:
-        self.has_let_go = True
-
-    async def close(self) -> None:
-        self.is_open = False
-
-
-class FakeGovernor:
-    """Notes what it is to hold."""
-
-    def __init__(self) -> None:
-        self.measured = Measured(others_percent=0.0)
-        self.steering = Steering(achieved_percent=42.0, means="imagined")
-        self.lowers = True
-        self.orders: list[tuple[float, dict[str, tuple[int, ...]], int, dict[str, tuple[int, ...]]]] = []
-
-    async def steer(
-        self,
-        target_percent: float,
-        vms: Mapping[str, tuple[int, ...]],
-        cpus: int,
-        beside: Mapping[str, tuple[int, ...]] | None = None,
-    ) -> Measured:
-        self.orders.append((target_percent, dict(vms), cpus, dict(beside or {})))
-        return self.measured
-
-    async def close(self) -> None:
-        self.orders.clear()
 
 
 class Bench:
@@ -237,6 +184,15 @@ async def test_own_vms_stop_for_a_sleep_too(monkeypatch: pytest.MonkeyPatch) -> 
     bench.sensors.sample = replace(IDLE, sleeping=True)
     bench.look(guests(obeys=False))
     assert bench.regulator.allowance.others_may.want is Want.HOLD
+
+
+def test_shortly_after_the_start_mains_are_not_believed_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    bench.sensors.sample = replace(IDLE, on_battery=None)
+    bench.look(guests())
+    assert bench.regulator.on_battery is True
+    bench.look(guests(), after_s=60)
+    assert bench.regulator.on_battery is None
 
 
 async def test_a_sleep_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,98 @@
+"""The rules in the whole core, on the fake driver: guests wait when they say so, and go on."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from client.commands import Pause, PauseEnd, Resume, Start
+from client.preferences.store import save
+from client.snapshot import Activity, ClientSnapshot, VmState
+from tests.helpers.client_core import Rig
+from tests.helpers.regulation import IDLE, FakeSensors
+
+IN_USE = replace(IDLE, idle_s=0.0)
+
+
+@pytest.fixture
+def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    monkeypatch.setattr("client.core.TURN_S", 0.05)
+    monkeypatch.setattr("client.board.INTERVAL_S", 0.01)
+    monkeypatch.setattr("client.supervisor.FIRST_WAIT_S", 0.1)
+    rig = Rig(tmp_path, sensors=FakeSensors(), preferences={"when.in_use": False})
+    rig.prepare()
+    return rig
+
+
+def state(snapshot: ClientSnapshot) -> VmState | None:
+    return snapshot.vms[0].state if snapshot.vms else None
+
+
+def sensors(rig: Rig) -> FakeSensors:
+    assert rig.sensors is not None
+    return rig.sensors
+
+
+async def test_guests_wait_while_the_computer_is_used(rig: Rig) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        sensors(rig).tell(IN_USE)
+        held = await rig.until(lambda s: state(s) is VmState.PAUSED)
+        assert held.activity is Activity.PAUSED
+        assert held.reason is not None
+        assert held.reason.code == "in-use"
+        assert held.policy is not None
+        assert (held.policy.rung, held.policy.reason) == ("hold", held.reason)
+        sensors(rig).tell(IDLE)
+        await rig.until(lambda s: state(s) is VmState.RUNNING)
+
+
+async def test_nothing_starts_where_nothing_may_run(rig: Rig) -> None:
+    sensors(rig).tell(IN_USE)
+    async with rig.running() as core:
+        await core.handle(Start())
+        waits = await rig.until(lambda s: s.activity is Activity.PAUSED and s.reason is not None)
+        assert state(waits) in {None, VmState.ABSENT}
+        assert rig.tokens == 0
+
+
+async def test_a_preference_that_is_written_holds_at_once(rig: Rig) -> None:
+    rig.preferences.clear()
+    async with rig.running() as core:
+        sensors(rig).tell(IN_USE)
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        save(rig.paths.preferences, "when.in_use", False)
+        held = await rig.until(lambda s: state(s) is VmState.PAUSED)
+        assert held.reason is not None
+        assert held.reason.code == "in-use"
+
+
+async def test_the_computer_sleeps_once_the_guest_is_held(rig: Rig) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        sensors(rig).tell(replace(IDLE, sleeping=True))
+        await rig.until(lambda s: state(s) is VmState.PAUSED and sensors(rig).has_let_go)
+
+
+async def test_own_pause_goes_before_the_rules_reason(rig: Rig) -> None:
+    async with rig.running() as core:
+        sensors(rig).tell(replace(IDLE, on_battery=True))
+        await core.handle(Start())
+        await core.handle(Pause(end=PauseEnd.MAINS))
+        seen = await rig.until(lambda s: s.reason is not None and s.reason.code == "paused-by-user")
+        assert seen.allowed.resume
+        sensors(rig).tell(IDLE)
+        await rig.until(lambda s: s.allowed.pause)
+        await core.handle(Resume())
+
+
+async def test_no_limit_stays_when_the_program_ends(rig: Rig) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        assert rig.governor.orders
+    assert rig.governor.orders == []
+    assert not sensors(rig).is_open
