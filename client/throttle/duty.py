@@ -10,6 +10,8 @@ from typing import Final
 PERIOD_S: Final = 0.1
 #: What a VM may be behind: it is made good by waiting.
 _MOST_DEBT_S: Final = 1.0
+#: What it may be ahead: small shares come together to a run that is worth the signals.
+_LEAST_CREDIT_S: Final = 0.005
 #: Stops that are shorter than this are left out; their seconds are taken off the next period.
 _SHORTEST_STOP_S: Final = 0.001
 #: A VM that used less of its running time than this did not want more.
@@ -19,13 +21,13 @@ _ROOM: Final = 0.02
 
 
 class _Account:
-    """A VM's seconds: what it may still use, how fast it uses them while it executes, how long that was."""
+    """A VM's seconds: what it may still use, how fast it uses them while it executes, how long that may be."""
 
     # No dataclass: those need libraries that take longer to load than all the rest of the child.
     def __init__(self) -> None:
         self.credit_s = 0.0
         self.rate = 1.0
-        self.ran_s = 0.0
+        self.planned_s = 0.0
         self.share = 0.0
 
 
@@ -35,39 +37,44 @@ class Cycle:
     def __init__(self) -> None:
         self._accounts: dict[str, _Account] = {}
 
-    def plan(self, budget: float, used: Mapping[str, float], passed_s: float = PERIOD_S) -> dict[str, float]:
+    def plan(
+        self, budget: float, used: Mapping[str, float], ran: Mapping[str, float], passed_s: float = PERIOD_S
+    ) -> dict[str, float]:
         """Seconds of the next period in which each VM may execute; a whole period: without a stop.
 
         Args:
             budget: CPU seconds a second of all together.
             used: vm_id -> CPU seconds since the last plan; who is not named has gone.
+            ran: vm_id -> seconds since the last plan in which it was not stopped, as they came to be.
             passed_s: seconds since the last plan.
         """
         self._accounts = {vm_id: self._accounts.get(vm_id, _Account()) for vm_id in used}
-        wanted = {vm_id: self._wants(one, used[vm_id], passed_s) for vm_id, one in self._accounts.items()}
+        wanted = {vm_id: _wants(one, used[vm_id], ran[vm_id], passed_s) for vm_id, one in self._accounts.items()}
         for vm_id, share in split(budget, wanted).items():
             one = self._accounts[vm_id]
-            self._settle(one, used[vm_id], passed_s)
+            self._settle(one, used[vm_id], ran[vm_id], passed_s)
             one.share = share
-            one.ran_s = _running_time(one)
-        return {vm_id: one.ran_s for vm_id, one in self._accounts.items()}
+            one.planned_s = _running_time(one)
+        return {vm_id: one.planned_s for vm_id, one in self._accounts.items()}
 
-    def _wants(self, one: _Account, used_s: float, passed_s: float) -> float | None:
-        was_stopped = one.ran_s < PERIOD_S
-        if was_stopped and used_s >= _WANTED * one.ran_s:
-            return None
-        if used_s >= 0.9 * one.share * passed_s:
-            return None
-        return 1.5 * used_s / passed_s + _ROOM
-
-    def _settle(self, one: _Account, used_s: float, passed_s: float) -> None:
+    def _settle(self, one: _Account, used_s: float, ran_s: float, passed_s: float) -> None:
         # What it did not use is not saved up: a guest that wakes must not burst.
-        most_s = one.share * PERIOD_S
+        most_s = max(one.share * PERIOD_S, _LEAST_CREDIT_S)
         one.credit_s = max(-_MOST_DEBT_S, min(most_s, one.credit_s + one.share * passed_s - used_s))
-        if one.ran_s > 0.002:
+        if ran_s > 0.0:
             # It begins to use more at once, and is believed to use less only after a while.
-            seen = used_s / max(one.ran_s, passed_s if one.ran_s >= PERIOD_S else 0.0)
+            seen = used_s / ran_s
             one.rate = max(seen, 0.7 * one.rate + 0.3 * seen)
+
+
+def _wants(one: _Account, used_s: float, ran_s: float, passed_s: float) -> float | None:
+    """CPU seconds a second that it could use; None: all there are."""
+    was_stopped = one.planned_s < PERIOD_S
+    if was_stopped and used_s >= _WANTED * ran_s:
+        return None
+    if used_s >= 0.9 * one.share * passed_s:
+        return None
+    return 1.5 * used_s / passed_s + _ROOM
 
 
 def split(budget: float, wanted: Mapping[str, float | None]) -> dict[str, float]:

@@ -3,9 +3,10 @@
 Nothing runs here between two calls of `steer`; the caller makes one a second or so.
 """
 
+import contextlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -81,6 +82,9 @@ class Governor:
         self._trial = Trial()
         self._chosen: Means | None = None
         self._known: dict[int, Identity] = {}
+        self._free: frozenset[str] = frozenset()
+        self._applied: tuple[float | None, Vms] = (None, {})
+        self._lift: tuple[tuple[str, str], ...] = ()
         self._is_new = True
 
     @property
@@ -98,7 +102,8 @@ class Governor:
         """Measure, and hold the VMs to a target from now on. To be called about once a second.
 
         Args:
-            target_percent: of one processor, all VMs together.
+            target_percent: of one processor, all VMs together; 0: all stand still at once, and their monitors with
+                them, so it is for the moment in which somebody comes back, not for long.
             vms: vm_id -> pids; they share the target fairly, and what one does not use is the others'.
             cpus: most processors that they may use side by side.
             beside: VMs that are ours, and not held to anything.
@@ -112,13 +117,35 @@ class Governor:
             await self._priority.apply(known, cpus)
         target = self._limit(target_percent, cpus)
         achieved = _sum(self.measured, vms)
-        await self._judge(target, known, achieved, self.measured.at - before.at)
-        asked = None if target is None else self._feedback.ask(target, achieved)
-        kept = await self._keep(Budget(asked, known, self.lowers))
-        grace_s = self._silence_s + MARGIN_S
-        await self._guard.obey(Order(known, kept.duty_percent, kept.lift, grace_s))
+        await self._judge(target or None, known, achieved, self.measured.at - before.at)
+        asked = self._feedback.ask(target, achieved) if target else target
+        await self._apply(asked, known)
         self.steering = Steering(target, achieved, self._chosen.name if self._chosen else "", self._trial.holds)
         return self.measured
+
+    @contextlib.asynccontextmanager
+    async def unhindered(self, vm_id: str) -> AsyncIterator[None]:
+        """Let a VM be as fast as any other program meanwhile: for a verb that its hypervisor carries out.
+
+        A save under a limit of 10 % takes ten times as long, and on a busy computer a VM that waits for all others
+        does not answer. The next `steer` holds it again.
+        """
+        self._free = self._free | {vm_id}
+        await self._apply(*self._applied)
+        try:
+            yield
+        finally:
+            self._free = self._free - {vm_id}
+
+    async def _apply(self, percent: float | None, vms: Vms) -> None:
+        """Have means and guard hold these VMs, without those that are unhindered."""
+        self._applied = (percent, vms)
+        held = {vm_id: those for vm_id, those in vms.items() if vm_id not in self._free}
+        # A standstill is the guard's, whatever the means: no other is that quick.
+        kept = Kept(0.0, self._lift) if percent == 0.0 else await self._keep(Budget(percent, held, self.lowers))
+        self._lift = kept.lift
+        free = frozenset(vms.keys() - held.keys())
+        await self._guard.obey(Order(vms, kept.duty_percent, free, kept.lift, self._silence_s + MARGIN_S))
 
     async def close(self) -> None:
         """Leave no limit and nothing of ours behind; the VMs go on as they are."""
@@ -126,9 +153,9 @@ class Governor:
         await self._drop()
 
     def _limit(self, target_percent: float, cpus: int) -> float | None:
-        """The target; None when there is nothing to hold back."""
+        """The target, 0 for a standstill; None when there is nothing to hold back."""
         most = 100.0 * (min(cpus, self._processors) if self.lowers and can_pin() else self._processors)
-        return None if target_percent >= most else max(0.1, target_percent)
+        return None if target_percent >= most else max(0.0, target_percent)
 
     def _identified(self, vms: Mapping[str, Sequence[int]]) -> Vms:
         pids = {pid for those in vms.values() for pid in those}

@@ -25,13 +25,15 @@ class Order:
 
     Attributes:
         vms: vm_id -> processes.
-        percent: of one processor, all VMs together, by duty cycle; None: no duty cycle.
+        percent: of one processor, all VMs together, by duty cycle; None: no duty cycle; 0: all are stopped.
+        free: vm_ids of those that are only watched over, whatever the others are held to.
         lift: files and what to write into them when the client is gone.
         grace_s: when the client is gone, the guests have so long to save their jobs and turn themselves off.
     """
 
     vms: Vms = field(default_factory=dict)
     percent: float | None = None
+    free: frozenset[str] = frozenset()
     lift: tuple[tuple[str, str], ...] = ()
     grace_s: float = 180.0
 
@@ -131,6 +133,7 @@ class Guard:
         said = {
             "vms": vms,
             "percent": order.percent,
+            "free": sorted(order.free),
             "lift": order.lift,
             "grace_s": order.grace_s,
             "owner": str(self._owner),

@@ -83,6 +83,8 @@ class Vm:
         self.processes: dict[tuple[int, str], Process] = {}
         self._runs = True
         self._used_s = 0.0
+        self._ran_s = 0.0
+        self._since = time.monotonic()
 
     def own(self, wanted: Iterable[tuple[int, str]]) -> None:
         """Have exactly these; those that leave go on."""
@@ -101,6 +103,7 @@ class Vm:
         """Let all go on, or stop them."""
         if go_on != self._runs:
             self.send(_GO_ON if go_on else _STOP)
+            self._count_running()
         self._runs = go_on
 
     def send(self, number: int) -> None:
@@ -114,6 +117,18 @@ class Vm:
         used_s, self._used_s = max(0.0, now_s - self._used_s), now_s
         return used_s
 
+    def ran_s(self) -> float:
+        """Seconds in which it was not stopped since this was last asked; stops may come later than planned."""
+        self._count_running()
+        ran_s, self._ran_s = self._ran_s, 0.0
+        return ran_s
+
+    def _count_running(self) -> None:
+        now = time.monotonic()
+        if self._runs:
+            self._ran_s += now - self._since
+        self._since = now
+
     def _all_s(self) -> float:
         return sum(one.used_s() for one in self.processes.values())
 
@@ -124,6 +139,7 @@ class Guard:
     def __init__(self, orders: "queue.SimpleQueue[Order | None]") -> None:
         self._orders = orders
         self._vms: dict[str, Vm] = {}
+        self._held: dict[str, Vm] = {}
         self._order: Order = {}
         self._cycle = Cycle()
         self._cycled_at = 0.0
@@ -132,7 +148,7 @@ class Guard:
         """Until the client says farewell, or has gone and the VMs with it."""
         try:
             while not self._order.get("bye"):
-                order = self._next(None) if self._order.get("percent") is None else self._one_period()
+                order = self._one_period() if self._order.get("percent") else self._next(None)
                 if order is None:
                     self._alone()
                     return
@@ -150,11 +166,12 @@ class Guard:
     def _obey(self, order: Order) -> None:
         if order is self._order:
             return
-        if order.get("percent") is None or self._order.get("percent") is None:
+        if not order.get("percent") or not self._order.get("percent"):
             self._all_go_on()
             self._cycle, self._cycled_at = Cycle(), time.monotonic()
             for vm in self._vms.values():
                 vm.used_s()
+                vm.ran_s()
         self._order = order
         vms = order.get("vms", {})
         for vm_id in [*self._vms]:
@@ -162,18 +179,25 @@ class Guard:
                 self._vms.pop(vm_id).own(())
         for vm_id, processes in vms.items():
             self._vms.setdefault(vm_id, Vm()).own((int(pid), str(started)) for pid, started in processes)
+        self._held = {vm_id: vm for vm_id, vm in self._vms.items() if vm_id not in order.get("free", ())}
+        for vm_id, vm in self._vms.items():
+            if vm_id not in self._held:
+                vm.let(go_on=True)
+            elif order.get("percent") == 0:
+                vm.let(go_on=False)
 
     def _one_period(self) -> Order | None:
         """One period of the duty cycle, or as much of it as passes until another order comes."""
         began = time.monotonic()
         passed_s = min(max(began - self._cycled_at, PERIOD_S / 2), 10 * PERIOD_S)
-        used = {vm_id: vm.used_s() for vm_id, vm in self._vms.items()}
+        used = {vm_id: vm.used_s() for vm_id, vm in self._held.items()}
+        ran = {vm_id: vm.ran_s() for vm_id, vm in self._held.items()}
         self._cycled_at = began
-        plan = self._cycle.plan(self._order["percent"] / 100, used, passed_s)
+        plan = self._cycle.plan(self._order["percent"] / 100, used, ran, passed_s)
         for at_s, vm_id, go_on in turns(plan):
             if (order := self._wait_until(began + at_s)) is not self._order:
                 return order
-            self._vms[vm_id].let(go_on)
+            self._held[vm_id].let(go_on)
         return self._wait_until(began + PERIOD_S)
 
     def _wait_until(self, at: float) -> Order | None:

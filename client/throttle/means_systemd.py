@@ -57,6 +57,12 @@ class SystemdMeans:
                 scope = self._slice.replace(".slice", f"_{self._number}.scope")
                 await _call(build_scope(scope, self._slice, (who.pid for who in processes)))
                 self._inside[vm_id] = processes
+        for vm_id in self._inside.keys() - budget.vms.keys():
+            # It has ended, or is to be free for a while: then into a scope beside the slice.
+            left = [who.pid for who in self._inside.pop(vm_id) if process.alive(who.pid, who.started_at)]
+            if left:
+                self._number += 1
+                await _call(build_scope(self._slice.replace(".slice", f"_{self._number}.scope"), "", left))
         return Kept(lift=((str(group_of(os.getuid(), self._slice) / "cpu.max"), f"max {PERIOD_US}"),))
 
     async def release(self) -> None:
@@ -102,11 +108,12 @@ def build_slice(name: str) -> Sequence[str]:
 
 
 def build_scope(name: str, slice_name: str, pids: Iterable[int]) -> Sequence[str]:
-    """Arguments of busctl that move processes into a new scope in a slice."""
+    """Arguments of busctl that move processes into a new scope in a slice; without a name: the usual one."""
     numbers = [f"{pid}" for pid in pids]
     moved = ("PIDs", "au", f"{len(numbers)}", *numbers)
-    where = ("Slice", "s", slice_name)
-    return ("StartTransientUnit", "ssa(sv)a(sa(sv))", name, "replace", "2", *moved, *where, "0")
+    where = ("Slice", "s", slice_name) if slice_name else ()
+    count = "2" if slice_name else "1"
+    return ("StartTransientUnit", "ssa(sv)a(sa(sv))", name, "replace", count, *moved, *where, "0")
 
 
 def build_limit(slice_name: str, percent: float | None, weight: int) -> Sequence[str]:

@@ -72,21 +72,29 @@ async def _lower(who: Identity, cpus: int) -> None:
 
 
 def _lower_on_linux(pid: int, cpus: int) -> None:
-    """Thread by thread: a process is not lowered as one. Threads that are made later inherit it.
+    """Thread by thread: a process is not lowered as one. Threads that are made later by lowered ones inherit it.
+
+    The first thread stays as it is: it does little, and answers who commands the VM, which must not take longer the
+    busier the computer is. What was once lowered only the administrator could raise.
 
     An idle thread's requests to the disk are idle as well, as long as nothing else is asked for it.
     Source: sched(7), ioprio_set(2), Linux 6.18: get_current_ioprio.
     """
     available = os.sched_getaffinity(0)
     for thread in _thread_ids(pid):
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, thread, _NICE)
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
+        if thread != pid:
+            _wait_for_all_others(thread)
         if cpus < len(available) or os.cpu_count() != len(available) or _is_pinned(thread, available):
             with contextlib.suppress(OSError):
                 os.sched_setaffinity(thread, chosen(available, cpus))
     _lower_session(pid)
+
+
+def _wait_for_all_others(thread: int) -> None:
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, thread, _NICE)
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
 
 
 def _lower_session(pid: int) -> None:

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -204,3 +205,25 @@ async def test_another_process_of_that_pid_is_never_touched(vms: tuple[Identity,
     finally:
         await guard.close()
     assert executed_s(*vms) > 0
+
+
+async def test_a_standstill_is_at_once_and_spares_who_is_free(vms: tuple[Identity, ...], owner: Path) -> None:
+    guard = Guard(owner)
+    order = Order({"a": vms[:1], "b": vms[1:]}, 0.0, frozenset({"b"}))
+    try:
+        await guard.obey(Order(order.vms))
+        began = time.monotonic()
+        await guard.obey(order)
+        wait_for("the standstill", lambda: state_of(vms[0]) == "T", 5, 0.001)
+        assert time.monotonic() - began < 0.5
+        assert await never_stopped(0.3, vms[1])
+        assert state_of(vms[0]) == "T"
+        await guard.obey(Order(order.vms, 20.0, frozenset({"b"})))
+        assert await never_stopped(0.3, vms[1])
+        await guard.obey(Order(order.vms))
+        await asyncio.sleep(0.05)
+        assert await never_stopped(0.3, *vms)
+        await guard.obey(order)
+    finally:
+        await guard.close()
+    assert await never_stopped(0.3, *vms)

@@ -173,3 +173,33 @@ async def test_who_is_not_to_come_last_and_may_have_all_is_left_alone(guard: Fak
     assert means.budget is None
     assert governor.steering.means == ""
     assert guard.orders[-1].vms.keys() == {"vm"}
+
+
+async def test_a_standstill_is_the_guard_s_and_leaves_the_means_as_it_is(guard: FakeGuard) -> None:
+    means = FakeMeans("good")
+    governor = governor_of(guard, means)
+    await governor.steer(30.0, VMS, 2)
+    for _ in range(10):
+        await governor.steer(0.0, VMS, 2)
+    assert guard.orders[-1].percent == 0.0
+    assert guard.orders[-1].lift == (("file", "good"),)
+    assert means.budget is not None and means.budget.percent == 30.0
+    await governor.steer(30.0, VMS, 2)
+    assert guard.orders[-1].percent is None
+    assert governor.steering.means == "good"
+
+
+async def test_a_vm_that_is_unhindered_is_watched_over_only(guard: FakeGuard) -> None:
+    means = FakeMeans("good")
+    governor = governor_of(guard, means)
+    both = {"vm": (ME,), "other": (os.getppid(),)}
+    await governor.steer(30.0, both, 2)
+    async with governor.unhindered("vm"):
+        assert means.budget is not None and means.budget.vms.keys() == {"other"}
+        assert guard.orders[-1].free == {"vm"}
+        assert guard.orders[-1].vms.keys() == both.keys()
+        await governor.steer(30.0, both, 2)
+        assert means.budget.vms.keys() == {"other"}
+    await governor.steer(30.0, both, 2)
+    assert means.budget.vms.keys() == both.keys()
+    assert guard.orders[-1].free == set()
