@@ -80,6 +80,13 @@ class Config:
             raise self._wrong(section, key, "must be a list of texts")
         return tuple(found)
 
+    def names(self, section: str, key: str) -> tuple[str, ...]:
+        """Names, in a list or in one text with blanks between them; empty when there are none."""
+        table = self._said.get(section, {})
+        if isinstance(table, dict) and isinstance(table.get(key), list):
+            return tuple(name for said in self.words(section, key) for name in said.split())
+        return tuple(self.text(section, key, "").split())
+
     def sections(self) -> list[str]:
         """The names of all sections."""
         return list(self._said)

@@ -61,7 +61,7 @@ def test_the_operators_wishes_count(folder: SiteFolder) -> None:
         "[monitor\n",
         "\x00",
         "[monitor]\nhots = 'x'\n",
-        "[monitor]\nhosts = ['x']\n",
+        "[monitor]\nhosts = [1]\n",
         "[monitor]\ntoken = 'short'\n",
         "[monitor]\nhost = '0.0.0.0'\n",
         "[monitor]\nport = 65536\n",

@@ -93,7 +93,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _words(config: Config, key: str) -> frozenset[str]:
-    return frozenset(config.text("monitor", key, "").lower().split())
+    return frozenset(word.lower() for word in config.names("monitor", key))
 
 
 def _port(config: Config, section: str, usual: int) -> int:

@@ -129,6 +129,16 @@ def test_settings_are_read(tmp_path: Path) -> None:
     assert open_one.token not in repr(open_one)
 
 
+def test_senders_and_hosts_may_stand_in_lists(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(CONFIG + 'senders = ["a@b", "C@d e@f"]\nhosts = ["Mon.example"]\n')
+    settings = read_settings(Config(tmp_path / "c.toml"))
+    assert settings.senders == {"a@b", "c@d", "e@f"}
+    assert "mon.example" in settings.hosts
+    (tmp_path / "c.toml").write_text(CONFIG + "senders = [1]\n")
+    with pytest.raises(BadInput, match="must be a list of texts"):
+        read_settings(Config(tmp_path / "c.toml"))
+
+
 def test_the_page_inserts_nothing_as_html_and_asks_nobody_else() -> None:
     sources = {path.name: path.read_text() for path in PAGE.iterdir()}
     scripts = sources["dashboard.js"] + sources["chart.js"]
