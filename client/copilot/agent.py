@@ -10,6 +10,7 @@ disk). All waits, limits and repeats are in `Timers`.
 import asyncio
 import contextlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -54,6 +55,7 @@ class AgentSettings:
         agent_host: name of this computer as told to the managers.
         durable: the record survives a power cut (at the price of a wait for the disk).
         max_jobs: end after that many jobs; 0 for no limit.
+        about: attributes of this computer that managers are told besides what is found.
     """
 
     job_manager: str
@@ -61,6 +63,7 @@ class AgentSettings:
     agent_host: str
     durable: bool = True
     max_jobs: int = 0
+    about: Mapping[str, str | int] = field(default_factory=dict)
     timers: Timers = field(default_factory=Timers)
 
 
@@ -103,6 +106,7 @@ class Agent:
             lambda: not self._over(),
             lambda: transport.connected,
             EXTENSIONS if web is None else EXTENSIONS | {HTTPS},
+            settings.about,
         )
         handover = Handover(self._talk, settings.job_manager, settings.agent_host, files, runner, timers, web)
         self._handed = HandedIn(self._talk, settings.job_manager, self._checkpoint, runner)

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from client.copilot.checkpoint import JobRecord
@@ -32,6 +33,7 @@ class Intake:
         may_ask: whether the agent still wants a job.
         has_session: whether what is said goes out now.
         extensions: what it announces.
+        about: what it says of this computer besides what is found.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Intake:
         may_ask: Callable[[], bool],
         has_session: Callable[[], bool],
         extensions: frozenset[str] = EXTENSIONS,
+        about: Mapping[str, str | int] = MappingProxyType({}),
     ) -> None:
         self._talk = talk
         self._manager = manager
@@ -53,6 +56,7 @@ class Intake:
         self._may_ask = may_ask
         self._has_session = has_session
         self._extensions = extensions
+        self._about = about
         self.awaits_job = False
 
     async def obtain(self) -> Answer | None:
@@ -73,7 +77,7 @@ class Intake:
 
     async def _want(self) -> Answer:
         """Repeats the question; the first usable answer wins, later ones are dropped by the gate."""
-        jdl = describe_host(self._agent_host, self._disk)
+        jdl = describe_host(self._agent_host, self._disk, self._about)
         command = WantGetJob(jdl, self._agent_host, self._extensions)
         for wait_s in self._talk.waits(self._timers.want_first_s, self._timers.want_last_s):
             if not self._has_session():
@@ -113,7 +117,7 @@ class Intake:
         return answers.take()
 
     async def _get(self, manager: str) -> Answer | None:
-        command = GetJob(describe_host(self._agent_host, self._disk), self._agent_host, self._extensions)
+        command = GetJob(describe_host(self._agent_host, self._disk, self._about), self._agent_host, self._extensions)
         self.awaits_job = True
         try:
             # Not Sleep: it answers an earlier want_getJob, and the job of this question comes after it.

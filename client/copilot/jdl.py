@@ -13,7 +13,9 @@ import platform
 import re
 import shutil
 import socket
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import client
@@ -21,9 +23,11 @@ import client
 _MEMORY_KEYS: Final = {"Memory": "MemTotal", "FreeMemory": "MemFree", "Swap": "SwapTotal", "FreeSwap": "SwapFree"}
 _ATTRIBUTE: Final = re.compile(r'([A-Za-z][A-Za-z0-9_]{0,63})\s*=\s*("[^"]*"|[^;]*)\s*;')
 MAX_ATTRIBUTES: Final = 100
+#: What an agent says that has nothing of the project's software; others say nothing of it.
+WITHOUT_SOFTWARE: Final[Mapping[str, str | int]] = MappingProxyType({"Software": "none"})
 
 
-def build_jdl(values: dict[str, str | int]) -> str:
+def build_jdl(values: Mapping[str, str | int]) -> str:
     """The text of a description; quotes and line feeds in texts are dropped, they cannot be escaped."""
     lines = [f"{key}={_quoted(value) if isinstance(value, str) else value};\n" for key, value in values.items()]
     return "".join(["[\n", *lines, 'Requirements=(other.Type=="Job");\n', "]\n"])
@@ -38,8 +42,8 @@ def parse_jdl(text: str) -> dict[str, str]:
     return {match[1]: match[2].strip().strip('"') for match in found}
 
 
-def describe_host(host_name: str, disk: Path) -> str:
-    """The description of this computer. disk: a folder on the file system that jobs use."""
+def describe_host(host_name: str, disk: Path, more: Mapping[str, str | int] = MappingProxyType({})) -> str:
+    """The description of this computer. disk: a folder on the file system that jobs use; more: further attributes."""
     values: dict[str, str | int] = {
         "Type": "machine",
         "WNHost": host_name,
@@ -51,6 +55,7 @@ def describe_host(host_name: str, disk: Path) -> str:
     values.update(_memory_mib())
     # The original says nothing of processors; jobs may ask for them.
     values["Cpus"] = os.cpu_count() or 1
+    values.update(more)
     return build_jdl(values)
 
 

@@ -6,7 +6,8 @@ SETTINGS is a JSON file with the parts `agent` and `job` of docs/context-medium.
 
     "root":      existing folder for the record of the job and the work directories
     "monitor":   JID of a monitor that takes what agents tell: how this computer does, once a minute
-    "software":  folder of the project's software (SOFTWARE_DIR of the jobs); default /software
+    "software":  folder of the project's software (SOFTWARE_DIR of the jobs); default /software. Where it is not, the
+                 agent tells managers so, and they keep the jobs for others that want it
     "job_uid":   number of the user that jobs run as, for an agent that is root. It must be used for nothing else, since
                  all of its processes are killed after each job; the default is a number of no account
 
@@ -32,6 +33,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from client.copilot.agent import Agent
+from client.copilot.jdl import WITHOUT_SOFTWARE
 from client.copilot.manners import Manners
 from client.copilot.report import LogReport, Report
 from client.copilot.start import build_agent, run_over, runner_settings
@@ -153,7 +155,9 @@ async def run(settings: Mapping[str, Any], report: Report, *, max_jobs: int = 0)
 
     transport = XmppTransport(account_of(settings["agent"]), on_info, resend=True, codec=manners.codec)
     manners.prepare(transport)
-    agent = build_agent(settings["agent"], runner, transport, report, durable=False, max_jobs=max_jobs)
+    # Jobs that need that software would fail here, one after the other.
+    about = {} if await asyncio.to_thread(software.is_dir) else WITHOUT_SOFTWARE
+    agent = build_agent(settings["agent"], runner, transport, report, durable=False, max_jobs=max_jobs, about=about)
     transport.on_state = agent.on_state
     loop = asyncio.get_running_loop()
     endings: set[asyncio.Task[None]] = set()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from client.clock import SystemClock
@@ -42,6 +43,7 @@ def build_agent(
     *,
     durable: bool,
     max_jobs: int = 0,
+    about: Mapping[str, str | int] = MappingProxyType({}),
 ) -> Agent:
     """An agent whose record and work directories are below the runner's root, which exists."""
     settings = AgentSettings(
@@ -50,6 +52,7 @@ def build_agent(
         agent_host=own_host_name(),
         durable=durable,
         max_jobs=max_jobs,
+        about=about,
     )
     reach = dict(agent.get("transfer", {}))
     https = str(agent.get("https", ""))

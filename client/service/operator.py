@@ -20,6 +20,7 @@ from client.service.site_errors import NoSite, NoSuchJob
 from client.service.site_folder import SiteFolder
 from client.service.site_plan import load_plan
 from client.service.site_queue import open_site_queue
+from client.service.submit_requirements import all_of
 
 __all__ = [
     "MAX_JOBS",
@@ -36,6 +37,8 @@ __all__ = [
 
 #: The demonstration: collisions with Pythia 8.
 PYTHIA8: Final = Path(__file__).resolve().parents[2] / "resources" / "jobs" / "pythia8"
+#: Of agents without a guest only those have it that are told where it is; guests of any version do not speak of it.
+NEEDS_SOFTWARE: Final = '!(other.Software == "none")'
 PYTHIA8_FILES: Final = ("run.sh", "simulate.py", "steering.cmnd")
 MAX_SEED: Final = 900_000_000
 _NUMBER: Final = re.compile(r"(?<!\$)\{n\}")
@@ -111,6 +114,7 @@ def pythia8_orders(
                 files,
                 arguments,
                 validator="pythia8",
+                requirements=NEEDS_SOFTWARE,
                 expected=expected,
                 time_limit_s=time_limit_s,
                 priority=priority,
@@ -276,7 +280,7 @@ def _requirements(order: JobOrder) -> str:
     if not order.pilot_service:
         return order.requirements
     pilot = f'other.{PILOT_ATTRIBUTE} == "yes"'
-    return f"({order.requirements}) && {pilot}" if order.requirements.strip() else pilot
+    return all_of(order.requirements, pilot)
 
 
 def _new_job(order: JobOrder, input_dir: str, number: int) -> NewJob:

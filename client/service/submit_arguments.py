@@ -20,7 +20,7 @@ from client.service.near import nearest
 from client.service.operator import MAX_JOBS, MAX_SEED, JobOrder, pythia8_orders
 from client.service.shell_template import export
 from client.service.site_argument import add_site
-from client.service.submit_requirements import requirements_of
+from client.service.submit_requirements import all_of, requirements_of
 
 PROG: Final = "main.py submit"
 _COMPARED: Final = ", ".join(filter(None, COMPARERS))
@@ -84,8 +84,8 @@ def build_orders(given: argparse.Namespace) -> list[JobOrder]:
         BadInput, BadRequirements: something in it cannot be used.
     """
     orders = _own_orders(given) if given.command else _demo_orders(given)
+    asked = requirements_of(given.requirements, given.memory_mib, given.platform)
     wishes: dict[str, Any] = {
-        "requirements": requirements_of(given.requirements, given.memory_mib, given.platform),
         "replication": _replication(given),
         "max_attempts": given.max_attempts,
         "priority": given.priority,
@@ -96,7 +96,7 @@ def build_orders(given: argparse.Namespace) -> list[JobOrder]:
     }
     if given.original_queue:
         _refuse_new(given)
-    return [replace(order, **wishes) for order in orders]
+    return [replace(order, requirements=all_of(order.requirements, asked), **wishes) for order in orders]
 
 
 def _add_program(parser: argparse.ArgumentParser) -> None:

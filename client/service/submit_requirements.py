@@ -21,7 +21,14 @@ _SAID: Final = (
     "Swap",
     "FreeSwap",
     "Cpus",
+    "Software",
 )
+
+
+def all_of(*texts: str) -> str:
+    """One expression that asks for all of these; empty ones ask for nothing."""
+    said = [text.strip() for text in texts if text.strip()]
+    return " && ".join(f"({text})" for text in said) if len(said) > 1 else "".join(said)
 
 
 def requirements_of(text: str, memory_mib: int | None, platform: str | None) -> str:
@@ -50,4 +57,4 @@ def requirements_of(text: str, memory_mib: int | None, platform: str | None) -> 
         if '"' in platform or not platform.isprintable():
             raise BadInput("--platform", f"{platform!r} is no name of a platform", "write it as Linux-x86_64")
         parts.append(f'other.Platform == "{platform}"')
-    return parts[0] if len(parts) == 1 else " && ".join(f"({part})" for part in parts)
+    return all_of(*parts)

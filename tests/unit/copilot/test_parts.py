@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from client import __version__
 from client.copilot.checkpoint import Checkpoint, JobRecord
 from client.copilot.execute import build_wrapper
-from client.copilot.jdl import build_jdl, describe_host, parse_jdl
+from client.copilot.jdl import WITHOUT_SOFTWARE, build_jdl, describe_host, parse_jdl
 from client.copilot.messages import JobDescription
 from client.copilot.pack import Stopped, folder_size, pack_folder
 from client.copilot.progress import MAX_LINE_BYTES, parse_progress
@@ -42,6 +42,8 @@ def test_this_computer_can_be_described(tmp_path: Path) -> None:
     assert int(about["Memory"]) > 0
     assert int(about["Cpus"]) == os.cpu_count()
     assert about["Version"] == __version__
+    more = parse_jdl(describe_host("host", tmp_path, WITHOUT_SOFTWARE))
+    assert (set(more) - set(about), more["Software"]) == ({"Software"}, "none")
 
 
 @given(st.text())

@@ -2,7 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from client.copilot.queue.queue import Replication
+from client.copilot.jdl import WITHOUT_SOFTWARE, build_jdl, parse_jdl
+from client.copilot.queue.queue import Host, Replication
+from client.copilot.requirements import parse_requirements
 from client.errors import BadInput
 from client.service.operator import (
     JobOrder,
@@ -52,6 +54,10 @@ def test_collisions_have_a_seed_each_and_are_validated(site: SiteFolder) -> None
         ["steering.cmnd", "200", "7"],
     ]
     assert [order.validator for order in orders] == ["pythia8"] * 3
+    needs = parse_requirements(orders[0].requirements)
+    without = parse_jdl(build_jdl(WITHOUT_SOFTWARE))
+    told: dict[str, Host] = {"nothing": {}, "its software": {"Software": "x"}, "that there is none": without}
+    assert [name for name, host in told.items() if needs.met_by(host)] == ["nothing", "its software"]
     assert orders[2].expected == {"events": 200, "seed": 7, "reference": reference}
     assert set(orders[0].description.input_files) == {"run.sh", "simulate.py", "steering.cmnd"}
 
@@ -95,7 +101,7 @@ def test_a_folder_without_a_site_is_said_to_be_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("requirements", "asked"),
-    [("", 'other.Pilot == "yes"'), ("other.Memory > 1", '(other.Memory > 1) && other.Pilot == "yes"')],
+    [("", 'other.Pilot == "yes"'), ("other.Memory > 1", '(other.Memory > 1) && (other.Pilot == "yes")')],
 )
 def test_a_job_with_a_token_asks_for_agents_that_can_get_one(
     site: SiteFolder, script: Path, requirements: str, asked: str
