@@ -1,69 +1,104 @@
-"""Temperature of the processor, and the fans."""
+"""Temperature of the processor, and the fans, as Linux tells; other systems tell no program.
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+Only the sensors at the processor and on the mainboard are read: to ask those of graphics cards and disks can wake them.
+Source: Linux, Documentation/hwmon/sysfs-interface.rst: thousandths of a degree Celsius, turns a minute.
+"""
 
-import psutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
 
 from client.host.part import Facts
 
 #: drivers whose sensors sit in or at processors, as the kernel names them
-_PROCESSORS: Final = (
-    "coretemp",
-    "k10temp",
-    "k8temp",
-    "zenpower",
-    "cpu_thermal",
-    "cpu-thermal",
-    "soc_thermal",
-    "x86_pkg_temp",
-    "via_cputemp",
-    "peci_cputemp",
-    "scpi_sensors",
+_PROCESSORS: Final = frozenset(
+    {
+        "coretemp",
+        "k10temp",
+        "k8temp",
+        "zenpower",
+        "cpu_thermal",
+        "soc_thermal",
+        "x86_pkg_temp",
+        "via_cputemp",
+        "peci_cputemp",
+        "scpi_sensors",
+    }
 )
-#: the mainboard's own, taken when there is none of the above
-_BOARD: Final = ("acpitz", "thinkpad", "dell_smm", "dell_ddv")
+#: what must not be woken, or is not of this computer's air
+_OTHERS: Final = frozenset(
+    {"amdgpu", "radeon", "nouveau", "i915", "xe", "nvme", "drivetemp", "iwlwifi_1", "mt7921_phy0", "hidpp_battery_0"}
+)
+#: the mainboard's own, taken when there is none of the first
+_BOARD: Final = frozenset({"acpitz", "thinkpad", "dell_smm", "dell_ddv", "asus", "macsmc"})
 #: What is outside is a sensor that is not connected.
 _PLAUSIBLE_C: Final = (1.0, 149.0)
 _MOST_RPM: Final = 30_000
+#: Drivers come and go: after so many looks it is looked again which there are.
+_LOOKS: Final = 30
 
 
-class Reading(Protocol):
-    """A reading as psutil gives it."""
-
-    @property
-    def current(self) -> float:
-        """Degrees Celsius, or turns a minute."""
-
-
-def look() -> Facts:
-    """The hottest processor sensor and the fastest fan; None for what there is not.
-
-    Raises:
-        OSError: the system does not say.
-    """
-    temperatures: Mapping[str, Sequence[Reading]] = getattr(psutil, "sensors_temperatures", dict)()
-    fans: Mapping[str, Sequence[Reading]] = getattr(psutil, "sensors_fans", dict)()
-    return {"temperature_c": hottest(temperatures), "fan_rpm": fastest(fans)}
-
-
-def hottest(sensors: Mapping[str, Sequence[Reading]]) -> float | None:
-    """Of the processor's sensors; of the mainboard's when it has none.
+class Heat:
+    """Reads them.
 
     Args:
-        sensors: driver -> its readings.
+        folder: where the kernel lists its sensors.
     """
-    for names in (_PROCESSORS, _BOARD):
-        found = [reading.current for name in names for reading in sensors.get(name, ())]
-        plausible = [degrees for degrees in found if _PLAUSIBLE_C[0] <= degrees <= _PLAUSIBLE_C[1]]
-        if plausible:
-            return round(max(plausible), 1)
-    return None
+
+    def __init__(self, folder: Path = Path("/sys/class/hwmon")) -> None:
+        self._folder = folder
+        self._looks = 0
+        self._processor: list[Path] = []
+        self._board: list[Path] = []
+        self._fans: list[Path] = []
+
+    def look(self) -> Facts:
+        """The hottest sensor of the processor (of the mainboard when it has none) and the fastest fan; None for what
+        there is not.
+        """
+        if self._looks % _LOOKS == 0:
+            self._find()
+        self._looks += 1
+        temperatures = hottest(_read(self._processor)) if self._processor else None
+        return {
+            "temperature_c": hottest(_read(self._board)) if temperatures is None else temperatures,
+            "fan_rpm": fastest(_read(self._fans)),
+        }
+
+    def _find(self) -> None:
+        self._processor, self._board, self._fans = [], [], []
+        for device in sorted(self._folder.glob("hwmon*")):
+            try:
+                name = (device / "name").read_text(errors="replace").strip()
+            except OSError:
+                continue
+            if name in _OTHERS:
+                continue
+            self._fans += sorted(device.glob("fan*_input"))
+            if name in _PROCESSORS:
+                self._processor += sorted(device.glob("temp*_input"))
+            elif name in _BOARD:
+                self._board += sorted(device.glob("temp*_input"))
 
 
-def fastest(fans: Mapping[str, Sequence[Reading]]) -> int | None:
-    """The fastest fan; None when there is none that tells."""
-    found = [fan.current for some in fans.values() for fan in some if math.isfinite(fan.current)]
-    plausible = [int(turns) for turns in found if 0 <= turns <= _MOST_RPM]
-    return max(plausible, default=None)
+def _read(files: Iterable[Path]) -> list[int]:
+    values = []
+    for file in files:
+        try:
+            values.append(int(file.read_text()))
+        except (OSError, ValueError):
+            # A sensor that is not connected, or its driver has gone.
+            continue
+    return values
+
+
+def hottest(thousandths: Iterable[int]) -> float | None:
+    """Degrees Celsius of the hottest; None when there is none that tells."""
+    degrees = [value / 1000 for value in thousandths]
+    plausible = [value for value in degrees if _PLAUSIBLE_C[0] <= value <= _PLAUSIBLE_C[1]]
+    return round(max(plausible), 1) if plausible else None
+
+
+def fastest(turns: Iterable[int]) -> int | None:
+    """Turns a minute of the fastest fan; None when there is none that tells."""
+    return max((value for value in turns if 0 <= value <= _MOST_RPM), default=None)

@@ -30,8 +30,7 @@ class Wanted:
         programs: some preference names programs.
         heat: some preference limits temperature or fans.
         folder: whose volume's free space matters; None: none.
-        hold: sleep and shutdown are held up until `let_go`, or as long as the system grants; it is looked at when the
-            system's service is asked, so it should be there from the opening on.
+        hold: sleep and shutdown are held up until `let_go`, or as long as the system grants.
         mark_s: somebody who has touched nothing for so long is waited for: from there on `Sample.idle_s` is exact, and
             input is told at once; below it is 0. Taken at the opening.
     """
@@ -47,7 +46,25 @@ class Wishes:
     """Holds what is wanted now; all parts of one computer share it."""
 
     def __init__(self, now: Wanted | None = None) -> None:
-        self.now = now or Wanted()
+        self._now = now or Wanted()
+        self._listeners: list[Callable[[], None]] = []
+
+    @property
+    def now(self) -> Wanted:
+        """What is wanted now."""
+        return self._now
+
+    def change(self, wanted: Wanted) -> None:
+        """From now on it is this."""
+        if wanted == self._now:
+            return
+        self._now = wanted
+        for listener in self._listeners:
+            listener()
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call it whenever something else is wanted."""
+        self._listeners.append(listener)
 
 
 class Facts(TypedDict, total=False):

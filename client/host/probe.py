@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
+import psutil
+
 LIMIT_S: Final = 2.0
 T = TypeVar("T")
 
@@ -17,7 +19,8 @@ class Probe(Generic[T]):
     """One question. While an asking hangs, no other is begun.
 
     Args:
-        ask: may block for ever; raises OSError, ValueError or LookupError when there is no answer.
+        ask: may block for ever; raises OSError, ValueError, LookupError or what psutil raises when there is no
+            answer.
     """
 
     def __init__(self, ask: Callable[[], T], limit_s: float = LIMIT_S) -> None:
@@ -45,8 +48,8 @@ class Probe(Generic[T]):
         failure: Exception | None = None
         try:
             answer.append(self._ask())
-        except (OSError, ValueError, LookupError) as error:
-            failure = error
+        except (OSError, ValueError, LookupError, RuntimeError, psutil.Error) as error:
+            failure = error if isinstance(error, (OSError, ValueError, LookupError)) else OSError(str(error))
 
         def deliver() -> None:
             if coming.done():

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from client.clock import Clock, SystemClock
-from client.host import battery, disk, heat, memory, nobody
+from client.host import battery, disk, memory, nobody
+from client.host.heat import Heat
 from client.host.looks import Look
 from client.host.part import Part, Wanted, Wishes
 from client.host.programs import Programs
@@ -33,7 +34,7 @@ def sensors_for(
 
 def common_looks(wishes: Wishes) -> list[Look]:
     """What is looked at in the same way everywhere."""
-    programs = Programs()
+    programs, heat = Programs(), Heat()
 
     def is_folder() -> bool:
         return wishes.now.folder is not None

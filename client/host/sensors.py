@@ -75,7 +75,7 @@ class HostSensors:
         self._board = Board([], self._clock, lambda: None)
         self._on_change: Callable[[], None] = lambda: None
         self._watch: SleepWatch | None = None
-        self._was_sleeping = False
+        self._was_sleeping = self._is_told = False
 
     async def open(self, on_change: Callable[[], None], on_wake: Callable[[float], None]) -> None:
         """See `Sensors`."""
@@ -92,7 +92,7 @@ class HostSensors:
 
     def want(self, wanted: Wanted) -> None:
         """See `Sensors`."""
-        self._wishes.now = wanted
+        self._wishes.change(wanted)
 
     def let_go(self) -> None:
         """See `Sensors`."""
@@ -113,4 +113,13 @@ class HostSensors:
         if self._was_sleeping and not sleeping and self._watch is not None:
             self._watch.check()
         self._was_sleeping = sleeping
-        self._on_change()
+        # By the loop: what goes wrong in whoever listens is not taken for a fault of the part that tells, and several
+        # changes of one moment are one.
+        if not self._is_told:
+            self._is_told = True
+            asyncio.get_running_loop().call_soon(self._tell)
+
+    def _tell(self) -> None:
+        self._is_told = False
+        if self._tasks:
+            self._on_change()

@@ -16,6 +16,7 @@ class Screensaver(AskedService):
     """A screen saver or lock screen of a desktop, by its name on the bus."""
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self.name = name
         self._path = "/" + name.replace(".", "/")
         self.rules: tuple[str, ...] = (f"path='{self._path}',member='ActiveChanged'",)

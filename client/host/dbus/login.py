@@ -9,6 +9,7 @@ from client.clock import Clock
 from client.host.dbus.hold import DelayLock
 from client.host.dbus.link import BusRefused, Link, Signal
 from client.host.dbus.seats import seats_of, shown_sessions
+from client.host.dbus.service import AskedService
 from client.host.part import Facts, Wishes
 
 _PATH: Final = "/org/freedesktop/login1"
@@ -19,7 +20,7 @@ _TERMINAL_S: Final = 10.0
 _DEVICES: Final = Path("/dev")
 
 
-class Login:
+class Login(AskedService):
     """What logind knows.
 
     Args:
@@ -35,22 +36,32 @@ class Login:
     )
 
     def __init__(self, clock: Clock, wishes: Wishes, hold: DelayLock, uid: int) -> None:
+        super().__init__()
         self._clock, self._wishes, self._hold = clock, wishes, hold
         self._uid = uid
-        self.again_s: float | None = None
+        self._sleeping: bool | None = None
+        self._leaving: bool | None = None
+        # Whether sleep is to be held up.
+        wishes.listen(lambda: self.wake())
 
     async def ask(self, link: Link) -> Facts:
         """See `Service`."""
         manager = await link.properties(self.name, _PATH, _MANAGER)
-        sleeping, leaving = bool(manager.get("PreparingForSleep")), bool(manager.get("PreparingForShutdown"))
-        if self._wishes.now.hold and not sleeping and not leaving:
+        # Signals are believed more: a property that was read just before one is old.
+        if self._sleeping is None:
+            self._sleeping = bool(manager.get("PreparingForSleep"))
+        if self._leaving is None:
+            self._leaving = bool(manager.get("PreparingForShutdown"))
+        if not self._wishes.now.hold:
+            self._hold.let_go()
+        elif not self._sleeping and not self._leaving:
             await self._hold.take(link)
         shown = shown_sessions(await self._sessions(link))
         self.again_s = _TERMINAL_S if any(session.kind == "tty" for session in shown) else None
         blocked = str(manager.get("BlockInhibited", "")).split(":")
         return {
-            "sleeping": sleeping,
-            "leaving": leaving,
+            "sleeping": self._sleeping,
+            "leaving": self._leaving,
             "awake": "idle" in blocked,
             "seats": seats_of(shown, self._uid, self._terminal_input),
         }
@@ -74,13 +85,16 @@ class Login:
     def hear(self, signal: Signal) -> Facts:
         """Sleep and shutdown are told without asking, for there are only seconds."""
         if signal.interface == _MANAGER and signal.member == "PrepareForSleep":
-            return {"sleeping": bool(signal.body[0])}
+            self._sleeping = bool(signal.body[0])
+            return {"sleeping": self._sleeping}
         if signal.interface == _MANAGER and signal.member == "PrepareForShutdown":
-            return {"leaving": bool(signal.body[0])}
+            self._leaving = bool(signal.body[0])
+            return {"leaving": self._leaving}
         return {}
 
     def gone(self) -> None:
         """Its lock is nothing worth without it."""
+        self._sleeping = self._leaving = None
         self._hold.let_go()
 
 

@@ -22,6 +22,7 @@ class MutterIdle(AskedService):
     rules: tuple[str, ...] = (f"path='{_PATH}',member='WatchFired'",)
 
     def __init__(self, clock: Clock, mark_s: float = MARK_S) -> None:
+        super().__init__()
         self._clock, self._mark_s = clock, mark_s
         self._on_idle = self._on_input = _NONE
 

@@ -41,6 +41,7 @@ class PowerProfiles(AskedService):
     """
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self.name = name
         self._path = "/" + name.replace(".", "/")
         self.rules: tuple[str, ...] = (f"path='{self._path}'",)

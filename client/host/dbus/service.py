@@ -24,11 +24,13 @@ class Service(Protocol):
         name: on the bus.
         rules: of its signals, see `Link.follow`.
         again_s: ask again after this time even without a signal; None: never. Read after each asking.
+        wake: asks for another asking; set by whoever follows it.
     """
 
     name: str
     rules: tuple[str, ...]
     again_s: float | None
+    wake: Callable[[], None]
 
     async def ask(self, link: Link) -> Facts:
         """All that it knows now.
@@ -49,6 +51,9 @@ class AskedService:
 
     rules: tuple[str, ...] = ()
     again_s: float | None = None
+
+    def __init__(self) -> None:
+        self.wake: Callable[[], None] = _nothing
 
     def hear(self, signal: Signal) -> Facts:
         """See `Service`."""
@@ -78,55 +83,74 @@ class BusPart:
         self._facts = {service.name: {} for service in self._services}
         link = await Link.connect(address)
         try:
-            await together(link.ended(), *(self._follow(service, link, tell) for service in self._services))
+            follow = [_Follower(service, link, self._teller(service.name, tell)).run() for service in self._services]
+            await together(link.ended(), *follow)
         finally:
             for service in self._services:
                 service.gone()
             await link.close()
 
-    async def _follow(self, service: Service, link: Link, tell: Tell) -> None:
-        changed, here = asyncio.Event(), [False]
+    def _teller(self, name: str, tell: Tell) -> Tell:
+        """Tells what all services know together whenever one knows something else; nothing: it knows nothing."""
 
         def note(facts: Facts) -> None:
             before = merged(self._facts.values())
-            self._facts[service.name] = {**self._facts[service.name], **facts} if facts else {}
+            self._facts[name] = {**self._facts[name], **facts} if facts else {}
             after = merged(self._facts.values())
             tell({**dict.fromkeys(before), **after})  # type: ignore[typeddict-item]
 
-        def hear(signal: Signal) -> None:
-            try:
-                facts = service.hear(signal)
-            except FAILURES:
-                # A signal that is not as its service's description has it; asking will tell.
-                facts = {}
-            if facts:
-                note(facts)
-            changed.set()
+        return note
 
-        def on_owner(is_here: bool) -> None:
-            # Another owner is another service, which knows nothing of what the former was asked.
-            service.gone()
-            here[0] = is_here
-            note({})
-            changed.set()
 
-        await link.follow(service.name, service.rules, hear, on_owner)
-        said = False
-        again_s: float | None = None
+class _Follower:
+    """Asks one service when it comes, when it says something, and when its time has come."""
+
+    def __init__(self, service: Service, link: Link, note: Tell) -> None:
+        self._service, self._link, self._note = service, link, note
+        self._changed = asyncio.Event()
+        self._is_here = self._has_failed = False
+
+    async def run(self) -> None:
+        service, again_s = self._service, None
+        service.wake = self._changed.set
+        await self._link.follow(service.name, service.rules, self._hear, self._on_owner)
         while True:
-            await _wait(changed, again_s if here[0] else None)
-            changed.clear()
-            if not here[0]:
-                continue
-            try:
-                note(await service.ask(link))
-                said, again_s = False, service.again_s
-            except FAILURES as error:
-                note({})
-                if not said and here[0]:
-                    logger("core").info("%s does not answer, and is asked again: %s", service.name, error)
-                said, again_s = True, _AGAIN_S
+            await _wait(self._changed, again_s)
+            self._changed.clear()
+            again_s = await self._ask() if self._is_here else None
             await asyncio.sleep(_REST_S)
+
+    async def _ask(self) -> float | None:
+        try:
+            facts = await self._service.ask(self._link)
+        except FAILURES as error:
+            self._note({})
+            if not self._has_failed and self._is_here:
+                logger("core").info("%s does not answer, and is asked again: %s", self._service.name, error)
+            self._has_failed = True
+            return _AGAIN_S
+        # What was said while it was asked is newer than the answer; the next one comes at once.
+        if not self._changed.is_set():
+            self._note(facts)
+        self._has_failed = False
+        return self._service.again_s
+
+    def _hear(self, signal: Signal) -> None:
+        try:
+            facts = self._service.hear(signal)
+        except FAILURES:
+            # A signal that is not as its service's description has it; asking will tell.
+            facts = {}
+        if facts:
+            self._note(facts)
+        self._changed.set()
+
+    def _on_owner(self, is_here: bool) -> None:
+        # Another owner is another service, which knows nothing of what the former was asked.
+        self._service.gone()
+        self._is_here = is_here
+        self._note({})
+        self._changed.set()
 
 
 async def _wait(event: asyncio.Event, limit_s: float | None) -> None:
@@ -135,3 +159,7 @@ async def _wait(event: asyncio.Event, limit_s: float | None) -> None:
             await event.wait()
     except TimeoutError:
         pass
+
+
+def _nothing() -> None:
+    """Nobody follows it yet."""

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from client.host import battery, disk, heat, memory
+from client.host import battery, disk, memory
+from client.host.heat import Heat, fastest, hottest
 from client.host.process_name import name_of, plain, stat_in
 from client.host.programs import Programs
 from client.host.wake import SleepWatch, slept_s
@@ -15,10 +16,6 @@ PRESSURE = """\
 some avg10=12.34 avg60=3.00 avg300=0.00 total=22077443
 full avg10=5.00 avg60=0.00 avg300=0.00 total=13276713
 """
-
-
-def readings(**sensors: list[float]) -> dict[str, list[SimpleNamespace]]:
-    return {name: [SimpleNamespace(current=value) for value in values] for name, values in sensors.items()}
 
 
 def test_pressure_is_the_share_of_waiting() -> None:
@@ -35,22 +32,47 @@ def test_memory_of_this_computer() -> None:
     assert free % 16 == 0
 
 
-def test_the_hottest_sensor_of_the_processor() -> None:
-    assert heat.hottest(readings(coretemp=[41.0, 66.25, 50.0], nvme=[80.0], acpitz=[99.0])) == 66.2
-    assert heat.hottest(readings(nvme=[80.0], acpitz=[45.0])) == 45.0
-    assert heat.hottest(readings(nvme=[80.0])) is None
-    assert heat.hottest({}) is None
+def sensor(folder: Path, number: int, name: str, **files: object) -> None:
+    device = folder / f"hwmon{number}"
+    device.mkdir()
+    (device / "name").write_text(f"{name}\n")
+    for file, value in files.items():
+        (device / f"{file}_input").write_text(f"{value}\n")
 
 
-def test_sensors_that_are_not_connected_do_not_count() -> None:
-    assert heat.hottest(readings(coretemp=[-128.0, 0.0, 255.0])) is None
-    assert heat.fastest(readings(thinkpad=[65535.0])) is None
+def test_the_hottest_sensor_of_the_processor(tmp_path: Path) -> None:
+    sensor(tmp_path, 0, "acpitz", temp1=99000)
+    sensor(tmp_path, 1, "coretemp", temp1=41000, temp2=66240, temp3="broken")
+    sensor(tmp_path, 2, "nvme", temp1=80000)
+    assert Heat(tmp_path).look() == {"temperature_c": 66.2, "fan_rpm": None}
 
 
-def test_the_fastest_fan() -> None:
-    assert heat.fastest(readings(thinkpad=[2100.0, 0.0], nct6775=[2500.0])) == 2500
-    assert heat.fastest(readings(thinkpad=[0.0])) == 0
-    assert heat.fastest({}) is None
+def test_the_board_is_read_when_the_processor_has_no_sensor(tmp_path: Path) -> None:
+    sensor(tmp_path, 0, "acpitz", temp1=45000)
+    sensor(tmp_path, 1, "coretemp", temp1=-128000)
+    assert Heat(tmp_path).look()["temperature_c"] == 45.0
+
+
+def test_cards_and_disks_are_left_asleep(tmp_path: Path) -> None:
+    sensor(tmp_path, 0, "amdgpu", temp1=90000, fan1=3000)
+    sensor(tmp_path, 1, "drivetemp", temp1=50000)
+    assert Heat(tmp_path).look() == {"temperature_c": None, "fan_rpm": None}
+
+
+def test_a_driver_that_comes_later_is_found(tmp_path: Path) -> None:
+    found = Heat(tmp_path)
+    assert found.look()["temperature_c"] is None
+    sensor(tmp_path, 0, "k10temp", temp1=51000)
+    assert [found.look()["temperature_c"] for _ in range(30)][-1] == 51.0
+
+
+def test_the_fastest_fan(tmp_path: Path) -> None:
+    sensor(tmp_path, 0, "thinkpad", fan1=2100, fan2=65535)
+    sensor(tmp_path, 1, "nct6775", fan1=2500, fan3=0)
+    assert Heat(tmp_path).look()["fan_rpm"] == 2500
+    assert fastest([]) is None
+    assert fastest([0]) == 0
+    assert hottest([0, 255_000]) is None
 
 
 def test_a_computer_without_battery_has_mains(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,12 +46,34 @@ async def test_it_tells_and_ends() -> None:
     await part.running.wait()
     assert part.tell is not None
     part.tell({"on_battery": True})
+    part.tell({"metered": None})
+    await asyncio.sleep(0)
     assert changes == [Sample(on_battery=True)]
     sensors.let_go()
     assert hold.count == 1
     await sensors.close()
     await sensors.close()
     assert part.ended
+
+
+async def test_a_listener_that_fails_is_not_a_part_that_fails() -> None:
+    part, failed = FakePart(), []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: failed.append(context["exception"]))
+
+    def fail() -> None:
+        raise KeyError("in the core")
+
+    parts: list[Part] = [part]
+    sensors = HostSensors(parts, [], Wishes())
+    await sensors.open(fail, lambda slept_s: None)
+    await part.running.wait()
+    assert part.tell is not None
+    part.tell({"on_battery": True})
+    await asyncio.sleep(0)
+    assert [type(error) for error in failed] == [KeyError]
+    assert not part.ended
+    assert sensors.look().on_battery
+    await sensors.close()
 
 
 async def test_a_sleep_is_told_as_soon_as_the_system_says_that_it_is_over() -> None:

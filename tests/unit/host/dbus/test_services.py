@@ -12,7 +12,7 @@ from client.host.dbus.hold import DelayLock
 from client.host.dbus.link import Signal, session_address, system_address
 from client.host.dbus.login import Login, terminal_input
 from client.host.dbus.power import charge_in
-from client.host.part import Wishes
+from client.host.part import Wanted, Wishes
 
 
 def test_where_buses_are(tmp_path: Path) -> None:
@@ -84,3 +84,56 @@ async def test_a_lock_is_taken_once_and_given_back_once(tmp_path: Path) -> None:
     assert not lock.held
     with pytest.raises(OSError):
         os.fstat(files[0])
+
+
+class FakeLink:
+    """A logind without sessions, whose properties are as given."""
+
+    def __init__(self, **properties: object) -> None:
+        self.told = properties
+        self.taken = 0
+
+    async def properties(self, *_: object) -> dict[str, object]:
+        return self.told
+
+    async def call(self, *_: object) -> tuple[list[object]]:
+        return ([],)
+
+    async def call_for_file(self, *_: object) -> int:
+        self.taken += 1
+        return os.open("/", os.O_RDONLY)
+
+
+async def test_a_property_that_is_older_than_its_signal_is_not_believed() -> None:
+    manager = "org.freedesktop.login1.Manager"
+    hold, link = DelayLock(), FakeLink(PreparingForSleep=False, PreparingForShutdown=False)
+    login = Login(SystemClock(), Wishes(Wanted(hold=True)), hold, uid=1000)
+    assert (await login.ask(link))["sleeping"] is False
+    assert hold.held
+    login.hear(Signal("/org/freedesktop/login1", manager, "PrepareForSleep", (True,)))
+    hold.let_go()
+    assert (await login.ask(link))["sleeping"] is True
+    assert not hold.held
+    login.hear(Signal("/org/freedesktop/login1", manager, "PrepareForSleep", (False,)))
+    assert (await login.ask(link))["sleeping"] is False
+    assert hold.held
+    login.gone()
+    assert not hold.held
+    link.told = {"PreparingForSleep": True}
+    assert (await login.ask(link))["sleeping"] is True
+
+
+async def test_holding_up_begins_and_ends_as_wanted() -> None:
+    hold, wishes, link = DelayLock(), Wishes(), FakeLink()
+    login, asked = Login(SystemClock(), wishes, hold, uid=1000), []
+    login.wake = lambda: asked.append(wishes.now.hold)
+    await login.ask(link)
+    assert not hold.held
+    wishes.change(Wanted(hold=True))
+    wishes.change(Wanted(hold=True))
+    await login.ask(link)
+    assert hold.held
+    wishes.change(Wanted())
+    await login.ask(link)
+    assert not hold.held
+    assert asked == [True, False]
