@@ -1,7 +1,6 @@
 """The composite: opens, closes, tells of waking."""
 
 import asyncio
-from typing import cast
 
 import pytest
 
@@ -9,8 +8,7 @@ from client.host.looks import Look
 from client.host.part import Part, Tell, Wanted, Wishes
 from client.host.registry import sensors_for
 from client.host.sample import Sample
-from client.host.sensors import HostSensors, Sensors
-from tests.helpers.fake_sensors import FakeSensors
+from client.host.sensors import HostSensors
 
 
 class FakePart:
@@ -108,14 +106,4 @@ async def test_what_is_wanted_can_change() -> None:
 async def test_every_platform_has_some(platform: str) -> None:
     sensors = sensors_for(platform=platform, env={})
     assert sensors.look() == Sample()
-    await sensors.close()
-
-
-async def test_the_double_is_like_the_real_ones() -> None:
-    sensors: Sensors = FakeSensors(idle_s=5.0)
-    fake, seen, woken = cast(FakeSensors, sensors), [], []
-    await sensors.open(lambda: seen.append(sensors.look().on_battery), woken.append)
-    fake.show(on_battery=True)
-    fake.wake(60.0)
-    assert (seen, woken, sensors.look().idle_s) == ([True], [60.0], 5.0)
     await sensors.close()
