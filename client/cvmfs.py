@@ -149,6 +149,6 @@ def guest_files(
     if not wanted.servers:
         return None
     cache_bytes = preferences.number("cvmfs.cache_mib") << 20
-    proxy = CvmfsProxy(ProxyOrder(wanted.servers, wanted.repositories, paths.cvmfs, cache_bytes))
+    proxy = CvmfsProxy(ProxyOrder(wanted.servers, wanted.repositories, paths.cvmfs, cache_bytes, paths.meter))
     proxy.set_limit(preferences.number("network.limit_kib_per_s") * 1024 or None)
     return GuestFiles(proxy, board, clock, cache_bytes)

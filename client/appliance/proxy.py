@@ -25,12 +25,14 @@ class ProxyOrder:
         repositories: names of those that guests may read.
         folder: of the cache; one proxy at a time.
         cache_bytes: most that the cache may hold.
+        meter: what all traffic obeys and is counted in (`client.meter`); None: nothing.
     """
 
     servers: tuple[str, ...]
     repositories: tuple[str, ...]
     folder: Path
     cache_bytes: int
+    meter: Path | None = None
 
 
 class CvmfsProxy:
@@ -75,6 +77,7 @@ class CvmfsProxy:
             "folder": str(order.folder),
             "cache_bytes": order.cache_bytes,
             "port": self._last_port,
+            "meter": str(order.meter or ""),
         }
         work = run_worker(KIND, said, on_progress=self._hear, steer=self._steering, command=self._command)
         self._work = asyncio.create_task(work)

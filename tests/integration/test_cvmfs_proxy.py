@@ -17,6 +17,7 @@ import pytest
 
 from client.appliance.proxy import CvmfsProxy, ProxyOrder
 from client.errors import BadInput
+from client.meter import FILE, Meter, clock_ns
 from tests.helpers.cvmfs import NAME, Damaged, FileServer, Reader, Repository, fill, serve_files
 from tests.helpers.program import TOP
 
@@ -32,6 +33,12 @@ class Table:
         self.repository = repository
         self.server = server
         self.proxy = proxy
+        self.meter = Meter(str(folder / FILE))
+
+    def new(self, data: bytes) -> str:
+        """Publish an object; returns its path."""
+        digest = self.repository.put(data, packed=False)
+        return f"data/{digest[:2]}/{digest[2:]}"
 
     async def read(self) -> int:
         """Read all as a guest does; returns what went over the wire, as the server sees it."""
@@ -63,7 +70,7 @@ async def table(tmp_path: Path) -> AsyncIterator[Table]:
     repository = Repository(tmp_path / "www")
     fill(repository)
     with serve_files(tmp_path / "www") as server:
-        proxy = CvmfsProxy(ProxyOrder((server.base,), (NAME,), tmp_path / "cache", CACHE_BYTES))
+        proxy = CvmfsProxy(ProxyOrder((server.base,), (NAME,), tmp_path / "cache", CACHE_BYTES, tmp_path / FILE))
         await proxy.start()
         try:
             yield Table(tmp_path, repository, server, proxy)
@@ -224,6 +231,37 @@ async def test_a_limit_holds_at_once_and_hits_are_free_of_it(table: Table) -> No
             took = loop.time() - began
     table.proxy.set_limit(1)
     assert (await table.get(path))[0] == 200
+
+
+async def test_closed_the_cache_serves_and_nothing_is_fetched(table: Table) -> None:
+    await table.read()
+    assert table.meter.set_rule(0, 0, True, clock_ns())
+    path = table.new(os.urandom(1000))
+    # What runs looks for a meter that was not there once a second.
+    async with asyncio.timeout(20):
+        while (await table.get(path))[0] != 502:
+            path = table.new(os.urandom(1000))
+            await asyncio.sleep(0.05)
+    before = table.server.sent_bytes
+    assert (await table.get(".cvmfspublished", Pragma="no-cache"))[0] == 200
+    assert await table.read() == 0
+    assert (table.server.sent_bytes, table.meter.moved) == (before, (0, 0))
+    assert table.meter.set_rule(0, 0, False, clock_ns())
+    assert (await table.get(path))[0] == 200
+
+
+async def test_what_is_fetched_keeps_the_limit_of_all_traffic_and_is_counted(table: Table) -> None:
+    await table.proxy.stop()
+    assert table.meter.set_rule(300_000, 0, False, clock_ns())
+    await table.proxy.start()
+    path, loop = table.new(os.urandom(600_000)), asyncio.get_running_loop()
+    began = loop.time()
+    assert (await table.get(path))[0] == 200
+    assert loop.time() - began > 2 - 0.25 - 0.1
+    # A guest that reads it once more takes nothing from the network.
+    assert (await table.get(path))[0] == 200
+    table.meter.look(clock_ns())
+    assert table.meter.moved == (600_000, 0)
 
 
 async def test_the_cache_keeps_to_its_limit(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The proxy as a worker (`client.appliance.worker_child`): from an order to a running server, until it is told to stop.
 
-order:    servers, repositories (the allow-list), folder, cache_bytes, port (0: any free one), limit_bytes_per_s
+order:    servers, repositories (the allow-list), folder, cache_bytes, port (0: any free one), limit_bytes_per_s,
+          meter (path of what all traffic obeys; empty: none)
 progress: first {"port": n}, then the counts, whenever they changed
 """
 
@@ -19,6 +20,7 @@ from client.appliance.cvmfs.upstream import STALL_S, Allowance, Upstream
 from client.appliance.worker_child import Face, Stopped
 from client.clock import SystemClock
 from client.errors import BadInput
+from client.meter import Meter
 
 #: only this computer reaches it; guests come by their relays
 HOST: Final = "127.0.0.1"
@@ -36,10 +38,11 @@ class Running:
         *,
         stall_s: float = STALL_S,
         head_limit_s: float = HEAD_LIMIT_S,
+        meter: str = "",
     ) -> None:
         clock = SystemClock()
         self.allowance = Allowance(clock.monotonic)
-        self._upstream = Upstream(allowed, self.allowance, stall_s=stall_s)
+        self._upstream = Upstream(allowed, self.allowance, stall_s=stall_s, meter=Meter(meter) if meter else None)
         self._store = ObjectStore(folder, cache_bytes)
         self._short_lived = ShortLived(self._upstream, folder / "short-lived", clock)
         self._fetches = Fetches(self._upstream, self._store)
@@ -94,7 +97,7 @@ def serve(order: Mapping[str, Any], face: Face) -> Mapping[str, Any]:
 
 
 async def _serve(allowed: AllowList, folder: Path, cache_bytes: int, port: int, face: Face) -> None:
-    running = Running(allowed, folder, cache_bytes)
+    running = Running(allowed, folder, cache_bytes, meter=face.meter)
     listening = None
     try:
         port = await running.start(port)

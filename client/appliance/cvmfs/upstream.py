@@ -1,4 +1,8 @@
-"""The way out: to servers of the allow-list only, at addresses that were looked at, no faster than is allowed."""
+"""The way out: to servers of the allow-list only, at addresses that were looked at, no faster than is allowed.
+
+While the meter (`client.meter`) says "closed" there is none, and what is under way breaks off: guests get what the
+cache has.
+"""
 
 import asyncio
 import socket
@@ -11,6 +15,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from client.appliance.cvmfs.rules import AllowList, Wanted, is_public
+from client.meter import DOWN, Meter, Share, clock_ns, window_bytes
 
 CONNECT_LIMIT_S: Final = 10.0
 #: a server that sends nothing for so long has gone
@@ -22,6 +27,7 @@ LEAST_BYTES_S: Final = 1024
 MOST_CONNECTIONS: Final = 12
 _BLOCK_BYTES: Final = 128 * 1024
 _BURST_S: Final = 0.25
+_CLOSED: Final = "the rules of this computer let nothing over the network now"
 
 
 class Away(Exception):
@@ -99,8 +105,12 @@ class Upstream:
         received_bytes: of bodies, from all servers.
     """
 
-    def __init__(self, allowed: AllowList, allowance: Allowance, *, stall_s: float = STALL_S) -> None:
+    def __init__(
+        self, allowed: AllowList, allowance: Allowance, *, stall_s: float = STALL_S, meter: Meter | None = None
+    ) -> None:
+        """Make it; meter: what all traffic obeys and is counted in, None for no such thing."""
         self.received_bytes = 0
+        self._meter = meter
         self._allowance = allowance
         self._stall_s = stall_s
         self._session = aiohttp.ClientSession(
@@ -125,8 +135,10 @@ class Upstream:
         """Ask a server. Redirects come back as they are: nobody is sent to another place.
 
         Raises:
-            Away: the server does not answer.
+            Away: the server does not answer, or may not be asked now.
         """
+        if self._meter is not None and self._meter.look(clock_ns()) and self._meter.closed:
+            raise Away(_CLOSED)
         try:
             response = await self._session.request(method, wanted.url, headers=headers, allow_redirects=False)
         except FAULTS as error:
@@ -142,28 +154,65 @@ class Upstream:
         """The body in pieces, as fast as is allowed.
 
         Raises:
-            Away: it stops before its end, or comes too slowly to be meant.
+            Away: it stops before its end, or comes too slowly to be meant, or may not come any more.
         """
         loop = asyncio.get_running_loop()
         waited_s, came = 0.0, 0
-        while True:
-            began = loop.time()
-            try:
-                piece = await response.content.read(_BLOCK_BYTES)
-            except FAULTS as error:
-                raise Away(f"the body broke off: {error or type(error).__name__}") from error
-            if not piece:
-                return
-            waited_s, came = waited_s + loop.time() - began, came + len(piece)
-            if waited_s > PATIENCE_S and came < waited_s * LEAST_BYTES_S:
-                raise Away("it sends too slowly")
-            self.received_bytes += len(piece)
-            await self._allowance.take(len(piece))
-            yield piece
+        share = Share(self._meter, DOWN) if self._meter is not None else None
+        try:
+            while True:
+                most = await _leave(share, response)
+                began = loop.time()
+                try:
+                    piece = await response.content.read(most)
+                except FAULTS as error:
+                    raise Away(f"the body broke off: {error or type(error).__name__}") from error
+                if not piece:
+                    return
+                waited_s, came = waited_s + loop.time() - began, came + len(piece)
+                if waited_s > PATIENCE_S and came < waited_s * LEAST_BYTES_S:
+                    raise Away("it sends too slowly")
+                self.received_bytes += len(piece)
+                if share is not None:
+                    share.moved(len(piece), clock_ns())
+                await self._allowance.take(len(piece))
+                yield piece
+        finally:
+            if share is not None:
+                share.enter(clock_ns())
 
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
+
+
+async def _leave(share: Share | None, response: aiohttp.ClientResponse) -> int:
+    """Wait until more of a body may come; how many bytes.
+
+    Raises:
+        Away: nothing may move now.
+    """
+    while True:
+        now = clock_ns()
+        if share is None:
+            return _BLOCK_BYTES
+        most = share.most(now)
+        if share.is_closed(now):
+            raise Away(_CLOSED)
+        if share.limit:
+            _narrow(response, share.limit)
+        if most:
+            return most if share.limit else _BLOCK_BYTES
+        await asyncio.sleep(max(0.001, share.wait_s(now)))
+
+
+def _narrow(response: aiohttp.ClientResponse, limit: int) -> None:
+    """Have the system take in no more ahead of us than the limit is worth."""
+    connection = response.connection
+    transport = connection.transport if connection is not None else None
+    narrow = transport.get_extra_info("socket") if transport is not None else None
+    if narrow is not None:
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window_bytes(limit))
 
 
 def _authorities() -> ssl.SSLContext:
