@@ -64,6 +64,9 @@ class HandedIn:
     async def drop(self) -> None:
         """Waits no more: its record is removed, confirmed or not."""
         await self.leave()
+        if self._record is not None and self._said is not None:
+            # No claim was answered. It is said as long as this agent runs: most managers know that the job was ours.
+            await self._talk.post(slot_of(self._record.job.id), *self._said)
         await self._remove()
 
     async def leave(self) -> None:
@@ -80,6 +83,7 @@ class HandedIn:
             await self._remove()
             return
         await self._talk.post(slot_of(record.job.id), to, done)
+        self._said = None
         await self._until_confirmed(record)
 
     async def _claim(self, record: JobRecord) -> bool:

@@ -301,3 +301,20 @@ async def test_a_job_that_is_handed_in_is_not_written_down_again(tmp_path: Path)
     await bench.agent.run()
     assert [save.done() for save in saves] == [True]
     assert bench.left() == ("a", "putting output")
+
+
+@in_fast_time
+async def test_what_nobody_lets_us_claim_is_said_again_when_the_next_job_begins(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, FakeManagers(describe("a"), describe("b")), max_jobs=2)
+    bench.managers.answers[ClaimJob] = lambda to, asked: []
+    task = asyncio.create_task(bench.agent.run())
+    await until_handed_in(bench)
+    await asyncio.sleep(5)
+    bench.agent.resumed()
+    del bench.managers.heard[:]
+    await asyncio.sleep(60)
+    assert [done.job_id for done in bench.managers.commands(JobDone)] == ["a"]
+    del bench.managers.answers[ClaimJob]
+    bench.managers.confirms.set()
+    await task
+    assert bench.runner.executed == ["a", "b"]
