@@ -261,7 +261,7 @@ class XmppTransport:
         self._unconfirmed[message_id] = _Unconfirmed(to, text, due_at)
         self._drained.clear()
         if len(self._unconfirmed) > MAX_UNCONFIRMED:
-            del self._unconfirmed[next(iter(self._unconfirmed))]
+            self.forget(next(iter(self._unconfirmed)))
 
     def _write(self, text: str) -> bool:
         if self.connected and self._stream is not None and self._stream.is_connected():

@@ -3,6 +3,9 @@
 import asyncio
 from typing import Any, cast
 
+import pytest
+
+from client.copilot import transport as transport_module
 from client.copilot.stream import Stream
 from client.copilot.transport import Account, Incoming, XmppTransport
 
@@ -49,6 +52,21 @@ async def test_a_message_is_confirmed_when_it_is_not_sent_again_any_more() -> No
     assert not waiting.done()
     transport.forget(second)
     await waiting
+
+
+async def test_who_waits_for_a_message_of_which_there_were_too_many_waits_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(transport_module, "MAX_UNCONFIRMED", 2)
+    transport = XmppTransport(Account("agent@localhost", "x", "127.0.0.1", 5222, ""), on_info, resend=True)
+    oldest = await transport.send("jm@localhost/1", {"command": "a"})
+    waiting = asyncio.create_task(transport.confirmed(oldest))
+    await asyncio.sleep(0)
+    for name in ("b", "c"):
+        await transport.send("jm@localhost/1", {"command": name})
+    async with asyncio.timeout(5):
+        await waiting
+    assert transport.unconfirmed == 2
 
 
 async def test_another_account_has_the_same_resource_and_server() -> None:
