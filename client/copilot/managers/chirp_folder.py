@@ -50,7 +50,11 @@ def open_output(chirp_root: Path, job_id: str) -> None:
 def close_output(chirp_root: Path, job_id: str) -> bool:
     """Takes away what agents uploaded for a job, and their rights. Idempotent. Returns whether the folder went."""
     folder = chirp_root / job_id
-    acl = _read(folder)
+    try:
+        acl = _read(folder)
+    except OSError:
+        # It is not known whose it is.
+        return False
     if acl in {"", ACL_OUTPUT}:
         shutil.rmtree(folder, ignore_errors=True)
         return True
@@ -64,11 +68,15 @@ def close_output(chirp_root: Path, job_id: str) -> bool:
 
 
 def _read(folder: Path) -> str:
-    """The rights in a folder; empty for none."""
+    """The rights in a folder; empty for none.
+
+    Raises:
+        OSError: they cannot be read.
+    """
     try:
         with (folder / _ACL).open("rb") as file:
             return file.read(_MAX_BYTES).decode("ascii", "replace")
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return ""
 
 

@@ -70,9 +70,20 @@ class ResultShelf:
         _strip(target)
 
     def kept(self) -> list[str]:
-        """Ids of jobs whose result this instance kept and did not `settle`."""
-        notes = [path.name.removeprefix(_KEPT) for path in self._notes.glob(f"{_KEPT}*")]
-        return [job_id for job_id in notes if self.place(job_id).is_dir()]
+        """Ids of jobs whose result this instance kept and did not `settle`; notes of none are removed.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        found = []
+        for note in sorted(self._notes.glob(f"{_KEPT}*")):
+            job_id = note.name.removeprefix(_KEPT)
+            if self.place(job_id).is_dir():
+                found.append(job_id)
+            else:
+                # An earlier run was killed before it kept what it had noted.
+                note.unlink(missing_ok=True)
+        return found
 
     def sender(self, job_id: str) -> str:
         """Whose result is kept; empty when it does not say."""

@@ -61,3 +61,11 @@ def test_rights_without_an_end_of_line(tmp_path: Path) -> None:
     make_chirp_folder(tmp_path, "one", "globus:* rl")
     open_output(tmp_path, "one")
     assert rights(tmp_path).splitlines()[:2] == ["globus:* rl", "address:* rwl"]
+
+
+def test_a_folder_whose_rights_cannot_be_read_stays(submitted: Path) -> None:
+    acl = submitted / "one" / ".__acl"
+    acl.unlink()
+    acl.mkdir()
+    assert not close_output(submitted, "one")
+    assert (submitted / "one" / "run.sh").exists()

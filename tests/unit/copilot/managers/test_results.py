@@ -158,3 +158,11 @@ def test_a_result_that_cannot_be_moved_is_judged_again_and_leaves_no_note(
     assert manager.judge_left() == [(Claim("one", AGENTS[0], 0, None), Verdict("one", True, ""))]
     assert (site.winner(), stdout(manager), manager.shelf.is_clear()) == (AGENTS[0], AGENTS[0], True)
     manager.queue.close()
+
+
+def test_the_note_of_a_result_that_was_never_kept_goes_away(site: Site) -> None:
+    manager = site.manager(0)
+    with closing(manager.queue):
+        (site.base / "storage" / "intake" / "storage-0" / "kept-one").touch()
+        manager.take_up_results()
+        assert manager.shelf.is_clear(), "else it would be looked for work for ever"
