@@ -40,6 +40,7 @@ class SmallManager:
         self.done: list[JobDone] = []
         self.failed: list[JobFailedReport] = []
         self.claims = 0
+        self.described = ""
         self.wanted_at = 0.0
         self.latencies_ms: list[float] = []
         self._ids = itertools.count(1)
@@ -67,6 +68,7 @@ class SmallManager:
                 return [HaveGetJob()]
             case GetJob() if self.left:
                 self.left -= 1
+                self.described = command.jdl
                 self.latencies_ms.append((time.perf_counter() - self.wanted_at) * 1000)
                 job_id = f"job-{next(self._ids)}"
                 return [RunJob(JobDescription(job_id, self.chirp.address, "input", ("run.sh",), "run.sh"), {}, 60, "l")]

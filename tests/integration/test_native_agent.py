@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from client.copilot import native
+from client.copilot.jdl import parse_jdl
 from client.copilot.report import LogReport
 from client.errors import BadInput
 from tests.helpers.servers import Chirp, Xmpp
@@ -38,6 +39,16 @@ async def test_a_job_is_done_for_real(xmpp: Xmpp, chirp: Chirp, root: Path) -> N
             assert content is not None and content.read() == b"result\n"
         assert (report.done_jobs, report.accepted_jobs, report.failed_jobs) == (1, 1, 0)
         assert list(root.iterdir()) == []
+
+
+@pytest.mark.parametrize(("folder", "said"), [("", {}), ("nowhere", {"Software": "none"})])
+async def test_an_agent_without_software_says_so(
+    xmpp: Xmpp, chirp: Chirp, root: Path, folder: str, said: dict[str, str]
+) -> None:
+    async with managed(xmpp, chirp, "#!/bin/sh\n", 1) as manager:
+        await one_job(settings_of(xmpp, root) | {"software": str(root / folder)}, LogReport())
+        about = parse_jdl(manager.described)
+        assert {name: value for name, value in about.items() if name == "Software"} == said
 
 
 async def test_a_job_without_end_is_given_back(xmpp: Xmpp, chirp: Chirp, root: Path) -> None:
