@@ -5,7 +5,7 @@ jobDone is only put on the list of claims. Only an agent that had a job, however
 agent may learn a job's id.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -28,6 +28,7 @@ from client.copilot.messages import (
     WantGetJobOutputDir,
 )
 from client.copilot.once import Once
+from client.copilot.queue.errors import QueueError
 from client.copilot.queue.queue import Job, JobQueue, JobState
 from client.log import logger
 
@@ -37,6 +38,10 @@ log = logger("site")
 MAX_PLACES: Final = 10
 #: Accounts with a job that are remembered for that.
 MAX_REMEMBERED: Final = 20_000
+#: What was handed in while the queue failed.
+MAX_LATER: Final = 10_000
+#: Of that so much is taken in one tick.
+MAX_TAKEN: Final = 100
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ class StorageDesk:
     limit_bytes: int | None = None
     on_wish: Callable[[Wish], None] | None = None
     _places: OrderedDict[tuple[str, str], int] = field(default_factory=OrderedDict)
+    _later: deque[tuple[str, JobDone]] = field(default_factory=deque)
     _strangers: Once = field(default_factory=Once)
 
     def handle(self, sender: str, command: Command, now: float) -> list[Reply]:
@@ -76,16 +82,33 @@ class StorageDesk:
                 return self._on_want(sender, command.job_id)
             case GetJobOutputDir():
                 return self._on_get(sender, command.job_id, command.output_size, now)
-            case JobDone() if self._had(sender, command.job_id):
-                # The lease must not end while the output waits to be judged.
-                self.queue.confirm(command.job_id, sender, now)
-                self.witness.handed_in(command.job_id, command.job_data.get("startedAt", ""), now)
-                self.on_done(Claim(command.job_id, sender, command.exit_code, command.validate_exit_code))
+            case JobDone():
+                self._on_done(sender, command, now)
         return []
 
     def tick(self, now: float) -> list[Reply]:
-        """Nothing to do."""
+        """To be called about once a second: takes what was handed in while the queue failed."""
+        for _ in range(min(len(self._later), MAX_TAKEN)):
+            sender, done = self._later[0]
+            self._take(sender, done, now)
+            self._later.popleft()
         return []
+
+    def _on_done(self, sender: str, done: JobDone, now: float) -> None:
+        try:
+            self._take(sender, done, now)
+        except QueueError:
+            # It is confirmed, so it is not said again, and its agent keeps nothing of it.
+            if len(self._later) < MAX_LATER:
+                self._later.append((sender, _slim(done)))
+            raise
+
+    def _take(self, sender: str, done: JobDone, now: float) -> None:
+        if self._had(sender, done.job_id):
+            # The lease must not end while the output waits to be judged.
+            self.queue.confirm(done.job_id, sender, now)
+            self.witness.handed_in(done.job_id, done.job_data.get("startedAt", ""), now)
+            self.on_done(Claim(done.job_id, sender, done.exit_code, done.validate_exit_code))
 
     def announce(self, sender: str, verdict: Verdict) -> list[Reply]:
         """The verdict, for agents that announced that they want it."""
@@ -168,6 +191,12 @@ class StorageDesk:
         if self._strangers.is_new(account):
             log.warning("%s never had job %s: what it says of such outputs is dropped, said once", account, job_id)
         return False
+
+
+def _slim(done: JobDone) -> JobDone:
+    """Without what nobody asks for: whoever has an account may fill the memory with it."""
+    kept = {name: text[:40] for name, text in done.job_data.items() if name == "startedAt"}
+    return JobDone(done.job_id, exit_code=done.exit_code, validate_exit_code=done.validate_exit_code, job_data=kept)
 
 
 def _not_needed(job: Job | None) -> str:

@@ -88,6 +88,27 @@ def test_an_agent_gets_a_folder_of_its_own_and_its_place(storage: Storage) -> No
     assert storage.claims == [Claim("one", AGENT, 256, 1)]
 
 
+def test_what_is_handed_in_while_the_queue_fails_is_taken_when_it_works_again(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.lease()
+
+    def fail(*_: Any) -> None:
+        raise QueueUnusable("queue.sqlite", "disk I/O error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(storage.queue, "confirm", fail)
+        with pytest.raises(QueueUnusable):
+            storage.desk.handle(AGENT, JobDone("one", exit_code=256, job_data={"startedAt": "1", "x": "y" * 900}), 1)
+        with pytest.raises(QueueUnusable):
+            storage.desk.tick(2)
+    assert storage.claims == []
+    storage.desk.handle("evil@x/1", JobDone("one"), 3)
+    storage.desk.tick(3)
+    storage.desk.tick(4)
+    assert storage.claims == [Claim("one", AGENT, 256, None)]
+
+
 SLOT = Slot("0123abcd", "https://h:1/upload/0123abcd/output.tgz", (("Authorization", "Bearer t"),))
 
 
