@@ -113,13 +113,15 @@ class Governor:
             self._is_new = False
         before, self.measured = self.measured, self._sampler.measure({**(beside or {}), **vms})
         known = self._identified(vms)
-        if self.lowers:
-            await self._priority.apply(known, cpus)
         target = self._limit(target_percent, cpus)
         achieved = _sum(self.measured, vms)
         await self._judge(target or None, known, achieved, self.measured.at - before.at)
         asked = self._feedback.ask(target, achieved) if target else target
         await self._apply(asked, known)
+        if self.lowers:
+            ranked = {vm_id: those for vm_id, those in known.items() if vm_id not in self._free}
+            by_session = self._chosen is None or not self._chosen.ranks
+            await self._priority.apply(ranked, cpus, by_session=by_session)
         self.steering = Steering(target, achieved, self._chosen.name if self._chosen else "", self._trial.holds)
         return self.measured
 
@@ -131,6 +133,7 @@ class Governor:
         does not answer. The next `steer` holds it again.
         """
         self._free = self._free | {vm_id}
+        self._priority.lift(self._applied[1].get(vm_id, ()))
         await self._apply(*self._applied)
         try:
             yield

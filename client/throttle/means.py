@@ -38,9 +38,14 @@ class Kept:
 
 
 class Means(Protocol):
-    """One way to hold VMs to a budget."""
+    """One way to hold VMs to a budget.
+
+    Attributes:
+        ranks: it also has them come after all other programs, if the budget says so.
+    """
 
     name: str
+    ranks: bool
 
     async def is_offered(self) -> bool:
         """Whether this computer has it, and lets this user have it. Whether it works, measuring tells."""
@@ -60,6 +65,7 @@ class DutyMeans:
     """The guard stops and continues the VMs' processes ten times a second: works wherever there are such signals."""
 
     name = "duty cycle"
+    ranks = False
 
     def __init__(self, has_signals: bool) -> None:
         self._has_signals = has_signals

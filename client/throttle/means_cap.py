@@ -19,6 +19,7 @@ class CapMeans:
     """
 
     name = "hypervisor's cap"
+    ranks = False
 
     def __init__(self, set_cap: SetCap | None) -> None:
         self._set_cap = set_cap

@@ -16,6 +16,7 @@ class CgroupMeans:
     """
 
     name = "control group"
+    ranks = True
 
     def __init__(self, tree: Tree | None = None) -> None:
         self._tree = tree

@@ -35,6 +35,7 @@ class SystemdMeans:
     """A slice and scopes of the user's own manager, or of the system's for root."""
 
     name = "systemd slice"
+    ranks = True
 
     def __init__(self) -> None:
         self._slice = f"volunteercloud_{os.getpid()}.slice"

@@ -29,6 +29,7 @@ class JobMeans:
     """One job object for all VMs, whose processes share it as Windows has it."""
 
     name = "job object"
+    ranks = False
 
     def __init__(self) -> None:
         self._job: int | None = None

@@ -25,29 +25,39 @@ _TIMEOUT_S: Final = 5.0
 class Priority(Protocol):
     """Gives processes their rank among all others."""
 
-    async def apply(self, vms: Mapping[str, Iterable[Identity]], cpus: int) -> None:
+    async def apply(self, vms: Mapping[str, Iterable[Identity]], cpus: int, *, by_session: bool) -> None:
         """Rank these; they may use so many processors side by side."""
+
+    def lift(self, processes: Iterable[Identity]) -> None:
+        """Take back of the rank what can be, until the next `apply`."""
 
 
 class LowPriority:
     """Lowers each process once, and again when it has more threads or another number of processors."""
 
     def __init__(self) -> None:
-        self._done: dict[Identity, tuple[int, int]] = {}
+        self._done: dict[Identity, tuple[int, int, bool]] = {}
 
-    async def apply(self, vms: Mapping[str, Iterable[Identity]], cpus: int) -> None:
+    async def apply(self, vms: Mapping[str, Iterable[Identity]], cpus: int, *, by_session: bool) -> None:
         """Lower these processes; whoever may not do that works on as they are.
 
         Args:
             cpus: most processors that all of them may use side by side.
+            by_session: they are in no group that ranks them, so their session has to.
         """
         processes = [who for those in vms.values() for who in those]
         self._done = {who: done for who, done in self._done.items() if who in processes}
         for who in processes:
-            state = (_threads(who.pid), cpus)
+            state = (_threads(who.pid), cpus, by_session)
             if self._done.get(who) != state:
-                await _lower(who, cpus)
+                await _lower(who, cpus, by_session)
                 self._done[who] = state
+
+    def lift(self, processes: Iterable[Identity]) -> None:
+        """Give their sessions the usual rank. That of threads only the administrator could raise."""
+        for who in processes:
+            if self._done.pop(who, (0, 0, False))[2]:
+                _rank_session(who.pid, 0)
 
 
 def can_pin() -> bool:
@@ -60,9 +70,11 @@ def chosen(available: Iterable[int], cpus: int) -> set[int]:
     return set(sorted(available)[-max(1, cpus) :])
 
 
-async def _lower(who: Identity, cpus: int) -> None:
+async def _lower(who: Identity, cpus: int, by_session: bool) -> None:
     if sys.platform == "linux":
         _lower_on_linux(who.pid, cpus)
+        if by_session:
+            _rank_session(who.pid, _NICE)
     elif sys.platform == "win32":
         _lower_on_windows(who.pid)
     else:
@@ -87,7 +99,6 @@ def _lower_on_linux(pid: int, cpus: int) -> None:
         if cpus < len(available) or os.cpu_count() != len(available) or _is_pinned(thread, available):
             with contextlib.suppress(OSError):
                 os.sched_setaffinity(thread, chosen(available, cpus))
-    _lower_session(pid)
 
 
 def _wait_for_all_others(thread: int) -> None:
@@ -97,7 +108,7 @@ def _wait_for_all_others(thread: int) -> None:
         os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
 
 
-def _lower_session(pid: int) -> None:
+def _rank_session(pid: int, nice: int) -> None:
     """Where the kernel shares the processor among sessions first, priorities count only within each.
 
     Source: sched(7), "The autogroup feature".
@@ -105,7 +116,7 @@ def _lower_session(pid: int) -> None:
     with contextlib.suppress(OSError):
         # A VM in our own session would take the window and the terminal with it.
         if os.getsid(pid) != os.getsid(0):
-            Path(f"/proc/{pid}/autogroup").write_text(f"{_NICE}")
+            Path(f"/proc/{pid}/autogroup").write_text(f"{nice}")
 
 
 def _is_pinned(thread: int, available: set[int]) -> bool:

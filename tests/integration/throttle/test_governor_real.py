@@ -45,7 +45,10 @@ asyncio.run(main(*sys.argv[1:]))
 class OrdinaryPriority:
     """Leaves the processes as they are, so that others who are busy here do not matter to what is reached."""
 
-    async def apply(self, vms: Mapping[str, Iterable[Identity]], cpus: int) -> None:
+    async def apply(self, vms: Mapping[str, Iterable[Identity]], cpus: int, *, by_session: bool) -> None:
+        pass
+
+    def lift(self, processes: Iterable[Identity]) -> None:
         pass
 
 
@@ -121,8 +124,8 @@ time.sleep(100)
     with busy(1, program) as (who,):
         wait_for("its threads", lambda: len(threads(who)) == 4, 5, 0.01)
         priority = LowPriority()
-        await priority.apply({"vm": (who,)}, 1)
-        await priority.apply({"vm": (who,)}, 1)
+        await priority.apply({"vm": (who,)}, 1, by_session=True)
+        await priority.apply({"vm": (who,)}, 1, by_session=True)
         wait_for("the later thread", lambda: len(threads(who)) == 5, 5, 0.01)
         for thread in threads(who):
             assert len(os.sched_getaffinity(thread)) == 1
@@ -133,8 +136,10 @@ time.sleep(100)
         assert os.sched_getscheduler(who.pid) == os.SCHED_OTHER
         autogroup = Path(f"/proc/{who.pid}/autogroup")
         assert not autogroup.exists() or "nice 19" in autogroup.read_text()
-        await priority.apply({"vm": (who,)}, os.cpu_count() or 1)
+        await priority.apply({"vm": (who,)}, os.cpu_count() or 1, by_session=True)
         assert os.sched_getaffinity(who.pid) == os.sched_getaffinity(0)
+        priority.lift((who,))
+        assert not autogroup.exists() or "nice 0" in autogroup.read_text()
 
 
 @needs_groups

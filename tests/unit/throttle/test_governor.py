@@ -37,6 +37,7 @@ class FakeMeans:
 
     def __init__(self, name: str, gives: float | None = 1.0, *, offered: bool = True, refuses: bool = False) -> None:
         self.name = name
+        self.ranks = False
         self.gives = gives
         self.budget: Budget | None = None
         self._offered = offered
@@ -72,11 +73,19 @@ class FakeSampler(Sampler):
         return Measured(self._at, vms={vm_id: VmUse(cpu_percent=min([100.0, *limits])) for vm_id in vms})
 
 
-class NoPriority:
-    """Changes nothing: the process is that of the tests."""
+class FakePriority:
+    """Notes whom it has ranked: the process is that of the tests."""
 
-    async def apply(self, vms: Mapping[str, Iterable[Identity]], cpus: int) -> None:
-        pass
+    def __init__(self) -> None:
+        self.ranked: set[str] = set()
+        self.lifted: list[int] = []
+        self.by_session = False
+
+    async def apply(self, vms: Mapping[str, Iterable[Identity]], cpus: int, *, by_session: bool) -> None:
+        self.ranked, self.by_session = set(vms), by_session
+
+    def lift(self, processes: Iterable[Identity]) -> None:
+        self.lifted += [who.pid for who in processes]
 
 
 @pytest.fixture
@@ -85,7 +94,7 @@ async def guard() -> AsyncIterator[FakeGuard]:
 
 
 def governor_of(guard: Guard, *means: FakeMeans) -> Governor:
-    return Governor(guard, means, sampler=FakeSampler(*means), processors=2, priority=NoPriority())
+    return Governor(guard, means, sampler=FakeSampler(*means), processors=2, priority=FakePriority())
 
 
 async def test_the_first_that_is_offered_and_taken_is_used(guard: FakeGuard) -> None:
@@ -203,3 +212,17 @@ async def test_a_vm_that_is_unhindered_is_watched_over_only(guard: FakeGuard) ->
     await governor.steer(30.0, both, 2)
     assert means.budget.vms.keys() == both.keys()
     assert guard.orders[-1].free == set()
+
+
+async def test_sessions_are_ranked_only_where_no_group_does_it(guard: FakeGuard) -> None:
+    means, priority = FakeMeans("good"), FakePriority()
+    governor = Governor(guard, [means], sampler=FakeSampler(means), processors=2, priority=priority)
+    await governor.steer(30.0, VMS, 2)
+    assert (priority.ranked, priority.by_session) == ({"vm"}, True)
+    means.ranks = True
+    await governor.steer(30.0, VMS, 2)
+    assert not priority.by_session
+    async with governor.unhindered("vm"):
+        assert priority.lifted == [ME]
+        await governor.steer(30.0, VMS, 2)
+        assert priority.ranked == set()
