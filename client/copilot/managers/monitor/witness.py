@@ -22,7 +22,10 @@ _REFUSED: Final = (
 )
 #: causes that our agents give; they are hostile text until they are one of these
 _RETURNED: Final = frozenset(
-    {"input", "upload", "start", "output-limit", "time-limit", "memory-limit", "disk-full", "requirement"}
+    {
+        *("input", "upload", "start", "output-limit", "time-limit", "memory-limit", "disk-full", "requirement"),
+        "pilot-token",
+    }
 )
 
 
