@@ -10,7 +10,7 @@ from client.appliance.cache import ApplianceCache
 from client.appliance.choice import Wish
 from client.appliance.needs import Offer
 from client.appliance.store import Store
-from client.appliance.transfers import BY_USER, METERED, RunWorker, Transfers, metered
+from client.appliance.transfers import BY_USER, METERED, RULES, RunWorker, Transfers, metered
 from client.appliance.upkeep import Faces, Upkeep, find_image, is_bootable, store_views
 from client.appliance.worker import run_worker
 from client.board import Board
@@ -23,7 +23,7 @@ from client.messages import code_of, fill, sentence
 from client.paths import Paths
 from client.preferences.store import Preferences
 from client.project.definition import Project
-from client.snapshot import Severity, StoreView
+from client.snapshot import Reason, Severity, StoreView
 
 #: what problems with the appliance itself are about
 _ABOUT: Final = "appliance"
@@ -65,6 +65,7 @@ class Appliances:
         self._transfers = Transfers(limit, is_held=self.store.book.held, run=metered(paths.meter, run))
         self._upkeep: Upkeep | None = None
         self._asked = {"check": False, "look": False}
+        self._rules: Reason | None = None
         board.facts.fetching_held = self._transfers.held
 
     def cache_for(self, project: Project, *, direct: bool) -> ApplianceCache:
@@ -138,6 +139,17 @@ class Appliances:
         (self._transfers.hold if waits else self._transfers.go_on)(METERED)
         if self._transfers.held != before:
             self._tell_held()
+
+    def note_rules(self, reason: Reason | None) -> None:
+        """The volunteer's rules let nothing over the network, for this reason; None: they do. Cheap to repeat."""
+        if reason == self._rules:
+            return
+        self._rules = reason
+        if reason is not None:
+            self._transfers.hold(RULES, reason)
+        else:
+            self._transfers.go_on(RULES)
+        self._tell_held()
 
     async def _watch_link(self) -> None:
         """Ask now and then whether the network is paid by the byte; what is not known holds nothing."""

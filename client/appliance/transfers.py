@@ -13,12 +13,15 @@ from client.snapshot import Reason, TransferView
 SHOWN_NAME: Final = "the appliance"
 BY_USER: Final = "fetching-held"
 METERED: Final = "metered-link"
+#: the volunteer's rules for the network; whoever holds for it says which
+RULES: Final = "network-rules"
 #: nobody holds it: there is no server that gives anything at this moment
 NO_ANSWER: Final = "no-server-answers"
 #: why nothing is fetched, the first that applies is told
 REASONS: Final = {
     BY_USER: "You have held the fetching of appliances; it goes on when you say so.",
     METERED: "This network is paid by the byte; appliances are fetched when there is another.",
+    RULES: "Your rules let nothing over the network now; appliances are fetched when they do.",
 }
 #: steps as workers call them -> as the user reads them
 _STEPS: Final = {"checking": "verifying", "patching": "unpacking", "applying": "unpacking"}
@@ -61,22 +64,26 @@ class Transfers:
         """Args: is_held: by the user, before."""
         self._limit = limit_bytes_per_s
         self._run = run
-        self._holds = {BY_USER} if is_held else set()
+        self._holds = {BY_USER: _reason(BY_USER)} if is_held else {}
         self._steers: list[tuple[Steering, Callable[[], None]]] = []
 
     @property
     def held(self) -> Reason | None:
         """Why nothing is fetched now; None if it is."""
-        return next((Reason(code, text) for code, text in REASONS.items() if code in self._holds), None)
+        return next((self._holds[code] for code in REASONS if code in self._holds), None)
 
-    def hold(self, code: str) -> None:
-        """Let all fetching rest, for one of REASONS."""
-        self._holds.add(code)
+    def hold(self, code: str, reason: Reason | None = None) -> None:
+        """Let all fetching rest, for one of REASONS.
+
+        Args:
+            reason: what to show for it, if that can be said more closely.
+        """
+        self._holds[code] = reason or _reason(code)
         self._steer()
 
     def go_on(self, code: str) -> None:
         """Undo `hold` for that reason; there may be others."""
-        self._holds.discard(code)
+        self._holds.pop(code, None)
         self._steer()
 
     async def work(
@@ -121,6 +128,10 @@ class Transfers:
             else:
                 steer.go_on()
             tell()
+
+
+def _reason(code: str) -> Reason:
+    return Reason(code, REASONS[code])
 
 
 class _Line:

@@ -19,7 +19,7 @@ from client.commands import HoldFetching, RemoveImage, Start, Stop, TendStore
 from client.hypervisor.spec_file import parse_spec
 from client.project.definition import load_project
 from client.service.images_desk import ImagesDesk
-from client.snapshot import Activity, Severity, VmState
+from client.snapshot import Activity, Reason, Severity, VmState
 from tests.helpers.client_core import FILES, URL, Rig, make_manifest
 
 ROOT = "5" * 64
@@ -198,6 +198,19 @@ async def test_a_metered_network_holds_only_those_who_want_that(rig: Rig) -> Non
             assert (core.board.facts.fetching_held is not None) is held
             core.appliances.note_link(metered=False)
             assert core.board.facts.fetching_held is None
+
+
+async def test_the_volunteers_rules_hold_and_say_why(rig: Rig) -> None:
+    async with rig.running() as core:
+        reason = Reason("network-schedule", "Your schedule has no network now, until 18:00.")
+        core.appliances.note_rules(reason)
+        assert core.board.facts.fetching_held == reason
+        core.appliances.hold()
+        core.appliances.note_rules(None)
+        held = core.board.facts.fetching_held
+        assert held is not None and held.code == "fetching-held"
+        core.appliances.hold(False)
+        assert core.board.facts.fetching_held is None
 
 
 async def test_the_system_is_asked_whether_the_network_is_metered(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

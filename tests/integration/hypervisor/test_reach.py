@@ -12,6 +12,7 @@ import pytest
 
 from client.hypervisor.driver import Route, Traffic
 from client.hypervisor.qemu.driver import QemuDriver
+from client.meter import CREDIT_S, FILE, UP, Meter, clock_ns
 from tests.integration.hypervisor.conftest import need_appliance, need_qemu, qemu_driver
 from tests.integration.hypervisor.guests import Line, appliance_spec, build_context
 
@@ -136,6 +137,43 @@ async def test_routes_carry_count_limit_and_move(driver: QemuDriver, tmp_path: P
         await driver.set_routes("one", (replace(OPEN, port=elsewhere), *targets[1:]))
         assert await line.value(tcp(OPEN.guest_host, OPEN.guest_port, "b'x'")) != "b''"
         assert len(moved) == 1
+        await line.close()
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+
+
+async def test_the_limit_of_all_traffic_holds_and_closed_is_closed(driver: QemuDriver, tmp_path: Path) -> None:
+    meter, loop = Meter(str(tmp_path / "vms" / FILE)), asyncio.get_running_loop()
+    async with serving(echo) as (port, seen):
+        line = await boot(driver, tmp_path, (replace(OPEN, port=port),))
+        assert meter.set_rule(0, 0, True, clock_ns())
+        where = repr((OPEN.guest_host, OPEN.guest_port))
+        await line.value(f"held.update(one=socket.create_connection({where}, 30))")
+        await line.value("held['one'].sendall(b'early')")
+        assert seen == []
+        assert meter.set_rule(0, 100_000, False, clock_ns())
+        assert await line.value("held['one'].recv(5)") == "b'early'"
+        assert meter.set_rule(0, 100_000, True, clock_ns())
+        await line.value("held['one'].sendall(b'while closed')")
+        assert (
+            await line.value("(held['one'].settimeout(1), attempt(lambda: held['one'].recv(12)))[1]") == "TimeoutError"
+        )
+        assert meter.set_rule(0, 100_000, False, clock_ns())
+        # What waited goes on, on the same connection.
+        assert await line.value("(held['one'].settimeout(30), held['one'].recv(12))[1]") == "b'while closed'"
+        begun = loop.time()
+        assert await line.value(f"len(tcp(*{where}, bytes(300000), 30))") == "300000"
+        assert loop.time() - begun > 3 - CREDIT_S - 0.1
+        await line.value("held.pop('one').close()")
+        async with asyncio.timeout(10):
+            while meter.look(clock_ns()) and meter.moved[UP] < 300_017:
+                await asyncio.sleep(0.05)
+        assert meter.moved == (300_017, 300_017)
+        assert await told(driver, 300_017) == Traffic(300_017, 300_017)
         await line.close()
 
 
