@@ -1,7 +1,6 @@
 """All that is known of the computer, from parts that ask its system: one sample at any time, and a call on change."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -12,6 +11,7 @@ from client.host.looks import Look, Looks
 from client.host.part import Part, Wanted, Wishes
 from client.host.sample import Sample
 from client.host.wake import SleepWatch, slept_s
+from client.log import logger
 
 _EACH_TICK: Final = 1
 
@@ -85,6 +85,8 @@ class HostSensors:
         parts: list[Part] = [*self._parts, Looks([*self._looks, sleep])]
         self._board = Board([part.name for part in parts], self._clock, self._changed)
         self._tasks = [asyncio.create_task(keep(part, self._board, self._clock), name=part.name) for part in parts]
+        for task in self._tasks:
+            task.add_done_callback(self._on_end)
 
     def look(self) -> Sample:
         """See `Sensors`."""
@@ -104,9 +106,14 @@ class HostSensors:
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _on_end(self, task: "asyncio.Task[None]") -> None:
+        # Nothing that can be expected ends a part: the others go on, and what it knew is not known any more.
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            logger("core").error("the sensor %s has failed", task.get_name(), exc_info=error)
+            self._board.forget(task.get_name())
 
     def _changed(self) -> None:
         sleeping = self._board.sample().sleeping

@@ -54,6 +54,19 @@ async def test_it_tells_and_ends() -> None:
     assert part.ended
 
 
+async def test_a_part_with_a_fault_is_said_and_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+    class FaultyPart(FakePart):
+        async def run(self, tell: Tell) -> None:
+            tell({"on_battery": True})
+            raise AssertionError("a fault")
+
+    sensors, forgotten = HostSensors([FaultyPart()], [], Wishes()), asyncio.Event()
+    await sensors.open(lambda: forgotten.set() if sensors.look().on_battery is None else None, lambda slept_s: None)
+    await forgotten.wait()
+    await sensors.close()
+    assert [record.getMessage() for record in caplog.records] == ["the sensor fake has failed"]
+
+
 async def test_a_listener_that_fails_is_not_a_part_that_fails() -> None:
     part, failed = FakePart(), []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: failed.append(context["exception"]))
