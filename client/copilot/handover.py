@@ -110,7 +110,7 @@ class Handover:
         ends_at = now() + min(LONGEST_TRIALS_S, record.elapsed_s)
         for trial in itertools.count(1):
             await enter(states.WANTING_OUTPUT_PLACE)
-            place = await self._find_place(record, size if self._web and trial <= HTTPS_TRIALS else None)
+            place = await self._find_place(record, size if self._web else None, by_chirp=trial > HTTPS_TRIALS)
             await still_ours()
             await enter(states.PUTTING_OUTPUT)
             try:
@@ -152,14 +152,20 @@ class Handover:
             await asyncio.sleep(next(waits))
         raise AssertionError("the last trial returns or raises")
 
-    async def _find_place(self, record: JobRecord, size: int | None) -> Answer:
-        """Asks until a storage manager names a place. size: of the archive, if it may go by HTTPS."""
+    async def _find_place(self, record: JobRecord, size: int | None, *, by_chirp: bool) -> Answer:
+        """Asks until a storage manager names a place.
+
+        Args:
+            size: of the archive, if it may go by HTTPS.
+            by_chirp: a place over Chirp is asked for first, then one of either kind in turn: it may have no Chirp.
+        """
         job_id = record.job.id
+        tell = itertools.cycle([None, size] if by_chirp else [size])
         for wait_s in self._talk.waits(self._timers.place_first_s, self._timers.place_last_s):
             have = await self._ask_for_manager(record, wait_s)
             if have is None:
                 continue
-            get = GetJobOutputDir(job_id, self._agent_host, record.job_data, size)
+            get = GetJobOutputDir(job_id, self._agent_host, record.job_data, next(tell))
             limit_s = self._timers.store_answer_s
             place = await self._talk.ask("place", have.sender, get, StoreJobOutputDir, timeout_s=limit_s, job_id=job_id)
             if place is None:

@@ -5,7 +5,7 @@ jobDone is only put on the list of claims. Only an agent that had a job, however
 agent may learn a job's id.
 """
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -30,14 +30,15 @@ from client.copilot.messages import (
 from client.copilot.once import Once
 from client.copilot.queue.errors import QueueError
 from client.copilot.queue.queue import Job, JobQueue, JobState
+from client.copilot.token_bucket import TokenBuckets
 from client.log import logger
 
 log = logger("site")
 
 #: Places of the upload service that one account gets for one job; what it needs more goes over Chirp.
 MAX_PLACES: Final = 10
-#: Accounts with a job that are remembered for that.
-MAX_REMEMBERED: Final = 20_000
+#: More of them as time goes by: there may be no Chirp, and the upload service may be down for hours.
+PLACES_PER_S: Final = 1 / 300
 #: What was handed in while the queue failed.
 MAX_LATER: Final = 10_000
 #: Of that so much is taken in one tick.
@@ -71,7 +72,7 @@ class StorageDesk:
     witness: Witness = NOBODY
     limit_bytes: int | None = None
     on_wish: Callable[[Wish], None] | None = None
-    _places: OrderedDict[tuple[str, str], int] = field(default_factory=OrderedDict)
+    _places: TokenBuckets = field(default_factory=lambda: TokenBuckets(PLACES_PER_S, MAX_PLACES))
     _later: deque[tuple[str, JobDone]] = field(default_factory=deque)
     _strangers: Once = field(default_factory=Once)
 
@@ -177,11 +178,7 @@ class StorageDesk:
 
     def _may_wish(self, wish: Wish) -> bool:
         """Each place may be filled, so an account gets a few for a job and no more."""
-        key = (bare(wish.sender), wish.job_id)
-        self._places[key] = self._places.pop(key, 0) + 1
-        if len(self._places) > MAX_REMEMBERED:
-            self._places.popitem(last=False)
-        return self._places[key] <= MAX_PLACES
+        return self._places.take(f"{bare(wish.sender)} {wish.job_id}")
 
     def _had(self, sender: str, job_id: str) -> bool:
         """Whether the job was ever handed to the sender's account, or claimed by it."""

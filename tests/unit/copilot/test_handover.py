@@ -115,3 +115,20 @@ async def test_input_that_https_refuses_comes_over_chirp_if_there_is_one(tmp_pat
     await bench.agent.run()
     assert len(bench.managers.commands(JobDone)) == done
     assert len(bench.managers.commands(JobFailedReport)) == 1 - done
+
+
+@in_fast_time
+async def test_where_there_is_no_chirp_the_output_waits_for_https(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.runner.runs_s = 3600
+
+    def place(to: str, asked: GetJobOutputDir) -> list[tuple[str, Any]]:
+        if asked.output_size is None:
+            return []
+        return [(STORAGE, StoreJobOutputDir(asked.job_id, asked.job_id, "", **bench.offer))]
+
+    bench.managers.answers[GetJobOutputDir] = place
+    bench.web.failures = {URL: 2 * HTTPS_TRIALS}
+    await bench.agent.run()
+    assert (bench.web.stored, bench.files.stored) == ({URL: b"archive"}, {})
+    assert len(bench.managers.commands(JobDone)) == 1
