@@ -13,10 +13,12 @@ from client.throttle.guard import Guard
 from client.throttle.means import Means
 from tests.bench.harness import Row, at_most, bench, plain
 from tests.bench.throttled import SETTLE_S, Steered, busy_vms, executed_s, means_by, wake_ups, windows
+from tests.helpers.busy import busy
 
 TARGETS = (10, 25, 50, 75, 90)
 SHARED = (50, 90)
 COST_S = 20.0
+PAUSES = 20
 #: by the kernel, and by signals: the one where there are no groups for us
 GROUP, DUTY = "control group", "duty cycle"
 
@@ -54,6 +56,19 @@ def cost() -> Iterator[Row]:
             # A duty cycle has to wake up for each stop.
             row = plain(f"throttle cost, {name}: {what}", values, unit)
             yield row if name == DUTY else at_most(row.name, values, unit, most)
+
+
+@bench("throttle verbs on a busy computer")
+def verbs() -> Iterator[Row]:
+    for name in (GROUP, DUTY):
+        means = means_by(name)
+        if means is None:
+            continue
+        with tempfile.TemporaryDirectory(prefix="vc-bench-", dir="/tmp") as folder:
+            took_s = asyncio.run(_pauses(Path(folder), means))
+        worst = statistics.quantiles(took_s, n=20)[18]
+        label = f"throttle verbs on a busy computer, {name}: pause"
+        yield at_most(label, took_s, "s", 0.5, peer="95th percentile", peer_value=worst)
 
 
 #: of one target: what each VM used in each window
@@ -116,3 +131,24 @@ async def _cost(folder: Path, means: Means, target: float) -> tuple[list[float],
         finally:
             await governor.close()
     return core, waking
+
+
+async def _pauses(folder: Path, means: Means) -> list[float]:
+    """Seconds that the hypervisor takes for a pause, while others want twice as many processors as there are."""
+    took_s = []
+    async with busy_vms(folder) as (driver, (vm,)):
+        governor = Governor(Guard(folder / "guard.json"), [means])
+        pids = {vm.vm_id: vm.pids}
+        try:
+            with busy(2 * (os.cpu_count() or 1)):
+                for _ in range(PAUSES):
+                    await governor.steer(20.0, pids, os.cpu_count() or 1)
+                    await asyncio.sleep(0.5)
+                    began = time.monotonic()
+                    async with governor.unhindered(vm.vm_id):
+                        await driver.pause(vm.vm_id)
+                        took_s.append(time.monotonic() - began)
+                        await driver.resume(vm.vm_id)
+        finally:
+            await governor.close()
+    return took_s
