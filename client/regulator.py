@@ -114,12 +114,14 @@ class Regulator:
         governor: Steers,
         folder: Path,
         wake: Callable[[], None],
+        limits: Callable[[Preferences, str], Limits] = limits_of,
     ) -> None:
         """Build it; nothing is looked at.
 
         Args:
             folder: on the volume whose free space matters.
             wake: asks for another look soon.
+            limits: what preferences mean for a project.
         """
         self.allowance = Allowance()
         self._preferences = preferences
@@ -128,6 +130,7 @@ class Regulator:
         self._governor = governor
         self._folder = folder
         self._wake = wake
+        self._limits_of = limits
         self._project = ""
         self._heeded: object = None
         self._limits: Limits | None = None
@@ -230,7 +233,7 @@ class Regulator:
 
     def _limits_now(self) -> Limits:
         if self._limits is None:
-            self._limits = limits = limits_of(self._preferences, self._project)
+            self._limits = limits = self._limits_of(self._preferences, self._project)
             when = limits.when
             heat = bool(when.most_temperature_c or when.most_fan_rpm)
             self._governor.lowers = limits.processor.low_priority
