@@ -90,6 +90,7 @@ class Meter:
         self._file = -1
         self._look_for_it_at = 0
         self._looked_at = -1
+        self._raw = b""
         self._busy_since = 0
 
     def look(self, now: int) -> bool:
@@ -124,6 +125,7 @@ class Meter:
             # What was due by an old limit is nothing by a new one.
             due = (now, now) if limits != self.limits else self.due
             rule = _RULE % (*limits, closed)
+            self._raw = b""
             _write(self._file, rule + _BOOKS % (*due, *self.moved), 0)
             self.closed, self.limits, self.due = closed, limits, due
         finally:
@@ -142,6 +144,7 @@ class Meter:
             moved[way] += count
             if self.limits[way]:
                 due[way] = paid_at(due[way], now, count, self.limits[way])
+            self._raw = b""
             _write(self._file, _BOOKS % (*due, *moved), _RULE_BYTES)
             self.due, self.moved = (due[0], due[1]), (moved[0], moved[1])
         except OSError:
@@ -159,6 +162,9 @@ class Meter:
 
     def _take(self, raw: bytes, now: int) -> None:
         """Understand what was read; what cannot be understood limits nothing, and counts from nothing."""
+        if raw == self._raw:
+            return
+        self._raw = raw
         try:
             down, up, closed, due_down, due_up, moved_down, moved_up = map(int, raw.split())
         except ValueError:

@@ -158,8 +158,10 @@ def move(up: Way, down: Way) -> None:
     now = clock_ns()
     if is_closed and ready.get(up.source.fileno(), 0) & GONE:
         raise ConnectionAbortedError
+    # It may have been closed during the wait.
+    is_closed = up.share is not None and up.share.is_closed(now)
     for way, leave in leaves.items():
-        if leave and ready.get(way.source.fileno(), 0) & READABLE:
+        if leave and not is_closed and ready.get(way.source.fileno(), 0) & READABLE:
             way.read(leave, now)
         if way is up and is_closed:
             continue
