@@ -3,6 +3,7 @@
 Nothing runs here between two calls of `steer`; the caller makes one a second or so.
 """
 
+import asyncio
 import contextlib
 import os
 import sys
@@ -85,6 +86,8 @@ class Governor:
         self._free: frozenset[str] = frozenset()
         self._applied: tuple[float | None, Vms] = (None, {})
         self._lift: tuple[tuple[str, str], ...] = ()
+        # A verb may begin while the core is just steering.
+        self._applying = asyncio.Lock()
         self._is_new = True
 
     @property
@@ -142,13 +145,15 @@ class Governor:
 
     async def _apply(self, percent: float | None, vms: Vms) -> None:
         """Have means and guard hold these VMs, without those that are unhindered."""
-        self._applied = (percent, vms)
-        held = {vm_id: those for vm_id, those in vms.items() if vm_id not in self._free}
-        # A standstill is the guard's, whatever the means: no other is that quick.
-        kept = Kept(0.0, self._lift) if percent == 0.0 else await self._keep(Budget(percent, held, self.lowers))
-        self._lift = kept.lift
-        free = frozenset(vms.keys() - held.keys())
-        await self._guard.obey(Order(vms, kept.duty_percent, free, kept.lift, self._silence_s + MARGIN_S))
+        async with self._applying:
+            self._applied = (percent, vms)
+            held = {vm_id: those for vm_id, those in vms.items() if vm_id not in self._free}
+            # A standstill is the guard's, whatever the means: no other is that quick.
+            kept = Kept(0.0, self._lift) if percent == 0.0 else await self._keep(Budget(percent, held, self.lowers))
+            self._lift = kept.lift
+            free = frozenset(vms.keys() - held.keys())
+            order = Order(vms, kept.duty_percent, free, kept.lift, self._silence_s + MARGIN_S)
+            await self._guard.obey(order)
 
     async def close(self) -> None:
         """Leave no limit and nothing of ours behind; the VMs go on as they are."""
