@@ -15,6 +15,7 @@ from client.service.operator import JobOrder, submit, submit_original
 from client.service.order_check import check_orders
 from client.service.site_argument import existing_site
 from client.service.site_folder import SiteFolder
+from client.service.site_plan import load_plan
 from client.service.site_queue import open_site_queue
 from client.service.submit_arguments import PROG, build_orders, build_parser
 from client.service.table import counted, say, say_json, tell
@@ -36,6 +37,8 @@ def main(argv: list[str]) -> int:
     number = sum(order.number for order in orders)
     if given.pilot and given.pilot not in _services(folder):
         tell(f"Note: {folder.pilots} does not name {given.pilot!r}; agents give such jobs back until it does.")
+    if not given.command and not given.original_queue and not load_plan(folder.plan).shape.guests:
+        tell("Note: this site has no guests; the demonstration waits for an agent that has a folder of software.")
     if given.dry_run:
         check_orders(orders)
         _show(orders, number, as_json=given.json)

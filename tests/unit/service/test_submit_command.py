@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from client.errors import BadInput
 from client.service import site_argument
 from client.service.operator import JobOrder, submit
 from client.service.site_folder import SiteFolder
+from client.service.site_plan import SiteShape, load_plan, save_plan
 from client.service.submit_command import main
 from tests.helpers.sites import make_site, queue_of
 
@@ -63,6 +65,17 @@ def test_everything_that_can_be_said_of_a_job_arrives(site: SiteFolder, script: 
     assert (new.priority, new.submitter, new.max_attempts) == (7, "anna", 2)
     assert new.replication == Replication(3, 2)
     assert (new.validator, new.expected) == ("pythia8", {"events": 3})
+
+
+@pytest.mark.parametrize("guests", [True, False])
+def test_that_nobody_may_do_the_demonstration_is_said(
+    site: SiteFolder, capsys: pytest.CaptureFixture[str], guests: bool
+) -> None:
+    save_plan(site.plan, replace(load_plan(site.plan), shape=SiteShape(guests=guests)))
+    assert main(["--events", "5", "--requirements", "Cpus > 2", "--dry-run"]) == 0
+    shown = capsys.readouterr()
+    assert ("waits for an agent" in shown.err) is not guests
+    assert '(!(other.Software == "none")) && (Cpus > 2)' in shown.out
 
 
 def test_the_submitter_is_whoever_types(site: SiteFolder, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
