@@ -1,9 +1,12 @@
 """Errors of the Co-Pilot protocol, its transport and its agent."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from client.errors import ClientError
+
+#: Behind the cause `memory-limit`, where it was not the project's limit.
+NO_MEMORY: Final = "this computer had no more memory for it"
 
 
 @dataclass(eq=False)

@@ -26,7 +26,7 @@ from typing import Final
 
 from client.copilot.checkpoint import JobRecord
 from client.copilot.child import PROGRESS_FD, Child, kill_left, kill_user
-from client.copilot.errors import JobFailed
+from client.copilot.errors import NO_MEMORY, JobFailed
 from client.copilot.last_lines import last_lines, last_printed
 from client.copilot.memory import exceeds, is_kill, job_processes, kernel_kills
 from client.copilot.pack import folder_size, pack_folder
@@ -283,7 +283,7 @@ class LocalRunner:
             await asyncio.shield(self._kill(child))
             self._child = None
         if is_kill(child.status or 0) and kernel_kills() > kills:
-            raise JobFailed(record.job.id, "memory-limit", "this computer had no more memory for it")
+            raise JobFailed(record.job.id, "memory-limit", NO_MEMORY)
         await asyncio.to_thread(self._check_size, record)
         return Outcome(child.status or 0, child.cpu_s, elapsed_s)
 

@@ -32,7 +32,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from client.copilot.account import owner_of
-from client.copilot.queue.causes import SOON_S, is_jobs_limit
+from client.copilot.queue.causes import soon_s
 from client.copilot.queue.errors import JobExists, RedisUnusable
 from client.copilot.queue.order import check_order
 from client.copilot.queue.queue import NO_HOST, Host, JobState, Lease, Lost, NewJob, Taken
@@ -90,8 +90,8 @@ class RedisQueue(RedisViews, RedisBook):
 
     def fail(self, job_id: str, lease_id: str, agent: str, cause: str, now: float) -> bool:
         """The holder gives the job back."""
-        soon_s = repr(SOON_S) if is_jobs_limit(cause) else ""
-        said = (job_id, lease_id, agent, owner_of(agent), cause[:_MAX_CAUSE_CHARS], soon_s)
+        soon = soon_s(cause)
+        said = (job_id, lease_id, agent, owner_of(agent), cause[:_MAX_CAUSE_CHARS], "" if soon is None else repr(soon))
         return self._link.ask_flag("fail", now, *said)
 
     def accept(self, job_id: str, agent: str, detail: str, now: float, *, agreement: str = "", seen: int = 0) -> Taken:

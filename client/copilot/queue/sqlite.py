@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from client.copilot.account import bare, owner_of
-from client.copilot.queue.causes import SOON_S, is_jobs_limit
+from client.copilot.queue.causes import soon_s
 from client.copilot.queue.errors import JobExists
 from client.copilot.queue.order import check_order
 from client.copilot.queue.prune import QueuePruning
@@ -123,9 +123,10 @@ class SqliteQueue(QueuePruning):
             row = self._row(job_id)
             if row is None or not _is_out(row) or row["lease_id"] != lease_id:
                 return False
-            if not is_jobs_limit(cause):
+            soon = soon_s(cause)
+            if soon is None:
                 self._blame(agent, now, "failed")
-            elif now - row["leased_at"] < SOON_S:
+            elif now - row["leased_at"] < soon:
                 self._pause(agent, now)
             self._return(row, agent, f"failed: {cause}", now)
             return True

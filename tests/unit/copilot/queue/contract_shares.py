@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from client.copilot.errors import BadRequirements
+from client.copilot.errors import NO_MEMORY, BadRequirements
 from client.copilot.queue.errors import BadOrder
 from client.copilot.queue.queue import JobQueue, JobState, Replication, SeenAgent, Terms
 from tests.unit.copilot.queue.contract import TERMS, A, B, MakeQueue, hand_out, state
@@ -186,6 +186,18 @@ class SharesContract:
             queue.fail("one", hand_out(queue, now=now).lease_id, A, "memory-limit: 5 MiB", now)
         assert [(one.failed, one.in_a_row, one.reliability) for one in queue.agents()] == [(0, 2, 0.5)]
         assert (queue.may_work(A, 11.5), queue.may_work(A, 12.5)) == (False, True)
+
+    @pytest.mark.parametrize(
+        ("said", "pauses"),
+        [(f": {NO_MEMORY}; it printed last: x", True), (f": 5 MiB; it printed last: {NO_MEMORY}", False)],
+    )
+    def test_who_has_too_little_memory_must_pause_however_long_it_took(
+        self, queue: JobQueue, said: str, pauses: bool
+    ) -> None:
+        queue.submit([new_job("one")], 0)
+        queue.fail("one", hand_out(queue).lease_id, A, f"memory-limit{said}", 70)
+        assert queue.may_work(A, 70.5) is not pauses
+        assert [one.failed for one in queue.agents()] in ([], [0])
 
     @pytest.mark.parametrize("cause", ["", "time-limits", "input: time-limit", "start"])
     def test_other_causes_are_its_failure(self, queue: JobQueue, cause: str) -> None:
