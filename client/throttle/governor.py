@@ -153,7 +153,10 @@ class Governor:
             self._lift = kept.lift
             free = frozenset(vms.keys() - held.keys())
             order = Order(vms, kept.duty_percent, free, kept.lift, self._silence_s + MARGIN_S)
-            await self._guard.obey(order)
+            try:
+                await self._guard.obey(order)
+            except (ClientError, OSError) as error:
+                logger("core").warning("The virtual machines have no guard: %s", error)
 
     async def close(self) -> None:
         """Leave no limit and nothing of ours behind; the VMs go on as they are."""

@@ -15,6 +15,9 @@ from client.log import logger
 from client.process import Identity
 
 _END_S: Final = 2.0
+#: so many starts in so long; then it is left for a while
+_MOST_STARTS: Final = 5
+_BACK_OFF_S: Final = 60.0
 _MOST_LINE_BYTES: Final = 4096
 Vms = Mapping[str, Sequence[Identity]]
 
@@ -52,6 +55,7 @@ class Guard:
         self._child: process.Dialogue | None = None
         self._listening: asyncio.Task[None] | None = None
         self._order = Order()
+        self._begun: list[float] = []
         self._busy = asyncio.Lock()
 
     @property
@@ -70,7 +74,8 @@ class Guard:
                 await self._end()
             elif self._child is None or self._has_gone():
                 await self._end()
-                await self._begin(order)
+                if self._may_begin():
+                    await self._begin(order)
             elif order != self._order:
                 await self._child.say(self._line(order))
             self._order = order
@@ -91,12 +96,25 @@ class Guard:
         async with self._busy:
             await self._end()
 
+    def _may_begin(self) -> bool:
+        """Whether another start makes sense: one that ends at once, again and again, would cost more than it guards."""
+        now = asyncio.get_running_loop().time()
+        self._begun = [at for at in self._begun if now - at < _BACK_OFF_S]
+        if len(self._begun) >= _MOST_STARTS:
+            return False
+        self._begun.append(now)
+        return True
+
     async def _begin(self, order: Order) -> None:
         await self.take_over()
         self._child = await process.talk(self._command, most_line_bytes=_MOST_LINE_BYTES)
         who = process.identity(self._child.pid)
-        self._owner.parent.mkdir(parents=True, exist_ok=True)
-        self._owner.write_text(json.dumps({"pid": self.pid, "started_at": who.started_at if who else ""}))
+        said = json.dumps({"pid": self.pid, "started_at": who.started_at if who else ""})
+        # On a full disk no later client finds it; it does its work all the same.
+        with contextlib.suppress(OSError):
+            self._owner.parent.mkdir(parents=True, exist_ok=True)
+            self._owner.unlink(missing_ok=True)
+            self._owner.write_text(said)
         await self._child.say(self._line(order))
         self._listening = asyncio.create_task(self._listen(self._child))
 

@@ -227,3 +227,25 @@ async def test_a_standstill_is_at_once_and_spares_who_is_free(vms: tuple[Identit
     finally:
         await guard.close()
     assert await never_stopped(0.3, *vms)
+
+
+async def test_a_guard_that_ends_at_once_is_not_started_for_ever(vms: tuple[Identity, ...], tmp_path: Path) -> None:
+    starts = tmp_path / "starts"
+    guard = Guard(tmp_path / "guard.json", ("/bin/sh", "-c", f"echo x >> {starts}"))
+    try:
+        for _ in range(20):
+            await guard.obey(Order({"a": vms}))
+            await asyncio.sleep(0.05)
+    finally:
+        await guard.close()
+    assert 2 <= len(starts.read_text().split()) <= 5
+
+
+async def test_a_place_that_cannot_be_written_keeps_nobody_from_being_guarded(vms: tuple[Identity, ...]) -> None:
+    guard = Guard(Path("/proc/no/guard.json"))
+    try:
+        await guard.obey(Order({"a": vms}, 0.0))
+        wait_for("the standstill", lambda: state_of(vms[0]) == "T", 5, 0.01)
+    finally:
+        await guard.close()
+    assert await never_stopped(0.2, *vms)
