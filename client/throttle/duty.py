@@ -10,12 +10,14 @@ from typing import Final
 PERIOD_S: Final = 0.1
 #: What a VM may be behind: it is made good by waiting.
 _MOST_DEBT_S: Final = 1.0
-#: What it may be ahead: small shares come together to a run that is worth the signals.
+#: What it may be ahead at least.
 _LEAST_CREDIT_S: Final = 0.005
 #: Stops that are shorter than this are left out; their seconds are taken off the next period.
 _SHORTEST_STOP_S: Final = 0.001
 #: A VM that used less of its running time than this did not want more.
 _WANTED: Final = 0.5
+#: Runs are no shorter; what is used too much is waited for.
+_SHORTEST_RUN_S: Final = 0.002
 #: What a VM that does not want all is given above what it used, so that it can begin to want.
 _ROOM: Final = 0.02
 
@@ -32,9 +34,14 @@ class _Account:
 
 
 class Cycle:
-    """Plans period after period, from what was used in the last one."""
+    """Plans period after period, from what was used in the last one.
 
-    def __init__(self) -> None:
+    Args:
+        processors: of the computer: nobody uses more seconds a second, whatever late signals make it look like.
+    """
+
+    def __init__(self, processors: int = 1) -> None:
+        self._processors = processors
         self._accounts: dict[str, _Account] = {}
 
     def plan(
@@ -63,7 +70,7 @@ class Cycle:
         one.credit_s = max(-_MOST_DEBT_S, min(most_s, one.credit_s + one.share * passed_s - used_s))
         if ran_s > 0.0:
             # It begins to use more at once, and is believed to use less only after a while.
-            seen = used_s / ran_s
+            seen = min(used_s / ran_s, self._processors)
             one.rate = max(seen, 0.7 * one.rate + 0.3 * seen)
 
 
@@ -114,7 +121,10 @@ def turns(plan: Mapping[str, float]) -> Iterable[tuple[float, str, bool]]:
 
 def _running_time(one: _Account) -> float:
     allowed_s = one.share * PERIOD_S + one.credit_s
+    if allowed_s <= 0.0:
+        return 0.0
     run_s = allowed_s / max(one.rate, 0.01)
     if run_s >= PERIOD_S - _SHORTEST_STOP_S:
         return PERIOD_S
-    return run_s if run_s >= _SHORTEST_STOP_S else 0.0
+    # Never so short that nothing can be learned of it: a rate that was taken for too high would hold it for ever.
+    return max(run_s, _SHORTEST_RUN_S)

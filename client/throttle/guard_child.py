@@ -141,7 +141,7 @@ class Guard:
         self._vms: dict[str, Vm] = {}
         self._held: dict[str, Vm] = {}
         self._order: Order = {}
-        self._cycle = Cycle()
+        self._cycle = Cycle(os.cpu_count() or 1)
         self._cycled_at = 0.0
 
     def run(self) -> None:
@@ -168,7 +168,7 @@ class Guard:
             return
         if not order.get("percent") or not self._order.get("percent"):
             self._all_go_on()
-            self._cycle, self._cycled_at = Cycle(), time.monotonic()
+            self._cycle, self._cycled_at = Cycle(os.cpu_count() or 1), time.monotonic()
             for vm in self._vms.values():
                 vm.used_s()
                 vm.ran_s()
