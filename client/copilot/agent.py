@@ -24,7 +24,18 @@ from client.copilot.handed import HandedIn
 from client.copilot.handover import Handover
 from client.copilot.intake import Intake, record_of
 from client.copilot.lease import LeaseKeeper
-from client.copilot.messages import EXTENSIONS, HTTPS, Error, JobFailedReport, JobVerdict, RunJob, Sleep
+from client.copilot.messages import (
+    EXTENSIONS,
+    HTTPS,
+    Error,
+    ExtendLease,
+    JobFailedReport,
+    JobVerdict,
+    LeaseExtended,
+    LeaseLost,
+    RunJob,
+    Sleep,
+)
 from client.copilot.report import Report
 from client.copilot.runner import JobRunner
 from client.copilot.steps import JobSteps
@@ -227,9 +238,25 @@ class Agent:
         while not self._over():
             resumes = self._resumes
             record = await self._next_job()
-            if record is not None and await self._has_room(record):
+            if record is not None and self._is_last(record.job.id, record.lease_id):
+                await self._confirm_last(record)
+            elif record is not None and await self._has_room(record):
                 # A computer that was paused since it asked may have got the job long ago.
                 await self._do(record, fresh=True, claim=self._resumes != resumes)
+
+    def _is_last(self, job_id: str, lease_id: str) -> bool:
+        return lease_id != "" and (job_id, lease_id) == (self._last_job, self._last_lease)
+
+    async def _confirm_last(self, record: JobRecord) -> None:
+        """The last job comes again: the manager that gave it does not know yet that it came, let alone that it ended.
+
+        Where a storage manager is slow, it would be done twice. A lease that is extended is one that came.
+        """
+        log.info("job %s comes again, and is not done twice", record.job.id)
+        extend = ExtendLease(record.job.id, record.lease_id)
+        limit_s = self._settings.timers.store_answer_s
+        kinds = (LeaseExtended, LeaseLost)
+        await self._talk.ask("lease", record.manager, extend, *kinds, timeout_s=limit_s, job_id=record.job.id)
 
     async def _has_room(self, record: JobRecord) -> bool:
         """Whether the job can begin: there is one record, and the job before may still need it."""
@@ -384,8 +411,7 @@ class Agent:
 
     def _is_ours(self, run: RunJob) -> bool:
         """Whether a job that comes unasked is one that we have, or had: managers may answer twice."""
-        was_ours = run.lease_id != "" and (run.job.id, run.lease_id) == (self._last_job, self._last_lease)
-        return was_ours or run.job.id in {self.job_id, self._coming}
+        return self._is_last(run.job.id, run.lease_id) or run.job.id in {self.job_id, self._coming}
 
     def _refuse(self, answer: Answer) -> None:
         """A job that came too late goes back to the queue at once instead of waiting for the end of its lease."""

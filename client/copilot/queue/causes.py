@@ -10,8 +10,6 @@ _LIMITS: Final = frozenset({"time-limit", "memory-limit", "output-limit"})
 #: An agent that ends jobs so sooner than this after it got them is believed, but has to pause as after any failure:
 #: else one computer could say so of all jobs, one after the other, and use up their attempts.
 SOON_S: Final = 60.0
-
-
 #: So it is at any time where the computer had less memory than others may have: a job that came back goes out first,
 #: and would come to the same computer again and again.
 _EVER_S: Final = 1e12

@@ -12,6 +12,7 @@ from client.copilot.checkpoint import Checkpoint, JobRecord
 from client.copilot.messages import (
     ClaimJob,
     Command,
+    ExtendLease,
     GetJob,
     JobClaimed,
     JobDone,
@@ -318,3 +319,20 @@ async def test_what_nobody_lets_us_claim_is_said_again_when_the_next_job_begins(
     bench.managers.confirms.set()
     await task
     assert bench.runner.executed == ["a", "b"]
+
+
+@in_fast_time
+async def test_a_job_that_is_sent_again_after_its_end_is_not_done_twice(tmp_path: Path) -> None:
+    managers = FakeManagers(describe("a"))
+    bench = Bench(tmp_path, managers, confirms=True, max_jobs=2)
+
+    def hand_out(to: str, asked: GetJob) -> list[tuple[str, Command]]:
+        # Until it has heard of the lease again, the manager believes that its runJob was lost.
+        known = len(managers.commands(ExtendLease)) > 0
+        return [(JOBS, RunJob(describe("b" if known else "a"), {}, 30, "lease-b" if known else "lease-a"))]
+
+    managers.jobs.append(describe("b"))
+    managers.answers[GetJob] = hand_out
+    await bench.agent.run()
+    assert bench.runner.executed == ["a", "b"]
+    assert [asked.job_id for asked in managers.commands(ExtendLease)] == ["a"]
