@@ -162,6 +162,11 @@ class Appliances:
         self.store.limit_bytes = mib << 20
         self.soon()
 
+    def set_room(self, most_bytes: int | None) -> None:
+        """Let all appliances take no more than this beside their own limit; None: only that holds."""
+        self.store.room_bytes = most_bytes
+        self.soon()
+
     async def remove(self, words: str) -> int:
         """Remove an appliance by its id or its name and version. Returns the bytes that this gave.
 
@@ -188,7 +193,7 @@ class Appliances:
 
     def _show_store(self, views: tuple[StoreView, ...], size_bytes: int) -> None:
         facts = self._board.facts
-        facts.store, facts.store_bytes, facts.store_limit_bytes = views, size_bytes, self.store.limit_bytes
+        facts.store, facts.store_bytes, facts.store_limit_bytes = views, size_bytes, self.store.most_bytes
         self._board.changed()
 
     def _show_failure(self, about: str, error: Exception | None) -> None:

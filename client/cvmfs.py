@@ -41,6 +41,9 @@ class Proxy(Protocol):
     async def stop(self) -> None:
         """See there."""
 
+    def set_room(self, most_bytes: int | None) -> None:
+        """See there."""
+
 
 class GuestFiles:
     """Starts, stops and mends the proxy beside the turns of a VM."""
@@ -48,6 +51,7 @@ class GuestFiles:
     def __init__(self, proxy: Proxy, board: Board, clock: Clock, limit_bytes: int) -> None:
         """Args: limit_bytes: of the proxy's cache."""
         self._limit_bytes = limit_bytes
+        self._room_bytes: int | None = None
         self._proxy = proxy
         self._board = board
         self._clock = clock
@@ -90,6 +94,11 @@ class GuestFiles:
         elif now - self._idle_since > LINGER_S and self._proxy.port:
             self._begin(self._stop)
 
+    def set_room(self, most_bytes: int | None) -> None:
+        """Let the cache take no more than this beside its own limit; None: only that holds."""
+        self._room_bytes = most_bytes
+        self._proxy.set_room(most_bytes)
+
     async def close(self) -> None:
         """End it."""
         if self._change is not None:
@@ -103,7 +112,7 @@ class GuestFiles:
             return
         view = GuestFilesView(
             kept_bytes=int(said["cached_bytes"]),
-            limit_bytes=self._limit_bytes,
+            limit_bytes=min(self._limit_bytes, self._limit_bytes if self._room_bytes is None else self._room_bytes),
             given_bytes=int(said["served_bytes"]),
             fetched_bytes=int(said["network_bytes"]),
             hits=int(said["hits"]),

@@ -328,6 +328,13 @@ CLIENT: Final[dict[str, Sentence]] = {
         "Nothing of it was fetched. Set appliances.cache_mib higher.",
         Severity.ERROR,
     ),
+    "disk-budget-small": Sentence(
+        "The appliance {appliance} takes {needed_mb} MB, and what you let this program have of the disk leaves"
+        " {limit_mb} MB for appliances.",
+        "Nothing of it was fetched. Make room on the disk, or change disk.most_mib, disk.most_percent or"
+        " disk.least_free_mib.",
+        Severity.ERROR,
+    ),
     "image-damaged": Sentence(
         "Your image {image} is damaged on this computer: {path} is not what was added.",
         "This computer's disk may be failing. What to do: remove the image and what was made from it, and add {origin} "

@@ -179,6 +179,16 @@ class StoreTooSmall(ApplianceError):
 
 
 @dataclass(eq=False)
+class DiskBudgetSmall(ApplianceError):
+    """An appliance takes more than the volunteer's budget for the disk leaves for appliances. Sizes in bytes."""
+
+    code: ClassVar[str] = "disk-budget-small"
+    appliance: str
+    needed_bytes: int
+    limit_bytes: int
+
+
+@dataclass(eq=False)
 class ImageNeeded(ApplianceError):
     """An appliance cannot be removed now. who: who needs it, in words."""
 

@@ -51,6 +51,7 @@ class CvmfsProxy:
         self._command = command
         self._last_port = 0
         self._limit: int | None = None
+        self._room: int | None = None
         self._steering = Steering()
         self._work: asyncio.Task[Mapping[str, Any]] | None = None
         self._serves = asyncio.Event()
@@ -70,6 +71,8 @@ class CvmfsProxy:
         # A new one has to be told anew.
         self._steering = Steering()
         self.set_limit(self._limit)
+        if self._room is not None:
+            self._steering.room(self._room)
         order = self._order
         said = {
             "servers": list(order.servers),
@@ -95,6 +98,11 @@ class CvmfsProxy:
         """How much it may fetch a second, all guests together; None: as much as there is. At any time."""
         self._limit = bytes_per_s
         self._steering.limit(bytes_per_s)
+
+    def set_room(self, most_bytes: int | None) -> None:
+        """How much its cache may take beside its own limit; None: only that holds. At any time."""
+        self._room = self._order.cache_bytes if most_bytes is None else most_bytes
+        self._steering.room(self._room)
 
     async def stop(self) -> None:
         """End it; idempotent. Guests' connections are cut, the cache stays."""

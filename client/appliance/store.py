@@ -16,7 +16,7 @@ from typing import Final
 from client import filenames
 from client.appliance.book import Book
 from client.appliance.choice import Choice
-from client.appliance.errors import ImageNeeded, StoreTooSmall
+from client.appliance.errors import DiskBudgetSmall, ImageNeeded, StoreTooSmall
 from client.appliance.eviction import Kept, victims
 from client.appliance.fault import SPARE_BYTES
 from client.appliance.known import Known
@@ -53,6 +53,7 @@ class Store:
 
     Attributes:
         limit_bytes: how much it may hold, if what is needed lets it.
+        room_bytes: the same, as the volunteer's budget for the disk has it; None: only the other holds.
         objects, own, known, book: its parts.
         folder, vms: where it is, and where all VMs are.
     """
@@ -60,6 +61,7 @@ class Store:
     def __init__(self, appliances: Path, vms: Path, clock: Clock, limit_bytes: int) -> None:
         """Args: appliances, vms: folders of the store and of all VMs; they need not be there."""
         self.limit_bytes = limit_bytes
+        self.room_bytes: int | None = None
         self.objects = Objects(appliances)
         self.own = OwnImages(appliances)
         self.known = Known(appliances / filenames.KNOWN)
@@ -74,6 +76,11 @@ class Store:
         self._lock = threading.RLock()
         #: taken for one file at a time, so that nobody who begins to hold one waits until all is tidied up
         self._guard = threading.Lock()
+
+    @property
+    def most_bytes(self) -> int:
+        """How much it may hold, by whichever is the lower."""
+        return self.limit_bytes if self.room_bytes is None else min(self.limit_bytes, self.room_bytes)
 
     @contextlib.contextmanager
     def holding(self, targets: Iterable[Target]) -> Iterator[None]:
@@ -134,7 +141,7 @@ class Store:
                 return 0
             total = sum(census.sizes.values())
             missing = coming_bytes + SPARE_BYTES - _free_bytes(self.folder) if coming_bytes else 0
-            return self._evict(census, min(self.limit_bytes - coming_bytes, total - max(0, missing)), set())
+            return self._evict(census, min(self.most_bytes - coming_bytes, total - max(0, missing)), set())
 
     def tidy(self) -> int:
         """Bring the store within its limit, and remove what is over or nobody's. Returns the bytes that were freed."""
@@ -149,7 +156,7 @@ class Store:
             successors = {one.name for one in kept}
             gone = [one for one in over if one.name in successors]
             named = {target.sha256 for one in census.choices if one not in gone for target in one.targets}
-            freed = self._evict(census, self.limit_bytes, set(census.sizes) - named)
+            freed = self._evict(census, self.most_bytes, set(census.sizes) - named)
             sizes = self.objects.sizes()
             for choice in over:
                 if choice in gone or not any(target.sha256 in sizes for target in choice.targets):
@@ -162,10 +169,13 @@ class Store:
 
         Raises:
             StoreTooSmall: it alone is more than the limit.
+            DiskBudgetSmall: it is more than the budget for the disk leaves.
         """
         needed = sum({target.sha256: target.size_bytes for target in targets}.values())
         if needed > self.limit_bytes:
             raise StoreTooSmall(choice.name, needed, self.limit_bytes)
+        if needed > self.most_bytes:
+            raise DiskBudgetSmall(choice.name, needed, self.most_bytes)
 
     def remove(self, choice: Choice) -> int:
         """Remove an appliance's files that no other needs, as its user asked. Returns the bytes that were freed.

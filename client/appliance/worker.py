@@ -43,6 +43,10 @@ class Steering:
         """How much it may fetch a second; None: as much as there is."""
         self._put("limit_bytes_per_s", bytes_per_s)
 
+    def room(self, most_bytes: int) -> None:
+        """How much it may take of the disk, if it keeps a cache."""
+        self._put("room_bytes", most_bytes)
+
     def hold(self) -> None:
         """Rest until `go_on`."""
         self._put("hold", True)

@@ -47,12 +47,14 @@ class Face:
     Attributes:
         limit: bytes a second that may be fetched; None: no limit.
         held: whether to rest.
+        room_bytes: how much a cache may take of the disk, beside its own limit; None: only that holds.
         meter: path of what all traffic obeys and is counted in (`client.meter`); empty: there is none.
     """
 
     def __init__(self, out: TextIO) -> None:
         self.limit: int | None = None
         self.held = False
+        self.room_bytes: int | None = None
         self.meter = ""
         self._out = out
         self._stopped = False
@@ -100,6 +102,9 @@ class Face:
             limit = said.get("limit_bytes_per_s", self.limit)
             if limit is None or (isinstance(limit, int) and limit > 0):
                 self.limit = limit
+            room = said.get("room_bytes", self.room_bytes)
+            if room is None or (isinstance(room, int) and room >= 0):
+                self.room_bytes = room
             self.held = bool(said.get("hold", self.held))
             self._stopped = self._stopped or bool(said.get("stop"))
             self._news = True

@@ -280,6 +280,21 @@ async def test_the_cache_keeps_to_its_limit(tmp_path: Path) -> None:
             await proxy.stop()
 
 
+async def test_the_cache_gives_room_back(table: Table) -> None:
+    await table.read()
+    assert len(table.objects()) > 1
+    table.proxy.set_room(0)
+    async with asyncio.timeout(20):
+        while table.objects():
+            await asyncio.sleep(0.02)
+    # What is not kept is passed on.
+    assert await table.read() > 0
+    table.proxy.set_room(None)
+    async with asyncio.timeout(20):
+        while await table.read():
+            await asyncio.sleep(0.02)
+
+
 async def test_another_program_on_its_port_moves_it(table: Table) -> None:
     port = table.proxy.port
     await table.proxy.stop()

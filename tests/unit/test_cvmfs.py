@@ -40,6 +40,9 @@ class FakeProxy:
         self.log.append("stop")
         self.port = 0
 
+    def set_room(self, most_bytes: int | None) -> None:
+        self.log.append(f"room {most_bytes}")
+
 
 class Table:
     def __init__(self, *ports: int | None) -> None:

@@ -36,6 +36,7 @@ LEVELS = (
     ("client.regulated", 4),
     ("client.cvmfs", 4),
     ("client.traffic", 4),
+    ("client.disk_room", 4),
     ("client.appliances", 4),
     ("client.own_image", 4),
     ("client.own_keeper", 4),

@@ -44,6 +44,7 @@ class Running:
         self.allowance = Allowance(clock.monotonic)
         self._upstream = Upstream(allowed, self.allowance, stall_s=stall_s, meter=Meter(meter) if meter else None)
         self._store = ObjectStore(folder, cache_bytes)
+        self._most_bytes = cache_bytes
         self._short_lived = ShortLived(self._upstream, folder / "short-lived", clock)
         self._fetches = Fetches(self._upstream, self._store)
         self._proxy = Proxy(allowed, self._store, self._fetches, self._short_lived, self._upstream)
@@ -64,6 +65,10 @@ class Running:
         except OSError:
             self._server = await loop.create_server(self._door, HOST, 0)
         return int(self._server.sockets[0].getsockname()[1])
+
+    async def limit_cache(self, most_bytes: int) -> None:
+        """Have the cache take no more than this, nor more than it was made for."""
+        await asyncio.to_thread(self._store.set_limit, min(most_bytes, self._most_bytes))
 
     def facts(self) -> dict[str, int]:
         """The counts, and what the cache holds."""
@@ -114,6 +119,8 @@ async def _obey(face: Face, running: Running) -> None:
     """Bring what the client says to where it counts, as soon as it says it."""
     while True:
         running.allowance.limit = face.limit
+        if face.room_bytes is not None:
+            await running.limit_cache(face.room_bytes)
         try:
             await asyncio.to_thread(face.rest, _TELL_S)
         except Stopped:

@@ -57,6 +57,13 @@ class ObjectStore:
         if self.used_bytes > self.limit_bytes:
             self._evict(0)
 
+    def set_limit(self, limit_bytes: int) -> None:
+        """Take no more than this from now on."""
+        with self._lock:
+            self.limit_bytes = limit_bytes
+            if self.used_bytes > limit_bytes:
+                self._evict(0)
+
     @property
     def largest_bytes(self) -> int:
         """How long an object may be, and all that are being fetched together."""

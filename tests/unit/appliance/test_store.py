@@ -11,7 +11,14 @@ import pytest
 from client.appliance.book import Book, moment
 from client.appliance.catalog_facts import ApplianceNeeds, Facts
 from client.appliance.choice import Choice, Wish, from_manifest, read_choice
-from client.appliance.errors import BadManifest, ImageNeeded, NeedsNotMet, NoSuchImage
+from client.appliance.errors import (
+    BadManifest,
+    DiskBudgetSmall,
+    ImageNeeded,
+    NeedsNotMet,
+    NoSuchImage,
+    StoreTooSmall,
+)
 from client.appliance.known import Known, Standing
 from client.appliance.needs import Offer, check_needs, unmet
 from client.appliance.objects import Objects
@@ -19,6 +26,7 @@ from client.appliance.references import needed_by_vms
 from client.appliance.store import Census, Store, used_choices
 from client.appliance.target import Target
 from client.appliance.upkeep import find_image, store_views
+from client.messages import sentence
 from tests.helpers.clock import FakeClock
 
 ONE, TWO, THREE = (hashlib.sha256(word).hexdigest() for word in (b"one", b"two", b"three"))
@@ -339,3 +347,19 @@ def test_views_say_what_removing_would_free(store: Store) -> None:
     assert (views["2"].size_bytes, views["2"].own_bytes, views["2"].needed_by) == (15, 0, ("the project",))
     assert views["2"].is_whole and not views["1"].is_whole
     assert views["2"].used_at is not None
+
+
+def test_the_budget_for_the_disk_counts_where_it_is_the_lower(store: Store) -> None:
+    old, new = make_choice("1", ONE), make_choice("2", TWO)
+    fill(store, old)
+    store.room_bytes = 2000
+    assert store.most_bytes == 1000
+    store.check_fits(old, old.targets)
+    store.room_bytes = 7
+    with pytest.raises(DiskBudgetSmall) as caught:
+        store.check_fits(new, new.targets)
+    assert "disk.most_percent" in sentence(caught.value).doing
+    assert store.tidy() == 5
+    store.limit_bytes = 6
+    with pytest.raises(StoreTooSmall):
+        store.check_fits(new, new.targets)

@@ -204,3 +204,14 @@ def test_memory_ends_as_well(tmp_path: Path) -> None:
     part.write(b"1234")
     with pytest.raises(NoRoom):
         part.write(b"56")
+
+
+def test_a_lower_limit_makes_it_smaller_at_once(store: ObjectStore) -> None:
+    names = [put(store, bytes([number]) * 10_000, number) for number in range(5)]
+    store.set_limit(30_000)
+    assert store.used_bytes <= 30_000
+    assert [get(store, name) is not None for name in names] == [False, False, False, True, True]
+    store.set_limit(0)
+    assert store.used_bytes == 0
+    store.set_limit(100_000)
+    assert get(store, put(store, b"again")) == b"again"
