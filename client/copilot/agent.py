@@ -13,12 +13,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from client.clock import Clock
 from client.copilot import report as states
 from client.copilot.checkpoint import Checkpoint, JobRecord
-from client.copilot.conversation import Answer, Conversation, Delivered, Messenger, bare
+from client.copilot.conversation import Conversation, Delivered, Messenger
 from client.copilot.errors import JobFailed
 from client.copilot.handed import HandedIn
 from client.copilot.handover import Handover
@@ -27,20 +27,17 @@ from client.copilot.lease import LeaseKeeper
 from client.copilot.messages import (
     EXTENSIONS,
     HTTPS,
-    Error,
     ExtendLease,
     JobFailedReport,
-    JobVerdict,
     LeaseExtended,
     LeaseLost,
-    RunJob,
-    Sleep,
 )
 from client.copilot.report import Report
 from client.copilot.runner import JobRunner
 from client.copilot.steps import JobSteps
 from client.copilot.storage.files import FileTransfer, WebTransfer
 from client.copilot.timers import Timers
+from client.copilot.unasked import Unasked
 
 log = logging.getLogger("agent")
 
@@ -105,7 +102,8 @@ class Agent:
         self._runner = runner
         self._report = report
         self._clock = clock
-        self._talk = Conversation(transport, settings.job_manager, self._on_unasked)
+        self._unasked = Unasked(report, self._give_back)
+        self._talk = Conversation(transport, settings.job_manager, self._unasked.hear)
         self._checkpoint = Checkpoint(settings.state_dir, durable=settings.durable)
         timers = settings.timers
         self._intake = Intake(
@@ -139,13 +137,8 @@ class Agent:
         self._resumes = 0
         self._work: _Work | None = None
         self._finishing = asyncio.Event()
-        self._coming = ""
-        self._last_job = self._last_lease = ""
-        self._verdict: JobVerdict | None = None
         self._may_redirect = False
-        self._judged = asyncio.Event()
         self._jobs = 0
-        self._background: set[asyncio.Task[Any]] = set()
 
     @property
     def job_id(self) -> str:
@@ -238,14 +231,11 @@ class Agent:
         while not self._over():
             resumes = self._resumes
             record = await self._next_job()
-            if record is not None and self._is_last(record.job.id, record.lease_id):
+            if record is not None and self._unasked.is_last(record.job.id, record.lease_id):
                 await self._confirm_last(record)
             elif record is not None and await self._has_room(record):
                 # A computer that was paused since it asked may have got the job long ago.
                 await self._do(record, fresh=True, claim=self._resumes != resumes)
-
-    def _is_last(self, job_id: str, lease_id: str) -> bool:
-        return lease_id != "" and (job_id, lease_id) == (self._last_job, self._last_lease)
 
     async def _confirm_last(self, record: JobRecord) -> None:
         """The last job comes again: the manager that gave it does not know yet that it came, let alone that it ended.
@@ -260,7 +250,7 @@ class Agent:
 
     async def _has_room(self, record: JobRecord) -> bool:
         """Whether the job can begin: there is one record, and the job before may still need it."""
-        self._coming = record.job.id
+        self._unasked.in_hand = record.job.id
         over = asyncio.create_task(self._handed.over(min(CONFIRMATION_PATIENCE_S, (record.lease_s or 3600) / 2)))
         suspended = asyncio.create_task(self._suspending.wait())
         try:
@@ -273,7 +263,7 @@ class Agent:
                 await self._handed.drop()
             return True
         finally:
-            self._coming = ""
+            self._unasked.in_hand = ""
             over.cancel()
             suspended.cancel()
 
@@ -293,7 +283,7 @@ class Agent:
                 await asyncio.wait([asking], timeout=self._settings.timers.store_answer_s)
             answer = asking.result() if asking.done() else None
             if answer is not None and self._over():
-                self._refuse(answer)
+                self._unasked.refuse(answer)
                 return None
             return record_of(answer) if answer is not None else None
         finally:
@@ -305,13 +295,8 @@ class Agent:
 
     async def _do(self, record: JobRecord, *, fresh: bool, claim: bool) -> None:
         self._jobs += 1
-        self._judged.clear()
         self._may_redirect = not record.lease_id
-        if not record.lease_id:
-            # Managers without leases do not say what became of a job.
-            self._judged.set()
-        self._last_job, self._last_lease = record.job.id, record.lease_id
-        self._verdict = None
+        self._unasked.begins(record)
         lease = LeaseKeeper(self._talk, self._settings.job_manager, record, self.save, claim=claim)
         steps = asyncio.create_task(self._steps.take(record, lease, fresh=fresh))
         self._work = _Work(record, lease, steps)
@@ -324,15 +309,14 @@ class Agent:
             for task in (keeper, steps):
                 task.cancel()
             await asyncio.gather(keeper, steps, return_exceptions=True)
-            if self._verdict is not None:
-                self._report.verdict(self._verdict.job_id, self._verdict.accepted, self._verdict.reason)
+            self._unasked.ends()
 
     async def _end(self, record: JobRecord, steps: "asyncio.Task[None]", keeper: "asyncio.Task[str]") -> None:
         lost = not steps.done()
         steps.cancel()
         await asyncio.wait([steps])
         try:
-            if lost and self._verdict is not None and self._verdict.accepted:
+            if lost and self._unasked.verdict is not None and self._unasked.verdict.accepted:
                 await self._was_accepted(record)
             elif lost:
                 await self._forget(record, f"lease lost: {keeper.result()}")
@@ -361,7 +345,7 @@ class Agent:
         await self._runner.clean()
 
     async def _forget(self, record: JobRecord, cause: str) -> None:
-        self._judged.set()
+        self._unasked.judged.set()
         self._report.job(record.job.id, states.FAILED, cause=cause[:1000])
         self._report.log("agent", "warning", f"job {record.job.id} failed, {cause}")
         await self._checkpoint.remove()
@@ -370,7 +354,7 @@ class Agent:
     async def _last_words(self) -> None:
         """Gives confirmations, the last verdict and redirects of the last jobDone a moment to arrive."""
         await self._confirmed()
-        if not self._last_job:
+        if not self._unasked.last:
             return
         await self._handed.over(SHORT_PATIENCE_S)
         if self._may_redirect:
@@ -379,47 +363,12 @@ class Agent:
             await self._confirmed()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(VERDICT_PATIENCE_S):
-                await self._judged.wait()
+                await self._unasked.judged.wait()
 
     async def _confirmed(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_S):
                 await self._transport.drained()
-
-    # -- what nobody asked for
-
-    def _on_unasked(self, answer: Answer) -> None:
-        command = answer.command
-        if isinstance(command, JobVerdict):
-            self._on_verdict(command)
-        elif isinstance(command, Error):
-            self._report.log("agent", "error", f"{bare(answer.sender)} says: {command.text}")
-        elif isinstance(command, RunJob):
-            if not self._is_ours(command):
-                self._refuse(answer)
-        elif not isinstance(command, Sleep):
-            log.debug("nobody waits for %s of %s", command.command, answer.sender)
-
-    def _on_verdict(self, command: JobVerdict) -> None:
-        if command.job_id == self.job_id:
-            # Told when it is known how the job ends: of one taken up again, that it is over may follow.
-            self._verdict = command
-        else:
-            self._report.verdict(command.job_id, command.accepted, command.reason)
-        if command.job_id == self._last_job:
-            self._judged.set()
-
-    def _is_ours(self, run: RunJob) -> bool:
-        """Whether a job that comes unasked is one that we have, or had: managers may answer twice."""
-        return self._is_last(run.job.id, run.lease_id) or run.job.id in {self.job_id, self._coming}
-
-    def _refuse(self, answer: Answer) -> None:
-        """A job that came too late goes back to the queue at once instead of waiting for the end of its lease."""
-        run: RunJob = answer.command
-        self._report.log("agent", "warning", f"job {run.job.id} came unasked and is given back")
-        task = asyncio.create_task(self._give_back(record_of(answer)))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
 
     async def _give_back(self, record: JobRecord) -> None:
         if record.lease_id:
