@@ -20,13 +20,17 @@ from client.appliance.transfers import metered
 from client.appliance.worker import OnProgress
 from client.appliance.worker_words import error_from
 from client.appliances import offer_of
-from client.errors import BadInput
+from client.clock import SystemClock
+from client.errors import AlreadyRunning, BadInput
 from client.messages import sentence
 from client.meter import Meter, clock_ns
 from client.paths import Paths
+from client.preferences.limits import limits_of
 from client.preferences.store import load
 from client.project.definition import load_project
 from client.project.shipped import shipped_catalogue
+from client.service.control import InstanceLock
+from client.traffic import TrafficWarden
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -71,15 +75,30 @@ async def get(paths: Paths, images: OwnImages, given: argparse.Namespace, on_pro
 
 
 async def _read(source: Source, paths: Paths) -> Catalog:
-    meter = Meter(str(paths.meter))
-    if meter.look(clock_ns()) and meter.closed:
-        print("Your rules let nothing over the network now; it is fetched as soon as they do.", file=sys.stderr)
-    meter.close()
+    heed_rules(paths)
     catalog = await read_source(source, paths.appliances, run=metered(paths.meter))
     if catalog.problem is not None:
         said = sentence(error_from(catalog.problem))
         print(f"{said.text} {said.doing}", file=sys.stderr)
     return catalog
+
+
+def heed_rules(paths: Paths) -> None:
+    """See that what is fetched keeps to the limits, and say it if nothing may be fetched now.
+
+    The program that runs has written them. If none does, they are written here; its rule of another time whether
+    anything may be fetched at all does not hold then: somebody asks for it, now.
+    """
+    try:
+        with InstanceLock(paths):
+            warden = TrafficWarden(paths, SystemClock())
+            warden.obey(limits_of(load(paths.preferences)).network, True)
+            warden.close()
+    except AlreadyRunning:
+        meter = Meter(str(paths.meter))
+        if meter.look(clock_ns()) and meter.closed:
+            print("Your rules let nothing over the network now; it is fetched as soon as they do.", file=sys.stderr)
+        meter.close()
 
 
 def _chosen(catalog: Catalog, given: argparse.Namespace) -> CatalogAppliance:
