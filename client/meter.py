@@ -181,8 +181,7 @@ class Meter:
             _lock(self._file)
         except OSError:
             self._busy_since = self._busy_since or now
-            if now - self._busy_since < _LOCK_LIMIT_NS:
-                return False
+            return now - self._busy_since >= _LOCK_LIMIT_NS
         self._busy_since = 0
         return True
 

@@ -16,6 +16,8 @@ from client.spending import Month, Spending
 
 #: over which time rates are told
 WINDOW_S: Final = 10.0
+#: a session that hears nothing for so long is about to be given up
+SILENCE_S: Final = 20.0
 
 
 @dataclass(frozen=True)
@@ -37,28 +39,43 @@ class TrafficWarden:
         self._seen: deque[tuple[float, int, int]] = deque()
         self._day = 1
         self._failed = False
+        self._closed_at: float | None = None
 
-    def obey(self, network: Network, allowed: bool) -> None:
+    def obey(self, network: Network, allowed: bool) -> bool:
         """Have this hold for everything that moves, from now on and until the next call, also while no client runs.
 
         To be called at each turn: what could not be written the last time is written then.
 
         Args:
             allowed: whether anything may go over the network now.
+
+        Returns:
+            Whether it was opened just now, after so long that guests have given their sessions up: they should be
+            told, so that they begin new ones at once.
         """
         self._day = network.month_day
         now, meter = clock_ns(), self._meter
-        wanted = ((network.down_bytes_s, network.up_bytes_s), not allowed)
+        limits = (network.down_bytes_s, network.up_bytes_s)
+        was_closed = False
         try:
             # Looked at each time: the file may have been damaged.
-            if not meter.look(now) or (meter.limits, meter.closed) != wanted:
-                meter.set_rule(*wanted[0], wanted[1], now)
+            is_there = meter.look(now)
+            was_closed = is_there and meter.closed
+            if not is_there or (meter.limits, meter.closed) != (limits, not allowed):
+                meter.set_rule(*limits, not allowed, now)
         except OSError as error:
             if not self._failed:
                 logger("core").warning("The limits of traffic cannot be written (%s); they do not hold now", error)
             self._failed = True
         else:
             self._failed = False
+        return self._note(was_closed, meter.closed)
+
+    def _note(self, was_closed: bool, is_closed: bool) -> bool:
+        at = self._clock.monotonic()
+        if is_closed and not was_closed:
+            self._closed_at = at
+        return was_closed and not is_closed and (self._closed_at is None or at - self._closed_at >= SILENCE_S)
 
     def month(self) -> Month:
         """What moved in this month. To be asked at each turn, for it is what is written to the disk now and then."""

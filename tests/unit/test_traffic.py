@@ -54,6 +54,21 @@ def test_what_is_allowed_stands_in_the_meter(paths: Paths) -> None:
     assert rule(paths) == ((5, 6), False)
 
 
+def test_it_says_when_guests_are_to_be_told_that_it_is_open_again(paths: Paths) -> None:
+    clock = FakeClock()
+    warden = TrafficWarden(paths, clock)
+
+    def obeyed(allowed: bool, after_s: float) -> bool:
+        clock.advance(after_s)
+        return warden.obey(Network(), allowed)
+
+    steps = [(True, 1.0), (False, 1.0), (True, 5.0), (False, 1.0), (False, 16.0), (True, 6.0), (True, 1.0)]
+    assert [obeyed(*step) for step in steps] == [False, False, False, False, False, True, False]
+    warden.obey(Network(), False)
+    # Nobody knows how long it was closed under a program that is gone.
+    assert TrafficWarden(paths, clock).obey(Network(), True)
+
+
 def test_what_cannot_be_written_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "vms").write_text("no folder")
     warden = TrafficWarden(Paths(tmp_path), FakeClock())
