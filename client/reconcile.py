@@ -274,4 +274,7 @@ def _towards_saved(seen: Observed) -> Step:
         return Step.POWER_OFF
     if not seen.can_save:
         return Step.SHUT_DOWN
-    return Step.NOTHING if seen.waits else Step.SAVE
+    if not seen.waits:
+        return Step.SAVE
+    # What cannot be saved now must not go on executing until it can.
+    return Step.PAUSE if seen.state is VmState.RUNNING else Step.NOTHING

@@ -30,11 +30,17 @@ def rung_of(forbidding: Collection[Rule], memory: Memory, past: Past, held_s: fl
         return Rung.HOLD
     if any(rule.frees_memory for rule in forbidding):
         return Rung.SAVE
-    return Rung.SAVE if not memory.keep and held_s >= memory.save_after_s else Rung.HOLD
+    return Rung.SAVE if _may_save(forbidding, memory) and held_s >= memory.save_after_s else Rung.HOLD
 
 
 def saves_in_s(forbidding: Collection[Rule], memory: Memory, rung: Rung, held_s: float) -> float | None:
     """After how long guests that are held are saved, if nothing else changes; None: they are not."""
-    if rung is not Rung.HOLD or memory.keep or any(rule.name in GOING_AWAY for rule in forbidding):
+    goes = any(rule.name in GOING_AWAY for rule in forbidding)
+    if rung is not Rung.HOLD or goes or not _may_save(forbidding, memory):
         return None
     return memory.save_after_s - held_s
+
+
+def _may_save(forbidding: Collection[Rule], memory: Memory) -> bool:
+    """Whether guests that wait for long are saved: where they may not stay in memory, and the disk has room."""
+    return not memory.keep and not any(rule.keeps_off_disk for rule in forbidding)

@@ -72,6 +72,7 @@ class Rule:
         gone_s: for how long it has been the case no more, if that can be told from the sample.
         guests, transfers: what it keeps from going on.
         frees_memory: guests' memory is needed elsewhere, so holding them is not enough.
+        keeps_off_disk: a state must not be written meanwhile only because a guest has been held for long.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Rule:
     guests: bool = True
     transfers: bool = False
     frees_memory: bool = False
+    keeps_off_disk: bool = False
 
 
 def always_says(text: str) -> Callable[[View], str]:

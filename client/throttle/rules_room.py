@@ -99,5 +99,6 @@ ROOM: Final = (
         "The disk was full",
         over_s=10,
         under_s=60,
+        keeps_off_disk=True,
     ),
 )

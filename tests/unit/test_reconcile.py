@@ -85,6 +85,12 @@ def test_nothing_goes_on_executing_when_nothing_should(want: Want, state: VmStat
     assert next_step(want, Observed(state, executes=True)) is Step.POWER_OFF
 
 
+def test_what_cannot_be_saved_now_does_not_go_on_executing() -> None:
+    assert next_step(Want.SAVED, Observed(VmState.RUNNING, waits=True)) is Step.PAUSE
+    assert next_step(Want.SAVED, Observed(VmState.PAUSED, waits=True)) is Step.NOTHING
+    assert next_step(Want.SAVED, Observed(VmState.PAUSED)) is Step.SAVE
+
+
 def test_a_saved_guest_waits_for_the_files_that_it_needs() -> None:
     assert next_step(Want.RUN, Observed(VmState.SAVED, appliance_ready=False)) is Step.FETCH
 

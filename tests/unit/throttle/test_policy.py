@@ -321,6 +321,17 @@ def test_kept_guests_stay_in_memory_until_it_is_needed() -> None:
     assert play.later(1, memory_pressure_percent=50.0).rung is Rung.SAVE
 
 
+def test_no_state_is_written_to_a_full_disk_for_being_held_long() -> None:
+    play = Played(Limits(memory=Memory(save_after_s=600)))
+    play.later(1, free_disk_mib=1000)
+    held = play.later(10)
+    assert held.reason is not None
+    assert (held.rung, held.reason.code) == (Rung.HOLD, "disk-full")
+    assert play.later(100_000).rung is Rung.HOLD
+    assert play.later(1, on_battery=True, free_disk_mib=9000).rung is Rung.HOLD
+    assert play.later(60).rung is Rung.SAVE
+
+
 def test_memory_above_the_budget_is_freed_at_once() -> None:
     play = Played(Limits(memory=Memory(40, 75)), guests_mib=4000)
     assert play.decisions[0].rung is Rung.RUN
