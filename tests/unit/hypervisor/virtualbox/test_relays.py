@@ -97,7 +97,9 @@ async def test_the_meter_counts_all_but_what_stays_here(tmp_path: Path) -> None:
             assert moved(meter) == (103, 100)
 
 
-async def test_closed_it_waits_and_loses_nothing(tmp_path: Path) -> None:
+async def test_closed_it_waits_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("client.meter", "client.hypervisor.virtualbox.relays"):
+        monkeypatch.setattr(f"{module}.CLOSED_LOOK_S", 0.02)
     meter = ruled(tmp_path, closed=True)
     async with echo(b"hi ") as port:
         route = planned(tmp_path, port)
