@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from client.appliance.transfers import metered
 from client.meter import FILE
 from tests.helpers.hostile_http import serving
 from tests.helpers.metered import Far, Near, Vm, many
+from tests.helpers.program import TOP
 from tests.integration.appliance.kit import target_of
 
 pytestmark = pytest.mark.integration
@@ -202,3 +204,27 @@ async def test_a_download_rests_while_it_is_closed_and_all_of_it_is_counted(tmp_
     assert (tmp_path / "image").read_bytes() == LARGE
     vm.meter.look(2)
     assert vm.meter.moved == (len(LARGE), 0)
+
+
+HAMMER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from client.meter import DOWN, UP, Meter, clock_ns
+meter = Meter(sys.argv[2])
+for number in range(2000):
+    while meter.enter(number % 2, 7, clock_ns()) is None:
+        continue
+"""
+
+
+async def test_no_count_is_lost_between_processes(tmp_path: Path) -> None:
+    vm = Vm(tmp_path, 1)
+    vm.rule(10**9)
+    command = (sys.executable, "-I", "-S", "-c", HAMMER, str(TOP), str(tmp_path / FILE))
+    children = [await asyncio.create_subprocess_exec(*command) for _ in range(6)]
+    for number in range(50):
+        vm.rule(10**9 + number % 2, closed=bool(number % 2))
+        await asyncio.sleep(0.005)
+    assert [await child.wait() for child in children] == [0] * 6
+    vm.meter.look(0)
+    assert vm.meter.moved == (6 * 7000, 6 * 7000)
