@@ -95,7 +95,7 @@ class Spending:
         """
         today = self._clock.now().astimezone().date()
         if self.month is None:
-            self.month = self._written = _read(self._path)
+            self.month = self._written = read_month(self._path)
         if self.month is None:
             # Nothing is known of before.
             self.month = Month(month_began(today, day), day, seen_down=moved[0], seen_up=moved[1])
@@ -124,7 +124,8 @@ class Spending:
         return waited_s >= LATE_S if moved < WORTH_BYTES else waited_s >= SOON_S
 
 
-def _read(path: Path) -> Month | None:
+def read_month(path: Path) -> Month | None:
+    """The month as last written; None: nothing is known. Blocks."""
     try:
         plain = json.loads(path.read_bytes())
         numbers = {name: int(plain[name]) for name in ("day", "down_bytes", "up_bytes", "seen_down", "seen_up")}
