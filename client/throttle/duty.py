@@ -10,8 +10,12 @@ from typing import Final
 PERIOD_S: Final = 0.1
 #: What a VM may be behind: it is made good by waiting.
 _MOST_DEBT_S: Final = 1.0
-#: What it may be ahead at least.
-_LEAST_CREDIT_S: Final = 0.005
+#: What it may be ahead: of a guest that does not want all so many periods, of others more, for their runs may just have
+#: been cut too short.
+_CREDIT_PERIODS: Final = 1
+_CREDIT_PERIODS_BUSY: Final = 3
+#: Beyond this a rate has changed; below, looks at short runs differ by themselves.
+_JUMP: Final = 1.5
 #: Stops that are shorter than this are left out; their seconds are taken off the next period.
 _SHORTEST_STOP_S: Final = 0.001
 #: A VM that used less of its running time than this did not want more.
@@ -59,19 +63,18 @@ class Cycle:
         wanted = {vm_id: _wants(one, used[vm_id], ran[vm_id], passed_s) for vm_id, one in self._accounts.items()}
         for vm_id, share in split(budget, wanted).items():
             one = self._accounts[vm_id]
-            self._settle(one, used[vm_id], ran[vm_id], passed_s)
+            self._settle(one, used[vm_id], ran[vm_id], passed_s, is_busy=wanted[vm_id] is None)
             one.share = share
             one.planned_s = _running_time(one)
         return {vm_id: one.planned_s for vm_id, one in self._accounts.items()}
 
-    def _settle(self, one: _Account, used_s: float, ran_s: float, passed_s: float) -> None:
+    def _settle(self, one: _Account, used_s: float, ran_s: float, passed_s: float, *, is_busy: bool) -> None:
         # What it did not use is not saved up: a guest that wakes must not burst.
-        most_s = max(one.share * PERIOD_S, _LEAST_CREDIT_S)
+        most_s = one.share * PERIOD_S * (_CREDIT_PERIODS_BUSY if is_busy else _CREDIT_PERIODS)
         one.credit_s = max(-_MOST_DEBT_S, min(most_s, one.credit_s + one.share * passed_s - used_s))
         if ran_s > 0.0:
-            # It begins to use more at once, and is believed to use less only after a while.
             seen = min(used_s / ran_s, self._processors)
-            one.rate = max(seen, 0.7 * one.rate + 0.3 * seen)
+            one.rate = seen if seen > _JUMP * one.rate else 0.7 * one.rate + 0.3 * seen
 
 
 def _wants(one: _Account, used_s: float, ran_s: float, passed_s: float) -> float | None:

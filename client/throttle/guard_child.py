@@ -194,10 +194,13 @@ class Guard:
         ran = {vm_id: vm.ran_s() for vm_id, vm in self._held.items()}
         self._cycled_at = began
         plan = self._cycle.plan(self._order["percent"] / 100, used, ran, passed_s)
+        late_s = 0.0
         for at_s, vm_id, go_on in turns(plan):
-            if (order := self._wait_until(began + at_s)) is not self._order:
+            if (order := self._wait_until(began + at_s + late_s)) is not self._order:
                 return order
             self._held[vm_id].let(go_on)
+            # Whoever went on too late is stopped as much later, or it would get nothing on a busy computer.
+            late_s = max(late_s, time.monotonic() - began - at_s)
         return self._wait_until(began + PERIOD_S)
 
     def _wait_until(self, at: float) -> Order | None:

@@ -63,6 +63,19 @@ def test_a_look_that_deceives_does_not_hold_a_guest_for_ever() -> None:
     assert live(cycle, 0.1, {"a": 1.0}, 200)["a"] == approx(0.1, abs=0.02)
 
 
+@given(st.floats(0.05, 0.9), st.lists(st.floats(0.7, 1.4), min_size=20, max_size=40))
+def test_looks_that_differ_by_themselves_even_out(budget: float, seen: list[float]) -> None:
+    cycle, used, ran, total = Cycle(4), 0.0, 0.0, 0.0
+    for number in range(400):
+        ran = cycle.plan(budget, {"a": used}, {"a": ran})["a"]
+        # A second of running is told as a little more or less than it was.
+        used = ran * min(1.0, seen[number % len(seen)])
+        ran /= max(1.0, seen[number % len(seen)])
+        total += used if number >= 20 else 0.0
+    most = sum(min(1.0, one) for one in seen) / len(seen)
+    assert total / (380 * PERIOD_S) == approx(min(budget, most), abs=0.03)
+
+
 def test_a_guest_kept_from_running_saves_nothing_up() -> None:
     cycle = Cycle(4)
     live(cycle, 0.5, {"a": 0.01}, 300)
