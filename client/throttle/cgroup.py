@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from client.throttle.guard_child import GROUP_PREFIX
+
 #: Groups of any other name are never touched.
-PREFIX: Final = "volunteer-cloud-"
+PREFIX: Final = GROUP_PREFIX
 #: Measured: a quota for each 10 ms makes the longest gap of a guest shorter than one for each 100 ms.
 PERIOD_US: Final = 10_000
 #: The kernel takes no quota below, and no period beyond.

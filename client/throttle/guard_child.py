@@ -24,6 +24,8 @@ from client.throttle.duty import PERIOD_S, Cycle, turns
 
 #: How often it looks, after the client has gone, whether VMs have gone too or a new client is there.
 _LOOK_S: Final = 1.0
+#: Control groups of any other name are not ours.
+GROUP_PREFIX: Final = "volunteer-cloud-"
 #: Between asking a VM's process to end and killing it.
 _TERM_S: Final = 10.0
 #: The clock that counts what all threads of a process have executed. Source: clock_getcpuclockid(3).
@@ -222,10 +224,20 @@ class Guard:
             self._each(signal.SIGTERM)
             if not self._wait_gone(_TERM_S):
                 self._each(_KILL)
-        if "owner" in self._order and not self._is_succeeded():
-            # Loaded this late, for it takes as long as all the others.
-            from pathlib import Path
+        self._sweep()
 
+    def _sweep(self) -> None:
+        """Leave nothing of ours: groups whose limits were lifted (the kernel refuses full ones), and our name."""
+        # Loaded this late, for it takes as long as all the others.
+        from pathlib import Path
+
+        for group in (Path(path).parent for path, _ in self._order.get("lift", ())):
+            if group.name.startswith(GROUP_PREFIX):
+                with contextlib.suppress(OSError):
+                    for room in group.glob("vm-*"):
+                        room.rmdir()
+                    group.rmdir()
+        if "owner" in self._order and not self._is_succeeded():
             Path(self._order["owner"]).unlink(missing_ok=True)
 
     def _each(self, number: int) -> None:

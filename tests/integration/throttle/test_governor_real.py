@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -167,3 +168,18 @@ async def test_a_client_that_is_killed_leaves_no_limit(vms: tuple[Identity, ...]
         await governor.close()
     assert process.alive(vms[0].pid, vms[0].started_at)
     assert list(CPU.glob(f"{PREFIX}{os.getpid()}")) == []
+
+
+@needs_groups
+async def test_a_guard_that_is_done_leaves_no_group(vms: tuple[Identity, ...], tmp_path: Path) -> None:
+    command = [sys.executable, "-c", CLIENT, str(tmp_path / "guard.json"), str(vms[0].pid)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=TOP)
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"control group\n"
+    child.stdout.close()
+    group = CPU / f"{PREFIX}{child.pid}"
+    assert (group / "vm-vm").is_dir()
+    child.kill()
+    child.wait()
+    os.kill(vms[0].pid, signal.SIGKILL)
+    wait_for("the end of the group", lambda: not group.exists(), 10, 0.05)
