@@ -88,16 +88,23 @@ def boinc_at_work(folder: Path, tasks: int) -> Iterator[BoincAtWork]:
     finally:
         if client.poll() is None:
             boinc.hold(held=False)
-        left = boinc.tasks()
         client.terminate()
         try:
             client.wait(10)
         except subprocess.TimeoutExpired:
             client.kill()
             client.wait()
-        for pid in left:
+        for pid in _left_in(folder):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def _left_in(folder: Path) -> Iterator[int]:
+    """Tasks that the client has not ended, also those of one that has gone by itself: they work in its folder."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "cwd").readlink().is_relative_to(folder):
+                yield int(process.name)
 
 
 def _prepare(folder: Path, tasks: int) -> None:
