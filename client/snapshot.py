@@ -320,6 +320,7 @@ class PolicyView:
         reason, transfers_reason: why not; None when it may.
         changes_at: earliest time at which this may change by the clock alone, aware UTC; None: only by an event.
         rules: those that forbid first.
+        pace: why guests that run are slower than they could be, one sentence; empty when they are not.
     """
 
     rung: str
@@ -333,6 +334,7 @@ class PolicyView:
     transfers_reason: Reason | None = None
     changes_at: datetime | None = None
     rules: tuple[RuleView, ...] = ()
+    pace: str = ""
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ _HEADLINES = {
     Activity.STOPPING: "Stopping",
     Activity.BLOCKED: "Needs your help",
 }
+#: in which it matters how much of the processor virtual machines get
+_SLOWED = frozenset({Activity.BOOTING, Activity.WORKING, Activity.FINISHING})
 NO_TRAY_TEXT = (
     "This desktop shows no tray icons. Closing the window minimizes it and the work goes on; Ctrl+Q saves the work and "
     "quits."
@@ -170,10 +172,10 @@ def headline(snapshot: ClientSnapshot, zone: tzinfo | None = None) -> Headline:
 
 
 def reason_text(snapshot: ClientSnapshot, zone: tzinfo | None = None) -> str:
-    """Why it is held, and until when; empty when it is not."""
+    """Why it is held, and until when, or why it is slow; empty when it is neither."""
     reason = snapshot.reason
     if reason is None:
-        return ""
+        return snapshot.policy.pace if snapshot.policy is not None and snapshot.activity in _SLOWED else ""
     if reason.until is None or reason.until <= snapshot.taken_at:
         return reason.text
     until = clock_text(reason.until, snapshot.taken_at, zone)

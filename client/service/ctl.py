@@ -102,6 +102,8 @@ def in_words(snapshot: dict[str, Any]) -> str:
     lines = [snapshot["headline"]]
     if snapshot["reason"]:
         lines.append(snapshot["reason"]["text"])
+    elif (snapshot.get("policy") or {}).get("pace"):
+        lines.append(snapshot["policy"]["pace"])
     if snapshot.get("fetching_held"):
         lines.append(snapshot["fetching_held"]["text"])
     for vm in snapshot["vms"]:

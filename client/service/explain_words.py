@@ -39,6 +39,8 @@ def _guests(policy: PolicyView) -> Iterator[str]:
         side = "one processor" if policy.cpus == 1 else f"{policy.cpus} processors side by side"
         room = f"on {side}, with {policy.memory_mib} MiB of memory"
         yield f"Virtual machines may run: {policy.cpu_percent} % of one processor, {room}.{used}{means}"
+        if policy.pace:
+            yield f"  {policy.pace}"
         return
     yield _RUNGS.get(policy.rung, f"Virtual machines: {policy.rung}.")
     for rule in policy.rules:

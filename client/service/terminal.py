@@ -41,6 +41,13 @@ def progress_of(snapshot: ClientSnapshot) -> tuple[str, float | None]:
     return "", None
 
 
+def why_of(snapshot: ClientSnapshot) -> str:
+    """Why nothing is done, or why it is slow; empty when there is nothing to say."""
+    if snapshot.reason is not None:
+        return snapshot.reason.text
+    return snapshot.policy.pace if snapshot.policy is not None else ""
+
+
 class PlainLines:
     """One line for each thing that changes; fit for logs."""
 
@@ -52,6 +59,8 @@ class PlainLines:
         self._step = -1
         self._seen: LogLine | None = None
         self._problems: frozenset[str] = frozenset()
+        #: what was said of the present headline; a load that comes and goes is told once
+        self._whys: set[str] = set()
 
     def show(self, snapshot: ClientSnapshot) -> None:
         """Print what is new."""
@@ -63,6 +72,7 @@ class PlainLines:
         headline = snapshot.headline.partition(":")[0]
         if headline != self._headline or (step != self._step and share is not None):
             lines.append(f"{snapshot.headline}{f' [{text}]' if text else ''}")
+        lines += self._fresh_why(snapshot, headline)
         self._headline, self._step = headline, step
         problems = frozenset(f"{problem.text} {problem.doing}" for problem in snapshot.problems)
         problems |= {vm.note for vm in snapshot.vms if vm.note}
@@ -73,6 +83,17 @@ class PlainLines:
 
     def close(self) -> None:
         """Nothing to tidy."""
+
+    def _fresh_why(self, snapshot: ClientSnapshot, headline: str) -> list[str]:
+        """What is new of why. One rule that goes on minding with other numbers is not told again."""
+        why = why_of(snapshot)
+        key = snapshot.reason.code if snapshot.reason is not None else why
+        if snapshot.reason is not None and headline != self._headline:
+            self._whys.clear()
+        if not why or key in self._whys:
+            return []
+        self._whys.add(key)
+        return [f"  {why}"]
 
 
 class Bars:
@@ -97,8 +118,8 @@ class Bars:
 def _draw(snapshot: ClientSnapshot) -> Table:
     table = Table.grid(padding=(0, 1))
     table.add_row(Text(snapshot.headline, style="bold"), Text(snapshot.project_name, style="dim"))
-    if snapshot.reason is not None:
-        table.add_row(Text(snapshot.reason.text))
+    if why := why_of(snapshot):
+        table.add_row(Text(why))
     text, share = progress_of(snapshot)
     if share is not None:
         table.add_row(ProgressBar(total=1.0, completed=share, width=50), Text(text))

@@ -4,12 +4,15 @@ from client.snapshot import PolicyView, RuleView
 from client.throttle.decision import Decision
 
 
-def policy_view(decision: Decision, *, used_percent: float | None = None, means: str = "") -> PolicyView:
+def policy_view(
+    decision: Decision, *, used_percent: float | None = None, means: str = "", pace: str = ""
+) -> PolicyView:
     """It as shown.
 
     Args:
         used_percent: what guests use, of one processor; None until measured.
         means: how the limit is kept.
+        pace: why guests are slower than they could be; empty when they are not.
     """
     return PolicyView(
         rung=decision.rung.name.lower(),
@@ -26,4 +29,5 @@ def policy_view(decision: Decision, *, used_percent: float | None = None, means:
             RuleView(finding.rule, finding.preference, finding.forbids, finding.text, finding.until)
             for finding in decision.findings
         ),
+        pace=pace,
     )

@@ -19,7 +19,7 @@ from client.service.control import ControlServer, InstanceLock, ask, parse_comma
 from client.service.ctl import in_words
 from client.service.ctl import main as ctl
 from client.service.vm_desk import VmDesk
-from client.snapshot import Activity, Reason, VmKind, VmState, VmView
+from client.snapshot import Activity, PolicyView, Reason, VmKind, VmState, VmView
 from tests.helpers.clock import FakeClock
 
 
@@ -195,6 +195,12 @@ def test_an_own_vm_in_words() -> None:
     reason = Reason("own-no-room", "It waits for room.")
     board.update_vm(VmView("own-box", "Box", VmState.ABSENT, "qemu", kind=VmKind.OWN, wish="run", reason=reason))
     assert "Box: not started yet\n  It waits for room." in in_words(board.snapshot().to_json())
+
+
+def test_why_work_is_slow_is_part_of_the_state() -> None:
+    board = Board(FakeClock())
+    board.facts.policy = PolicyView("run", 25, None, 1, 1024, pace="At most a quarter.")
+    assert "At most a quarter." in in_words(board.snapshot().to_json()).splitlines()
 
 
 def test_the_state_in_words() -> None:

@@ -17,7 +17,7 @@ from client.service import printer
 from client.service.daemon import JsonLines, TerminalPort
 from client.service.printer import Outlet, Printer
 from client.service.terminal import PlainLines, progress_of
-from client.snapshot import ClientSnapshot, Reason, Severity, TransferView, VmState, VmView
+from client.snapshot import Activity, ClientSnapshot, PolicyView, Reason, Severity, TransferView, VmState, VmView
 from tests.helpers.clock import FakeClock
 
 
@@ -134,6 +134,26 @@ async def test_a_terminal_that_is_held_does_not_hold_up_the_end(monkeypatch: pyt
             await asyncio.get_running_loop().shutdown_default_executor()
         assert os.read(person, 100).startswith(b"  ! x")
     os.close(person)
+
+
+def test_why_it_waits_is_printed_with_it(pipe: tuple[int, TextIO]) -> None:
+    reader, writer = pipe
+    lines = PlainLines(Outlet(writer))
+    waits = replace(ClientSnapshot(1, FakeClock().now(), Activity.PAUSED), headline="Waiting")
+    # The same rule with another number is no news.
+    for text in ("Other programs use 90 %.", "Other programs use 91 %."):
+        lines.show(replace(waits, reason=Reason("others-busy", text)))
+    assert os.read(reader, 1000).decode() == "Waiting\n  Other programs use 90 %.\n"
+
+
+def test_why_it_is_slow_is_printed_once(pipe: tuple[int, TextIO]) -> None:
+    reader, writer = pipe
+    lines = PlainLines(Outlet(writer))
+    slow = PolicyView("run", 25, None, 1, 1024, pace="At most a quarter.")
+    works = replace(ClientSnapshot(1, FakeClock().now(), Activity.WORKING), headline="Computing", policy=slow)
+    for said in (works, replace(works, policy=None), works):
+        lines.show(said)
+    assert os.read(reader, 1000).decode() == "Computing\n  At most a quarter.\n"
 
 
 def test_what_a_driver_wants_known_is_printed_once(pipe: tuple[int, TextIO]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client.commands import Finish, Pause, Resume
-from client.snapshot import Activity, Allowed, ClientSnapshot, Reason, Severity
+from client.snapshot import Activity, Allowed, ClientSnapshot, PolicyView, Reason, Severity
 from tests.unit.ui import samples
 from tests.unit.ui.samples import NOW
 from ui import view_models
@@ -99,6 +99,12 @@ def test_what_must_be_seen_at_once() -> None:
     for first, second in itertools.pairwise(names):
         assert view_models.is_pressing(samples.ALL[first], samples.ALL[second]), (first, second)
     assert view_models.is_pressing(samples.WORKING, samples.with_vm(samples.WORKING, job=None))
+
+
+def test_what_slows_the_work_is_told_while_there_is_any() -> None:
+    slow = PolicyView("run", 25, None, 1, 1024, pace="At most a quarter.")
+    assert view_models.headline(replace(samples.WORKING, policy=slow), UTC).reason == "At most a quarter."
+    assert view_models.reason_text(replace(samples.STOPPED, policy=slow), UTC) == ""
 
 
 def test_tooltip_has_state_and_reason() -> None:
