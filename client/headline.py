@@ -48,14 +48,23 @@ def activity_of(
 
 
 def headline_of(
-    activity: Activity, vm: VmView | None, transfers: tuple[TransferView, ...], problems: tuple[Problem, ...]
+    activity: Activity,
+    vm: VmView | None,
+    transfers: tuple[TransferView, ...],
+    problems: tuple[Problem, ...],
+    reason: Reason | None = None,
 ) -> str:
-    """One sentence for the volunteer, without a full stop."""
+    """One sentence for the volunteer, without a full stop.
+
+    Args:
+        reason: why the VM should not run; None when it should.
+    """
     match activity:
         case Activity.STOPPED:
             return "Stopped"
         case Activity.PAUSED:
-            return "Paused"
+            # "Paused" is what one has asked for oneself; rules only have it wait.
+            return "Paused" if reason is None or reason.code == "paused-by-user" else "Waiting"
         case Activity.STOPPING:
             return "Saving the work" if vm is not None and vm.state is VmState.SAVING else "Stopping"
         case Activity.BOOTING:
@@ -82,7 +91,9 @@ def _preparing(transfers: tuple[TransferView, ...]) -> str:
 def _of_job(vm: VmView | None) -> str:
     job = vm.job if vm is not None else None
     if job is None:
-        return _STEPS[JobState.IDLE]
+        # One that was found running has not said yet what it does.
+        is_heard = vm is not None and vm.guest is not None
+        return _STEPS[JobState.IDLE] if is_heard else "Waiting for a word of the virtual machine"
     return _computing(job) if job.state is JobState.EXECUTING else _STEPS[job.state]
 
 

@@ -1,11 +1,23 @@
 """The state in words."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from client.headline import activity_of, headline_of
-from client.snapshot import Activity, JobState, JobView, Problem, Reason, Severity, TransferView, VmState, VmView
+from client.snapshot import (
+    Activity,
+    GuestView,
+    JobState,
+    JobView,
+    Problem,
+    Reason,
+    Severity,
+    TransferView,
+    VmState,
+    VmView,
+)
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 BY_USER = Reason("paused-by-user", "Paused by you.")
@@ -44,12 +56,20 @@ def test_headlines() -> None:
     assert headline_of(Activity.FINISHING, running, (), ()) == "Finishing the last job: 1,200 of 5,000 events"
     uploading = vm(VmState.RUNNING, job=JobView("j", JobState.PUTTING_OUTPUT))
     assert headline_of(Activity.FINISHING, uploading, (), ()) == "Finishing: uploading the output"
-    assert headline_of(Activity.WORKING, vm(VmState.RUNNING), (), ()) == "Waiting for a job from the project"
+    heard = replace(vm(VmState.RUNNING), guest=GuestView(NOW))
+    assert headline_of(Activity.WORKING, heard, (), ()) == "Waiting for a job from the project"
+    assert headline_of(Activity.WORKING, vm(VmState.RUNNING), (), ()) == "Waiting for a word of the virtual machine"
     transfer = TransferView("appliance", "downloading", 1, 2, 1.0, None)
     assert headline_of(Activity.PREPARING, None, (transfer,), ()) == "Fetching the appliance"
     assert headline_of(Activity.STOPPING, vm(VmState.SAVING), (), ()) == "Saving the work"
     problem = Problem("disk-full", "boot", "There is no space.", "Free some.", Severity.ERROR, NOW)
     assert headline_of(Activity.BLOCKED, None, (), (problem,)) == "There is no space"
+
+
+def test_who_did_not_ask_for_a_pause_is_told_of_none() -> None:
+    on_battery = Reason("on-battery", "The computer runs on battery; goes on when there is mains.")
+    assert headline_of(Activity.PAUSED, vm(VmState.PAUSED), (), (), BY_USER) == "Paused"
+    assert headline_of(Activity.PAUSED, vm(VmState.PAUSED), (), (), on_battery) == "Waiting"
 
 
 @pytest.mark.parametrize("activity", Activity)
