@@ -5,8 +5,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from client.errors import BadInput
+from client.errors import BadInput, ClientError
 from client.log import logger
+from client.messages import sentence
 from client.plain_toml import BadToml
 from client.preferences import layers
 from client.preferences.change import save, save_all
@@ -152,7 +153,8 @@ def reload(before: Preferences, path: Path, *, site: Path | None = None) -> Pref
     try:
         return before.over(layers.read_site(site or layers.site_file()), layers.read(path))
     except (BadInput, BadToml, OSError) as error:
-        logger("core").warning("Preferences were changed, and cannot be read (%s); those of before hold", error)
+        said = sentence(error).text if isinstance(error, ClientError) else f"{path}: {error}"
+        logger("core").warning("Preferences were changed, and cannot be read; those of before hold. %s", said)
         return before
 
 

@@ -65,7 +65,7 @@ def check(spec: PreferenceSpec, value: object) -> str:
     """What is wrong with a value, as a remedy; empty when it fits. Names may be a list or a tuple."""
     match spec.kind:
         case Kind.FLAG:
-            return "" if isinstance(value, bool) else "say true or false"
+            return "" if isinstance(value, bool) else "say yes or no; in a file, true or false"
         case Kind.NUMBER:
             fits = isinstance(value, int) and not isinstance(value, bool) and spec.minimum <= value <= spec.maximum
             return "" if fits else f"give a whole number from {spec.minimum} to {spec.maximum}"
