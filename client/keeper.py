@@ -85,6 +85,8 @@ class VmKeeper:
         self._running_since = parts.clock.monotonic()
         self._usual_boot_s = 0.0
         self._spoke = False
+        #: it began to boot under this program, and has not spoken since; and was not held meanwhile
+        self._boots = self._is_timed = False
         self._reset_asked = False
         self._reset_at = float("-inf")
         self._doubts = False
@@ -124,6 +126,9 @@ class VmKeeper:
 
     def woke(self) -> None:
         """The computer slept: that was no silence of a guest, and its clock stood still."""
+        if self._info.state not in _UP:
+            # One that is held is told when it goes on; what it was told now it would read then.
+            return
         self._running_since = self._parts.clock.monotonic()
         self._channel.expect_resume()
 
@@ -273,7 +278,10 @@ class VmKeeper:
             # A guest that ends before it was ever looked at has ended all the same.
             self._info = replace(self._info, state=VmState.STARTING)
             self._running_since = self._parts.clock.monotonic()
-            self._spoke = step in {Step.RESUME, Step.RESTORE}
+            self._is_timed = step in {Step.BOOT, Step.RESET}
+            self._boots = self._boots or self._is_timed
+            # Held in the midst of its boot it has not spoken yet.
+            self._spoke = not self._boots
         if step is Step.RESET:
             self._reset_at = self._parts.clock.monotonic()
             # What is asked from here on is meant for the guest that boots now.
@@ -310,11 +318,12 @@ class VmKeeper:
             self._wake()
 
     def _first_word(self) -> None:
-        self._spoke = True
+        self._spoke, self._boots = True, False
         if self._intent.finishing:
             self._channel.send("finish", undo=False)
         self._actions.renewal.guest_began()
-        self._usual_boot_s = (self._parts.clock.monotonic() - self._running_since) * self._share
+        if self._is_timed:
+            self._usual_boot_s = (self._parts.clock.monotonic() - self._running_since) * self._share
         self._parts.board.settle(*_OVER_WITH_LIFE, about=self._vm_id)
         self._parts.board.settle(about="guest link")
         task = asyncio.ensure_future(self._parts.driver.saw_life(self._vm_id))
@@ -360,6 +369,7 @@ class VmKeeper:
             self._channel.expect_boot()
             self._tracker.boot()
             self._running_since, self._spoke = self._parts.clock.monotonic(), False
+            self._boots = self._is_timed = True
         if now.accelerator != before.accelerator:
             self._doubts = True
             if before.state in _UP and before.accelerator:

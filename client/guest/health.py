@@ -8,7 +8,7 @@ from typing import Final
 SILENCE_LIMIT_S: Final = 15.0
 #: a slow guest may be silent this many times as long as it ever was before
 GAP_FACTOR: Final = 3.0
-#: and at most this long
+#: and at most this long, if it has its processors for itself
 SILENCE_CEILING_S: Final = 120.0
 #: time from start to the first word, when nothing is known of this computer
 BOOT_LIMIT_S: Final = 120.0
@@ -61,7 +61,7 @@ def silence_limit_s(pulse: Pulse) -> float:
     if pulse.heard_at is None:
         usual_s = BOOT_FACTOR * pulse.usual_boot_s / pulse.share
         return max(BOOT_FLOOR_S, usual_s) if usual_s else BOOT_LIMIT_S * patience
-    return min(SILENCE_CEILING_S, max(SILENCE_LIMIT_S * patience, GAP_FACTOR * pulse.longest_gap_s))
+    return min(SILENCE_CEILING_S / pulse.share, max(SILENCE_LIMIT_S * patience, GAP_FACTOR * pulse.longest_gap_s))
 
 
 def judge(pulse: Pulse, now: float) -> Remedy:

@@ -33,6 +33,8 @@ def test_a_guest_that_is_held_back_gets_more_of_both() -> None:
     assert silence_limit_s(Pulse(0, None, speed=6, share=0.1)) == pytest.approx(1200)
     assert silence_limit_s(Pulse(0, 5, speed=100, share=0.03)) == pytest.approx(30)
     assert silence_limit_s(Pulse(0, None, usual_boot_s=10, share=0.25)) == pytest.approx(240)
+    assert silence_limit_s(Pulse(0, 5, speed=6, share=0.02)) == pytest.approx(750)
+    assert silence_limit_s(Pulse(0, 5, longest_gap_s=5000, share=0.5)) == pytest.approx(240)
 
 
 def test_after_a_reset_comes_a_fresh_boot() -> None:
