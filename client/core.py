@@ -60,7 +60,7 @@ from client.project.enrolment import GuestToken
 from client.project.token import ask_token
 from client.question import PATIENCE_S, Question
 from client.reconcile import Intent, Want, finished, lapse, obey, wanted
-from client.regulated import Rules, guest_of, guests_of
+from client.regulated import Rules, guest_of, guests_of, need_mib
 from client.regulator import Regulator
 from client.snapshot import Activity, Allowed, Severity, VmKind
 from client.supervisor import supervise
@@ -270,12 +270,15 @@ class Core:
         size = Size(min(needs.cpus, most.number("guest.cpus")), min(needs.memory_mib, most.number("guest.memory_mib")))
         guest = partial(guest_of, keeper, size)
         is_to_start = wanted(self._intent).want is Want.RUN and not keeper.is_up
-        need_mib = size.memory_mib if is_to_start else 0
-        may, share = self._rules.look(guests_of(guest(), self.own, most), need_mib, parts.project.name)
+        guests = guests_of(guest(), self.own, most)
+        needed_mib = need_mib(guests, self.own, most, size.memory_mib if is_to_start else 0)
+        may, share = self._rules.look(guests, needed_mib, parts.project.name)
         if self._rules.slept_s():
             keeper.woke()
-        claims = wanted(self._intent, may).want in {Want.RUN, Want.HOLD}
-        project = ProjectVm(size, claims, keeper.is_up)
+        want = wanted(self._intent, may).want
+        # Nothing makes room for one that the rules do not let start.
+        claims = want is Want.RUN or (want is Want.HOLD and (keeper.is_up or self._intent.paused))
+        project = ProjectVm(size, claims, keeper.is_up, self._rules.room_mib)
         # Own ones that have to make room for it go first.
         waits = claims and self.own.hold_back(project)
         intent = replace(self._intent, working=False, off=False) if waits else self._intent
@@ -330,6 +333,7 @@ class Core:
                 chosen = await self._choose()
             except ClientError as error:
                 self._show_failure("start", error)
+                await self._rules.attend_alone()
                 self._draw()
                 await self._sleep(LOOK_AGAIN_S)
                 continue
@@ -367,8 +371,10 @@ class Core:
             self.own.open(driver, report.features)
             while True:
                 self._lapse()
-                self._rules.look(guests_of(None, self.own, self._preferences))
-                reached = await self.own.turn(self._intent, ProjectVm(NOTHING), self._rules.may_own)
+                guests = guests_of(None, self.own, self._preferences)
+                self._rules.look(guests, need_mib(guests, self.own, self._preferences))
+                alone = ProjectVm(NOTHING, room_mib=self._rules.room_mib)
+                reached = await self.own.turn(self._intent, alone, self._rules.may_own)
                 await self._rules.steer(guests_of(None, self.own, self._preferences))
                 self._draw()
                 if self._intent.leaving is not None:
@@ -403,6 +409,7 @@ class Core:
                     if self._clock.monotonic() > look_until:
                         logger("core").warning("No hypervisor has answered; leaving without it")
                         return None
+                await self._rules.attend_alone()
                 self._draw()
                 await self._sleep(TURN_S)
             return chosen
@@ -460,7 +467,7 @@ class Core:
         reason = wanted(intent, self._rules.may).reason
         facts.activity = activity_of(vm, reason, intent.working, intent.finishing, self._is_blocked())
         facts.reason = reason
-        facts.headline = headline_of(facts.activity, vm, self.board.transfers, self.board.problems, reason)
+        facts.headline = headline_of(facts.activity, vm, self.board.transfers, self.board.problems)
         facts.allowed = _allowed(intent, facts.activity)
         self.board.changed()
 

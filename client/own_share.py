@@ -43,11 +43,18 @@ TOO_MANY: Final = (
 
 @dataclass(frozen=True)
 class Project:
-    """The project's VM. size: what it takes once it runs; claims: it is to run, so its room is kept for it."""
+    """The project's VM, and what the rules leave for it and own ones.
+
+    Attributes:
+        size: what it takes once it runs.
+        claims: it is to run, so its room is kept for it.
+        room_mib: memory that all may take together before another one begins; None: the rules do not mind own ones.
+    """
 
     size: Size
     claims: bool = False
     is_up: bool = False
+    room_mib: int | None = None
 
 
 def size_of(vm: OwnVm) -> Size:
@@ -61,7 +68,13 @@ def wants_room(vm: OwnVm) -> bool:
 
 
 def share_out(
-    vms: Iterable[OwnVm], up: Mapping[str, bool], limit: Size, project: Project, most: int = MOST
+    vms: Iterable[OwnVm],
+    up: Mapping[str, bool],
+    limit: Size,
+    project: Project,
+    most: int = MOST,
+    *,
+    is_ruled: bool = False,
 ) -> dict[str, Reason]:
     """The own VMs that have to wait for room, each with why.
 
@@ -91,8 +104,20 @@ def share_out(
             left -= size_of(vm)
             places -= 1
         else:
-            waiting[vm.vm_id] = no_room(vm, limit, left)
+            waiting[vm.vm_id] = no_memory(vm, limit, left) if is_ruled else no_room(vm, limit, left)
     return waiting
+
+
+def no_memory(vm: OwnVm, limit: Size, left: Size) -> Reason:
+    """Why a VM does not fit into what the rules give now."""
+    rest = max(0, left.memory_mib)
+    text = (
+        f"It waits for memory: it needs {vm.memory_mib:,} MiB, and of the {limit.memory_mib:,} MiB that your limits and"
+        f" other programs leave to virtual machines now {rest:,} MiB are free."
+    )
+    if vm.cpus > left.cpus:
+        text = f"It waits for room: it needs {_cpus(vm.cpus)}, and {max(0, left.cpus)} of {limit.cpus} are free."
+    return Reason("own-no-room", text)
 
 
 def no_room(vm: OwnVm, limit: Size, left: Size) -> Reason:

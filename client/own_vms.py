@@ -112,7 +112,7 @@ class OwnVms:
 
     def hold_back(self, project: Project) -> bool:
         """Whether the project's VM must wait until own ones have made room for it."""
-        return project_waits(self._vms.values(), self._up(), self._limit(), project)
+        return project_waits(self._vms.values(), self._up(), self._limit(project), project)
 
     def written_bytes(self) -> dict[str, int]:
         """vm_id -> how much of its state is written, while it is saved."""
@@ -345,12 +345,16 @@ class OwnVms:
         self._board.settle(about=vm_id)
         logger("core").info("%s is removed", vm_id)
 
-    def _limit(self) -> Size:
-        return Size(self._preferences.number("guest.cpus"), self._preferences.number("guest.memory_mib"))
+    def _limit(self, project: Project) -> Size:
+        memory_mib = self._preferences.number("guest.memory_mib")
+        room_mib = memory_mib if project.room_mib is None else min(memory_mib, project.room_mib)
+        return Size(self._preferences.number("guest.cpus"), room_mib)
 
     def _waiting(self) -> dict[str, Reason]:
         most = self._preferences.number("guest.most_vms")
-        return share_out(self._vms.values(), self._up(), self._limit(), self._project, most)
+        limit = self._limit(self._project)
+        is_ruled = limit.memory_mib < self._preferences.number("guest.memory_mib")
+        return share_out(self._vms.values(), self._up(), limit, self._project, most, is_ruled=is_ruled)
 
     def _up(self) -> dict[str, bool]:
         return {vm_id: keeper.is_up for vm_id, keeper in self.keepers.items()}

@@ -6,13 +6,13 @@ from client.board import Board
 from client.keeper import VmKeeper
 from client.log import logger
 from client.own_keeper import OwnKeeper
-from client.own_share import Size
+from client.own_share import Size, wants_room
 from client.own_vm import PROJECTS_NAME
 from client.own_vms import OwnVms
 from client.paths import Paths
 from client.preferences.store import Preferences, reload, stamp
 from client.reconcile import Wanted
-from client.regulator import Allowance, Guest, Regulator
+from client.regulator import AT_REST, Allowance, Guest, Regulator
 
 
 class Rules:
@@ -48,6 +48,11 @@ class Rules:
         return self._allowance.may if obey else self._allowance.others_may
 
     @property
+    def room_mib(self) -> int | None:
+        """Memory that all VMs may take before another own one begins; None: they do not obey, or there are no rules."""
+        return self._allowance.room_mib if self._preferences.flag("guest.own_obey") else None
+
+    @property
     def on_battery(self) -> bool | None:
         """Whether the computer has no mains; None: not known."""
         return self._regulator.on_battery if self._regulator is not None else None
@@ -75,6 +80,11 @@ class Rules:
             self._board.facts.policy = self._regulator.view()
         return self._allowance.may, self._allowance.share
 
+    async def attend_alone(self) -> None:
+        """Keep them as long as there is no hypervisor, so that the computer is not kept from its sleep for nothing."""
+        self.look({})
+        await self.steer({})
+
     async def steer(self, guests: Mapping[str, Guest]) -> None:
         """Hold the VMs to it."""
         if self._regulator is not None:
@@ -100,6 +110,18 @@ def guests_of(project: Guest | None, own: OwnVms, preferences: Preferences) -> M
     obeys = preferences.flag("guest.own_obey")
     guests = {vm_id: _own(keeper, obeys) for vm_id, keeper in own.keepers.items()}
     return guests if project is None else {PROJECTS_NAME: project, **guests}
+
+
+def need_mib(guests: Mapping[str, Guest], own: OwnVms, preferences: Preferences, project_mib: int = 0) -> int:
+    """Memory of the first one to run that obeys the rules; 0 as long as one is in memory: it must not go for another.
+
+    Args:
+        project_mib: what the project's takes if it is to start; else 0.
+    """
+    if any(guest.obeys and guest.state not in AT_REST for guest in guests.values()):
+        return 0
+    vms = [keeper.vm for keeper in own.keepers.values()] if preferences.flag("guest.own_obey") else []
+    return project_mib or min((vm.memory_mib for vm in vms if wants_room(vm)), default=0)
 
 
 def _own(keeper: OwnKeeper, obeys: bool) -> Guest:

@@ -20,10 +20,10 @@ from client.preferences.store import Preferences
 from client.preferences.types import Limits
 from client.reconcile import MAY_RUN, Want, Wanted
 from client.snapshot import PolicyView, VmState
+from client.throttle import budget
 from client.throttle.decision import Decision, Rung
 from client.throttle.governor import Steering
 from client.throttle.local_time import moment_of
-from client.throttle.pace import Pace
 from client.throttle.past import Past
 from client.throttle.policy import decide
 from client.throttle.rule import Computer
@@ -43,7 +43,7 @@ ASKING_S: Final = 10.0
 LEAST_SHARE: Final = 0.02
 
 _WANTS: Final = {Rung.RUN: Want.RUN, Rung.HOLD: Want.HOLD, Rung.SAVE: Want.SAVED, Rung.OFF: Want.OFF}
-_AT_REST: Final = frozenset({VmState.ABSENT, VmState.DEFINED, VmState.SAVED, VmState.FAILED})
+AT_REST: Final = frozenset({VmState.ABSENT, VmState.DEFINED, VmState.SAVED, VmState.FAILED})
 
 
 class Steers(Protocol):
@@ -93,11 +93,13 @@ class Allowance:
         may: the most that those may do that obey the rules.
         others_may: the same of those that do not: they stop for a sleep of the computer only.
         share: of its processors' time that each of the former gets, above 0 and at most 1.
+        room_mib: memory that all of the former may take before another one begins; None: no limit.
     """
 
     may: Wanted = MAY_RUN
     others_may: Wanted = MAY_RUN
     share: float = 1.0
+    room_mib: int | None = None
 
 
 class Regulator:
@@ -138,7 +140,6 @@ class Regulator:
         self._computer = Computer(processors() or 1, total_memory_mib())
         self._past = Past.of_start(moment_of(clock))
         self._decision: Decision | None = None
-        self._pace, self._pace_words = Pace(), ""
         self._sample = Sample()
         self._began = clock.monotonic()
         self._going_since: float | None = None
@@ -184,7 +185,7 @@ class Regulator:
 
         Args:
             guests: vm_id -> VM, of all that there are.
-            need_mib: memory of the first one to run that is not in memory; 0: none is to.
+            need_mib: memory of the first one to run; 0: none is to, or one is in memory that obeys the rules.
             spent_bytes: went over the network in this month.
         """
         limits = self._limits_now()
@@ -192,7 +193,7 @@ class Regulator:
         if self._just_slept:
             # Where nobody told before, it has been asleep until now: what waits after a sleep waits here, too.
             self._just_slept, self._sample = False, replace(self._sample, sleeping=True)
-        in_memory = sum(guest.memory_mib for guest in guests.values() if guest.obeys and guest.state not in _AT_REST)
+        in_memory = sum(guest.memory_mib for guest in guests.values() if guest.obeys and guest.state not in AT_REST)
         before = self._decision
         self._decision, self._past = decide(
             limits,
@@ -206,15 +207,8 @@ class Regulator:
         )
         if before is None or _code(before) != _code(self._decision):
             self._tell(self._decision)
-        self._pace_words = self._pace.words(
-            self._decision,
-            limits,
-            self._sample,
-            moment_of(self._clock),
-            processors=self._computer.processors,
-            cpus=sum(guest.cpus for guest in guests.values() if guest.obeys and _executes(guest)),
-        )
-        self.allowance = self._allowance(self._decision, guests)
+        room_mib = budget.room_mib(self._decision.memory_mib, self._sample, self._computer, in_memory)
+        self.allowance = replace(self._allowance(self._decision, guests), room_mib=room_mib)
         return self.allowance
 
     async def steer(self, guests: Mapping[str, Guest]) -> None:
@@ -239,8 +233,7 @@ class Regulator:
         if self._decision is None:
             return None
         steering = self._governor.steering
-        used = steering.achieved_percent
-        return policy_view(self._decision, used_percent=used, means=steering.means, pace=self._pace_words)
+        return policy_view(self._decision, used_percent=steering.achieved_percent, means=steering.means)
 
     def _limits_now(self) -> Limits:
         if self._limits is None:
@@ -257,7 +250,7 @@ class Regulator:
             return Allowance(may, may, self.allowance.share)
         self._going_since = None
         may = Wanted(_WANTS[decision.rung], decision.reason)
-        cpus = sum(guest.cpus for guest in guests.values() if guest.obeys and guest.state not in _AT_REST)
+        cpus = sum(guest.cpus for guest in guests.values() if guest.obeys and guest.state not in AT_REST)
         share = decision.cpu_percent / (100 * max(1, cpus)) if decision.cpu_percent else 1.0
         # Whoever comes after all others gets what these leave.
         left = 1.0 - (self._sample.others_percent or 0.0) / 100.0
@@ -271,7 +264,7 @@ class Regulator:
         now = self._clock.monotonic()
         self._going_since = self._going_since if self._going_since is not None else now
         left_s = GRANTED_S - RESERVE_S - (now - self._going_since)
-        up = [guest for guest in guests.values() if guest.state not in _AT_REST]
+        up = [guest for guest in guests.values() if guest.state not in AT_REST]
         if any(_executes(guest) for guest in up):
             return Want.HOLD
         if any(guest.state is VmState.SAVING for guest in up):
@@ -282,7 +275,7 @@ class Regulator:
 
     def _is_safe(self, guests: Mapping[str, Guest]) -> bool:
         """Whether nothing executes any more, and nothing more of it is to be saved."""
-        up = [guest for guest in guests.values() if guest.state not in _AT_REST]
+        up = [guest for guest in guests.values() if guest.state not in AT_REST]
         return not up or (not any(_executes(guest) for guest in up) and self._farewell(guests) is Want.HOLD)
 
     def _on_wake(self, slept_s: float) -> None:

@@ -46,5 +46,21 @@ def others_percent(view: View) -> int:
 
 def least_free_mib(view: View, is_short: bool) -> int:
     """Memory that other programs find free at any time; half as much again once it has been short."""
-    reserve = max(256, view.computer.memory_mib * 3 // 100)
-    return view.need_mib + (reserve * 3 // 2 if is_short else reserve)
+    return view.need_mib + _reserve_mib(view.computer, is_short)
+
+
+def room_mib(budget_mib: int, sample: Sample, computer: Computer, guests_mib: int) -> int:
+    """Memory that guests may have together before another one begins.
+
+    Args:
+        budget_mib: by the limits.
+        guests_mib: what those may take that are in memory. They are never too many for what other programs have.
+    """
+    if sample.free_memory_mib is None:
+        return budget_mib
+    return min(budget_mib, guests_mib + max(0, sample.free_memory_mib - _reserve_mib(computer, is_short=True)))
+
+
+def _reserve_mib(computer: Computer, is_short: bool) -> int:
+    reserve = max(256, computer.memory_mib * 3 // 100)
+    return reserve * 3 // 2 if is_short else reserve

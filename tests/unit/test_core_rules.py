@@ -1,14 +1,19 @@
 """The rules in the whole core, on the fake driver: guests wait when they say so, and go on."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from client.commands import Pause, PauseEnd, Resume, Start
+from client.core import VM_ID
+from client.hypervisor.demo_guest import demo_guest
+from client.hypervisor.driver import Driver, DriverReport
+from client.hypervisor.errors import NoHypervisor
 from client.preferences.store import save
 from client.snapshot import Activity, ClientSnapshot, VmState
-from tests.helpers.client_core import Rig
+from tests.helpers.client_core import FAST, Rig
 from tests.helpers.regulation import IDLE, FakeSensors
 
 IN_USE = replace(IDLE, idle_s=0.0)
@@ -96,3 +101,59 @@ async def test_no_limit_stays_when_the_program_ends(rig: Rig) -> None:
         assert rig.governor.orders
     assert rig.governor.orders == []
     assert not sensors(rig).is_open
+
+
+async def test_a_guest_held_while_it_boots_is_heard_when_it_has_booted(rig: Rig) -> None:
+    may_speak, plays = asyncio.Event(), demo_guest(FAST)
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await may_speak.wait()
+        await plays(reader, writer)
+
+    rig.guest = slow
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: state(s) is VmState.RUNNING)
+        sensors(rig).tell(IN_USE)
+        await rig.until(lambda s: state(s) is VmState.PAUSED)
+        sensors(rig).tell(IDLE)
+        await rig.until(lambda s: state(s) is VmState.RUNNING)
+        may_speak.set()
+        await rig.until(lambda s: s.activity is Activity.WORKING and rig.driver and rig.driver.lives == {VM_ID: 1})
+
+
+async def test_a_held_guest_is_told_the_time_when_it_goes_on_not_when_the_computer_wakes(rig: Rig) -> None:
+    told: list[str] = []
+    plays = demo_guest(FAST)
+
+    async def listens(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ours = asyncio.StreamReader()
+        playing = asyncio.create_task(plays(ours, writer))
+        try:
+            while line := await reader.readline():
+                told.extend(["resumed"] if b'"resumed"' in line else [])
+                ours.feed_data(line)
+        finally:
+            playing.cancel()
+
+    rig.guest = listens
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        sensors(rig).tell(IN_USE)
+        await rig.until(lambda s: state(s) is VmState.PAUSED)
+        sensors(rig).on_wake(600.0)
+        await rig.until(lambda s: s.reason is not None and s.reason.code == "sleeping")
+        assert told == []
+
+
+async def test_without_a_hypervisor_the_computer_sleeps_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def find_none(*_: object) -> tuple[Driver, DriverReport]:
+        raise NoHypervisor(())
+
+    monkeypatch.setattr("client.core.LOOK_AGAIN_S", 1000.0)
+    monkeypatch.setattr(rig, "_find_driver", find_none)
+    async with rig.running():
+        await rig.until(lambda s: "no-hypervisor" in {problem.code for problem in s.problems})
+        sensors(rig).tell(replace(IDLE, sleeping=True))
+        await rig.until(lambda _: sensors(rig).has_let_go)
