@@ -467,7 +467,7 @@ class Core:
         reason = wanted(intent, self._rules.may).reason
         facts.activity = activity_of(vm, reason, intent.working, intent.finishing, self._is_blocked())
         facts.reason = reason
-        facts.headline = headline_of(facts.activity, vm, self.board.transfers, self.board.problems)
+        facts.headline = headline_of(facts.activity, vm, self.board.transfers, self.board.problems, reason)
         facts.allowed = _allowed(intent, facts.activity)
         self.board.changed()
 

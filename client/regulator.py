@@ -24,6 +24,7 @@ from client.throttle import budget
 from client.throttle.decision import Decision, Rung
 from client.throttle.governor import Steering
 from client.throttle.local_time import moment_of
+from client.throttle.pace import Pace
 from client.throttle.past import Past
 from client.throttle.policy import decide
 from client.throttle.rule import Computer
@@ -140,6 +141,7 @@ class Regulator:
         self._computer = Computer(processors() or 1, total_memory_mib())
         self._past = Past.of_start(moment_of(clock))
         self._decision: Decision | None = None
+        self._pace, self._pace_words = Pace(), ""
         self._sample = Sample()
         self._began = clock.monotonic()
         self._going_since: float | None = None
@@ -207,6 +209,14 @@ class Regulator:
         )
         if before is None or _code(before) != _code(self._decision):
             self._tell(self._decision)
+        self._pace_words = self._pace.words(
+            self._decision,
+            limits,
+            self._sample,
+            moment_of(self._clock),
+            processors=self._computer.processors,
+            cpus=sum(guest.cpus for guest in guests.values() if guest.obeys and _executes(guest)),
+        )
         room_mib = budget.room_mib(self._decision.memory_mib, self._sample, self._computer, in_memory)
         self.allowance = replace(self._allowance(self._decision, guests), room_mib=room_mib)
         return self.allowance
@@ -233,7 +243,8 @@ class Regulator:
         if self._decision is None:
             return None
         steering = self._governor.steering
-        return policy_view(self._decision, used_percent=steering.achieved_percent, means=steering.means)
+        used = steering.achieved_percent
+        return policy_view(self._decision, used_percent=used, means=steering.means, pace=self._pace_words)
 
     def _limits_now(self) -> Limits:
         if self._limits is None:
