@@ -106,7 +106,6 @@ class Actions:
         Raises:
             ClientError: it failed; taking it again later is right.
         """
-        driver, vm_id = self._parts.driver, self._vm_id
         match step:
             case Step.NOTHING:
                 return
@@ -114,6 +113,13 @@ class Actions:
                 await self._fetch()
             case Step.BOOT:
                 await self._boot()
+            case _:
+                async with self._parts.unhindered(self._vm_id):
+                    await self._take_verb(step)
+
+    async def _take_verb(self, step: Step) -> None:
+        driver, vm_id = self._parts.driver, self._vm_id
+        match step:
             case Step.RESTORE:
                 await self._verified(self.record.appliance)
                 await self._lead_as_told()

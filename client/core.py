@@ -114,8 +114,8 @@ class Core:
         self._login = login_id()
         self._wake = asyncio.Event()
         regulator = make.regulator(paths, preferences, make.clock, self._wake.set) if make.regulator else None
-        self._rules = Rules(regulator, paths, preferences, self.board)
         self.appliances = Appliances(paths, preferences, make.clock, self.board, make.worker, make.is_metered)
+        self._rules = Rules(regulator, paths, preferences, self.board, make.clock, self.appliances)
         self._journal = Journal(paths.journal)
         self.own = OwnVms(paths, preferences, make.clock, self.board, self._journal, self._wake.set)
         self._history = History(paths.history)
@@ -213,7 +213,7 @@ class Core:
         try:
             self._blocked = False
             self._keeper = keeper
-            self.own.open(parts.driver, parts.features)
+            self.own.open(parts.driver, parts.features, self._rules.unhindered)
             self.board.settle(about="core")
             return await self._turn_until_left(keeper, parts)
         finally:
@@ -273,7 +273,8 @@ class Core:
         guests = guests_of(guest(), self.own, most)
         needed_mib = need_mib(guests, self.own, most, size.memory_mib if is_to_start else 0)
         may, share = self._rules.look(guests, needed_mib, parts.project.name)
-        if self._rules.slept_s():
+        self._rules.attend_disk(parts.guest_files)
+        if self._rules.was_cut_off():
             keeper.woke()
         want = wanted(self._intent, may).want
         # Nothing makes room for one that the rules do not let start.
@@ -282,7 +283,7 @@ class Core:
         # Own ones that have to make room for it go first.
         waits = claims and self.own.hold_back(project)
         intent = replace(self._intent, working=False, off=False) if waits else self._intent
-        reached = await keeper.turn(intent, may, share)
+        reached = await keeper.turn(intent, may, share, may_transfer=self._rules.may_transfer)
         reached = await self.own.turn(self._intent, project, self._rules.may_own) and reached and not waits
         await self._rules.steer(guests_of(guest(), self.own, most))
         return reached
@@ -368,12 +369,13 @@ class Core:
         look_at = self._clock.monotonic() + LOOK_AGAIN_S
         upkeep = asyncio.create_task(supervise("appliances", self.appliances.keep, self._show_failure))
         try:
-            self.own.open(driver, report.features)
+            self.own.open(driver, report.features, self._rules.unhindered)
             while True:
                 self._lapse()
                 guests = guests_of(None, self.own, self._preferences)
                 self._rules.look(guests, need_mib(guests, self.own, self._preferences))
                 alone = ProjectVm(NOTHING, room_mib=self._rules.room_mib)
+                self._rules.attend_disk()
                 reached = await self.own.turn(self._intent, alone, self._rules.may_own)
                 await self._rules.steer(guests_of(None, self.own, self._preferences))
                 self._draw()
@@ -435,6 +437,7 @@ class Core:
             blank=BlankMedium(self._paths.blank_context, self._make.worker),
             fetch_token=self._make.token or partial(ask_token, self._paths.keys),
             speed=report.speed,
+            unhindered=self._rules.unhindered,
             guest_files=guest_files(project, self._paths, self._preferences, self.board, self._clock),
         )
 

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from client import process
 from client.actions import Actions, VmExchange
-from client.clock import Clock
 from client.errors import ClientError
 from client.guest.channel import LinkChannel
 from client.guest.errands import Errands
@@ -24,6 +22,7 @@ from client.question import PATIENCE_S, Question
 from client.reconcile import MAY_RUN, Intent, Observed, Step, Want, Wanted, next_step, settled, wanted
 from client.snapshot import JobState, JobView, VmState, VmView
 from client.supervisor import attempt, back_off_s
+from client.usage import UsageMeter
 
 #: a guest that ends sooner than this after its start has not worked
 EARLY_END_S: Final = 60.0
@@ -146,12 +145,15 @@ class VmKeeper:
         """The end of what the guest printed; raises ClientError."""
         return await self._parts.driver.console_tail(self._vm_id, limit_bytes)
 
-    async def turn(self, intent: Intent, may: Wanted = MAY_RUN, share: float = 1.0) -> bool:
+    async def turn(
+        self, intent: Intent, may: Wanted = MAY_RUN, share: float = 1.0, *, may_transfer: bool = True
+    ) -> bool:
         """Look, and take the next step if one is due. Returns whether what is wanted has been reached.
 
         Args:
             may: the most that the rules allow.
             share: of its processors' time that it gets, above 0 and at most 1.
+            may_transfer: it may reach the project.
         """
         self._share, self._least_share = share, min(self._least_share, share)
         if intent.finishing != self._intent.finishing:
@@ -175,7 +177,7 @@ class VmKeeper:
             self._action = asyncio.create_task(self._act(step))
         if sight is not None and not self._is_acting():
             self._actions.attend(self._info.state)
-        self._watch_login()
+        self._watch_login(may_transfer)
         await self._draw()
         is_seen = self._saw_last_step and not self._is_acting()
         return is_seen and settled(want, self._info.state, bool(self._info.pids))
@@ -418,10 +420,11 @@ class VmKeeper:
             for line in (await self.console(_TAIL_BYTES)).splitlines()[-LAST_LINES:]:
                 logger("guest").info("console: %s", line.strip())
 
-    def _watch_login(self) -> None:
+    def _watch_login(self, may_transfer: bool) -> None:
         """A guest that speaks and cannot log in: the project is down, or the network is."""
         now = self._parts.clock.monotonic()
-        offline = self._info.state is VmState.RUNNING and self._tracker.guest is not None and not self._tracker.online
+        speaks = self._info.state is VmState.RUNNING and self._tracker.guest is not None
+        offline = speaks and may_transfer and not self._tracker.online
         self._offline_since = (self._offline_since or now) if offline else None
         if self._offline_since is None:
             self._parts.board.settle("project-offline", about=self._vm_id)
@@ -471,29 +474,3 @@ def _is_other(before: JobView | None, after: JobView | None) -> bool:
     if before is None or after is None:
         return before is not after
     return (before.job_id, before.state) != (after.job_id, after.state)
-
-
-class UsageMeter:
-    """CPU and memory of a VM's processes, measured at most every two seconds."""
-
-    INTERVAL_S: Final = 2.0
-
-    def __init__(self, clock: Clock) -> None:
-        self.cpu_percent: float | None = None
-        self.memory_mib: float | None = None
-        self._clock = clock
-        self._pids: tuple[int, ...] = ()
-        self._at = 0.0
-        self._cpu_s = 0.0
-
-    async def measure(self, pids: tuple[int, ...]) -> "UsageMeter":
-        """Bring the figures up to date; None for a VM without processes."""
-        now = self._clock.monotonic()
-        if pids == self._pids and now - self._at < self.INTERVAL_S:
-            return self
-        used = process.usage(pids)
-        fresh = pids != self._pids or not pids
-        self.cpu_percent = None if fresh else 100 * (used.cpu_s - self._cpu_s) / (now - self._at)
-        self.memory_mib = used.rss_bytes / 2**20 if pids else None
-        self._pids, self._at, self._cpu_s = pids, now, used.cpu_s
-        return self

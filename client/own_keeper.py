@@ -15,18 +15,19 @@ from client.clock import Clock
 from client.errors import ClientError
 from client.hypervisor.driver import Driver, Feature, Medium, MediumRole, Traffic, VmInfo, VmSpec
 from client.journal import Journal
-from client.keeper import UsageMeter
 from client.log import logger
 from client.messages import code_of, fill, sentence
 from client.own_make import unmake_vm
 from client.own_view import elsewhere, view_of
 from client.own_vm import Boots, Network, OwnStore, OwnVm, Wish
+from client.parts import Unhindered, as_it_is
 from client.paths import Paths
 from client.preferences.store import Preferences
 from client.question import PATIENCE_S, Question
 from client.reconcile import Observed, Step, Want, Wanted, next_step, settled
 from client.snapshot import Severity, VmState
 from client.supervisor import attempt, back_off_s
+from client.usage import UsageMeter
 
 #: what is journaled and logged for the step that no project's VM has
 REMOVE: Final = "remove"
@@ -65,6 +66,7 @@ class OwnParts:
     keep: Callable[[OwnVm], None]
     removed: Callable[[str], None]
     wake: Callable[[], None]
+    unhindered: Unhindered = as_it_is
 
 
 class OwnKeeper:
@@ -223,7 +225,8 @@ class OwnKeeper:
         logger("core").info("%s: %s", vm_id, step)
         failure = "interrupted"
         try:
-            await self._take(step)
+            async with self._parts.unhindered(self.vm.vm_id):
+                await self._take(step)
             failure = ""
             self._failures = 0
             self._parts.board.settle(about=vm_id)

@@ -24,6 +24,7 @@ from client.own_make import check_wanted, make_vm, sized, unmake_vm
 from client.own_share import NOTHING, Project, Size, project_waits, share_out, wanted_of
 from client.own_view import ALL, MAKING, NOT_READY, elsewhere, making_view, unreadable_view, view_of
 from client.own_vm import MARK, Network, OwnStore, OwnVm, Wish, fault_of_name, id_of, is_own
+from client.parts import Unhindered, as_it_is
 from client.paths import Paths
 from client.preferences.store import Preferences
 from client.reconcile import MAY_RUN, Intent, Wanted
@@ -82,8 +83,8 @@ class OwnVms:
         self._vms = {vm.vm_id: vm for vm in vms}
         self._show_kept()
 
-    def open(self, driver: Driver, features: frozenset[Feature]) -> None:
-        """Keep the VMs with this driver from now on."""
+    def open(self, driver: Driver, features: frozenset[Feature], unhindered: Unhindered = as_it_is) -> None:
+        """Keep the VMs with this driver from now on. unhindered: see `Parts`."""
         self._parts = OwnParts(
             paths=self._paths,
             preferences=self._preferences,
@@ -96,6 +97,7 @@ class OwnVms:
             keep=self._keep,
             removed=self._removed,
             wake=self._wake,
+            unhindered=unhindered,
         )
         self.keepers = {vm_id: OwnKeeper(self._parts, vm) for vm_id, vm in self._vms.items()}
         self._swept = asyncio.create_task(self._sweep(driver))

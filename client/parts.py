@@ -1,6 +1,7 @@
 """The parts that the core is made of, built once and handed to those who use them."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 
 from client.appliance.blank import BlankMedium
@@ -17,6 +18,14 @@ from client.preferences.store import Preferences
 from client.project.definition import Project
 from client.project.enrolment import GuestToken
 
+#: vm_id -> what holds meanwhile
+Unhindered = Callable[[str], AbstractAsyncContextManager[None]]
+
+
+def as_it_is(_: str) -> AbstractAsyncContextManager[None]:
+    """Where nothing is hindered."""
+    return nullcontext()
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -28,6 +37,7 @@ class Parts:
         fetch_token: asks the project for a guest token.
         guest_files: the proxy for what guests read by CVMFS; None: the project asks for none.
         speed: of guests under the driver, in percent of the computer's own.
+        unhindered: lets a VM be as fast as any other program while its hypervisor carries a verb out.
     """
 
     paths: Paths
@@ -45,3 +55,4 @@ class Parts:
     fetch_token: Callable[[Project, str], Awaitable[GuestToken]]
     speed: int = 100
     guest_files: GuestFiles | None = None
+    unhindered: Unhindered = as_it_is

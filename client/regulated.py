@@ -1,8 +1,12 @@
 """What the core has of the rules: the VMs as they see them, and what they say of these; nothing without a regulator."""
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 
+from client.appliances import Appliances
 from client.board import Board
+from client.clock import Clock
+from client.disk_room import DiskWarden, Shrinks
 from client.keeper import VmKeeper
 from client.log import logger
 from client.own_keeper import OwnKeeper
@@ -13,13 +17,32 @@ from client.paths import Paths
 from client.preferences.store import Preferences, reload, stamp
 from client.reconcile import Wanted
 from client.regulator import AT_REST, Allowance, Guest, Regulator
+from client.traffic import TrafficWarden
 
 
 class Rules:
     """The rules, by the preferences as they are now."""
 
-    def __init__(self, regulator: Regulator | None, paths: Paths, preferences: Preferences, board: Board) -> None:
+    def __init__(
+        self,
+        regulator: Regulator | None,
+        paths: Paths,
+        preferences: Preferences,
+        board: Board,
+        clock: Clock,
+        appliances: Appliances,
+    ) -> None:
+        """Build it; nothing is looked at.
+
+        Args:
+            regulator: None: everything may be done.
+            appliances: are fetched as the rules let them, and take the room that they leave.
+        """
         self._regulator = regulator
+        self._appliances = appliances
+        self._traffic = TrafficWarden(paths, clock)
+        self._disk = DiskWarden(paths, preferences, clock, appliances)
+        self._was_closed = False
         self._paths = paths
         self._preferences = preferences
         self._board = board
@@ -32,9 +55,20 @@ class Rules:
             await self._regulator.open()
 
     async def close(self) -> None:
-        """End that; no limit stays behind."""
+        """End that; no limit of the processor stays behind."""
         if self._regulator is not None:
             await self._regulator.close()
+            self._traffic.close()
+        await self._disk.close()
+
+    def unhindered(self, vm_id: str) -> AbstractAsyncContextManager[None]:
+        """While its hypervisor carries a verb out: on a busy computer one that waits for all others does not answer."""
+        return self._regulator.unhindered(vm_id) if self._regulator is not None else nullcontext()
+
+    @property
+    def may_transfer(self) -> bool:
+        """Whether anything may go over the network, as last seen."""
+        return self._regulator is None or self._regulator.no_transfers is None
 
     @property
     def may(self) -> Wanted:
@@ -62,9 +96,10 @@ class Rules:
         change_s = self._regulator.next_change_s if self._regulator is not None else None
         return longest_s if change_s is None else max(0.01, min(longest_s, change_s))
 
-    def slept_s(self) -> float:
-        """How long the computer slept since this was asked the last time."""
-        return self._regulator.slept_s() if self._regulator is not None else 0.0
+    def was_cut_off(self) -> bool:
+        """Whether the computer slept, or the network was closed for long, since this was asked the last time."""
+        was_closed, self._was_closed = self._was_closed, False
+        return (self._regulator.slept_s() > 0 if self._regulator is not None else False) or was_closed
 
     def look(self, guests: Mapping[str, Guest], need_mib: int = 0, project: str = "") -> tuple[Wanted, float]:
         """Look anew. Returns what the project's VM may do, and its share of its processors' time.
@@ -76,9 +111,17 @@ class Rules:
         self._read()
         if self._regulator is not None:
             self._regulator.heed(project)
-            self._allowance = self._regulator.look(guests, need_mib)
+            self._allowance = self._regulator.look(guests, need_mib, self._traffic.spent_bytes())
             self._board.facts.policy = self._regulator.view()
+            reason = self._regulator.no_transfers
+            self._was_closed |= self._traffic.obey(self._regulator.network, allowed=reason is None)
+            self._appliances.note_rules(reason)
         return self._allowance.may, self._allowance.share
+
+    def attend_disk(self, cache: Shrinks | None = None) -> None:
+        """Have all files keep to their room; at each turn. cache: for guests' software; None: there is none."""
+        if self._regulator is not None:
+            self._disk.attend(self._regulator.disk, cache)
 
     async def attend_alone(self) -> None:
         """Keep them as long as there is no hypervisor, so that the computer is not kept from its sleep for nothing."""

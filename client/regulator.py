@@ -5,6 +5,7 @@ sensors, sampler ── sample ──> decide ──> Allowance ──> the VMs'
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
@@ -17,9 +18,9 @@ from client.host.sensors import Sensors
 from client.log import logger
 from client.preferences.limits import limits_of
 from client.preferences.store import Preferences
-from client.preferences.types import Limits
+from client.preferences.types import Disk, Limits, Network
 from client.reconcile import MAY_RUN, Want, Wanted
-from client.snapshot import PolicyView, VmState
+from client.snapshot import PolicyView, Reason, VmState
 from client.throttle import budget
 from client.throttle.decision import Decision, Rung
 from client.throttle.governor import Steering
@@ -62,6 +63,9 @@ class Steers(Protocol):
         beside: Mapping[str, tuple[int, ...]] | None = None,
     ) -> Measured:
         """See `client.throttle.governor.Governor.steer`."""
+
+    def unhindered(self, vm_id: str) -> AbstractAsyncContextManager[None]:
+        """Let a VM be as fast as any other program meanwhile."""
 
     async def close(self) -> None:
         """Leave no limit behind."""
@@ -176,6 +180,25 @@ class Regulator:
         """In how many seconds the clock alone may change what is allowed; None: it does not."""
         at = self._decision.changes_at if self._decision is not None else None
         return None if at is None else max(0.0, (at - self._clock.now()).total_seconds())
+
+    @property
+    def network(self) -> Network:
+        """What may go over the network."""
+        return self._limits_now().network
+
+    @property
+    def disk(self) -> Disk:
+        """How much of the disk all of the program's files together get."""
+        return self._limits_now().disk
+
+    @property
+    def no_transfers(self) -> Reason | None:
+        """Why nothing may go over the network now; None: it may."""
+        return self._decision.transfers_reason if self._decision is not None else None
+
+    def unhindered(self, vm_id: str) -> AbstractAsyncContextManager[None]:
+        """Let a VM's hypervisor carry a verb out as fast as any other program."""
+        return self._governor.unhindered(vm_id)
 
     def slept_s(self) -> float:
         """How long the computer slept since this was asked the last time."""

@@ -41,7 +41,7 @@ class TrafficWarden:
         self._failed = False
         self._closed_at: float | None = None
 
-    def obey(self, network: Network, allowed: bool) -> bool:
+    def obey(self, network: Network, *, allowed: bool) -> bool:
         """Have this hold for everything that moves, from now on and until the next call, also while no client runs.
 
         To be called at each turn: what could not be written the last time is written then.

@@ -92,7 +92,7 @@ def heed_rules(paths: Paths) -> None:
     try:
         with InstanceLock(paths):
             warden = TrafficWarden(paths, SystemClock())
-            warden.obey(limits_of(load(paths.preferences)).network, True)
+            warden.obey(limits_of(load(paths.preferences)).network, allowed=True)
             warden.close()
     except AlreadyRunning:
         meter = Meter(str(paths.meter))

@@ -1,6 +1,7 @@
 """The ends of the regulator, imagined: what a computer tells, and what is done to processes."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from client.host.part import Wanted
 from client.host.sample import Sample
@@ -49,6 +50,7 @@ class FakeGovernor:
         self.measured = Measured(others_percent=0.0)
         self.steering = Steering(achieved_percent=42.0, means="imagined")
         self.lowers = True
+        self.free: list[str] = []
         self.orders: list[tuple[float, dict[str, tuple[int, ...]], int, dict[str, tuple[int, ...]]]] = []
 
     async def steer(
@@ -60,6 +62,10 @@ class FakeGovernor:
     ) -> Measured:
         self.orders.append((target_percent, dict(vms), cpus, dict(beside or {})))
         return self.measured
+
+    def unhindered(self, vm_id: str) -> AbstractAsyncContextManager[None]:
+        self.free.append(vm_id)
+        return nullcontext()
 
     async def close(self) -> None:
         self.orders.clear()

@@ -11,6 +11,7 @@ from client.core import VM_ID
 from client.hypervisor.demo_guest import demo_guest
 from client.hypervisor.driver import Driver, DriverReport
 from client.hypervisor.errors import NoHypervisor
+from client.meter import Meter, clock_ns
 from client.preferences.store import save
 from client.snapshot import Activity, ClientSnapshot, VmState
 from tests.helpers.client_core import FAST, Rig
@@ -157,3 +158,30 @@ async def test_without_a_hypervisor_the_computer_sleeps_at_once(rig: Rig, monkey
         await rig.until(lambda s: "no-hypervisor" in {problem.code for problem in s.problems})
         sensors(rig).tell(replace(IDLE, sleeping=True))
         await rig.until(lambda _: sensors(rig).has_let_go)
+
+
+async def test_a_verb_is_carried_out_unhindered(rig: Rig) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        rig.governor.free.clear()
+        sensors(rig).tell(IN_USE)
+        await rig.until(lambda s: state(s) is VmState.PAUSED)
+        assert rig.governor.free == ["work-1"]
+
+
+async def test_where_nothing_may_be_transferred_nothing_is(rig: Rig) -> None:
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        meter = Meter(str(rig.paths.meter))
+        assert meter.look(clock_ns()) and not meter.closed
+        sensors(rig).tell(replace(IDLE, metered=True))
+        seen = await rig.until(lambda s: s.policy is not None and not s.policy.transfers)
+        assert seen.policy is not None and seen.policy.transfers_reason is not None
+        assert seen.activity is Activity.WORKING
+        assert meter.look(clock_ns()) and meter.closed
+        sensors(rig).tell(IDLE)
+        await rig.until(lambda s: s.policy is not None and s.policy.transfers and meter.look(clock_ns()))
+        await rig.until(lambda _: meter.look(clock_ns()) and not meter.closed)
+        meter.close()

@@ -34,6 +34,7 @@ LEVELS = (
     ("client.intent_file", 4),
     ("client.regulator", 4),
     ("client.regulated", 4),
+    ("client.usage", 4),
     ("client.cvmfs", 4),
     ("client.traffic", 4),
     ("client.disk_room", 4),

@@ -43,14 +43,14 @@ def rule(paths: Paths) -> tuple[tuple[int, int], bool]:
 
 def test_what_is_allowed_stands_in_the_meter(paths: Paths) -> None:
     warden = TrafficWarden(paths, FakeClock())
-    warden.obey(Network(), True)
+    warden.obey(Network(), allowed=True)
     assert rule(paths) == ((0, 0), False)
-    warden.obey(Network(down_bytes_s=5, up_bytes_s=6), False)
+    warden.obey(Network(down_bytes_s=5, up_bytes_s=6), allowed=False)
     assert rule(paths) == ((5, 6), True)
     move(paths, 10, 20)
     # A file that was damaged holds again at the next turn.
     paths.meter.write_bytes(b"?")
-    warden.obey(Network(down_bytes_s=5, up_bytes_s=6), True)
+    warden.obey(Network(down_bytes_s=5, up_bytes_s=6), allowed=True)
     assert rule(paths) == ((5, 6), False)
 
 
@@ -60,20 +60,20 @@ def test_it_says_when_guests_are_to_be_told_that_it_is_open_again(paths: Paths) 
 
     def obeyed(allowed: bool, after_s: float) -> bool:
         clock.advance(after_s)
-        return warden.obey(Network(), allowed)
+        return warden.obey(Network(), allowed=allowed)
 
     steps = [(True, 1.0), (False, 1.0), (True, 5.0), (False, 1.0), (False, 16.0), (True, 6.0), (True, 1.0)]
     assert [obeyed(*step) for step in steps] == [False, False, False, False, False, True, False]
-    warden.obey(Network(), False)
+    warden.obey(Network(), allowed=False)
     # Nobody knows how long it was closed under a program that is gone.
-    assert TrafficWarden(paths, clock).obey(Network(), True)
+    assert TrafficWarden(paths, clock).obey(Network(), allowed=True)
 
 
 def test_what_cannot_be_written_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "vms").write_text("no folder")
     warden = TrafficWarden(Paths(tmp_path), FakeClock())
     for _ in range(3):
-        warden.obey(Network(), True)
+        warden.obey(Network(), allowed=True)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
@@ -81,7 +81,7 @@ def test_what_moved_outlives_the_program_and_counts_once(paths: Paths) -> None:
     clock = FakeClock()
     for moved in (100, 200, 300):
         warden = TrafficWarden(paths, clock)
-        warden.obey(Network(), True)
+        warden.obey(Network(), allowed=True)
         before = warden.spent_bytes()
         move(paths, moved, 1)
         assert warden.spent_bytes() == before + moved + 1
@@ -95,7 +95,7 @@ def test_what_moved_outlives_the_program_and_counts_once(paths: Paths) -> None:
 def test_it_is_written_rarely(paths: Paths) -> None:
     clock = FakeClock()
     warden = TrafficWarden(paths, clock)
-    warden.obey(Network(), True)
+    warden.obey(Network(), allowed=True)
     warden.month()
 
     def written() -> int:
@@ -121,7 +121,7 @@ def test_it_is_written_rarely(paths: Paths) -> None:
 def test_rates_are_of_the_last_seconds(paths: Paths) -> None:
     clock = FakeClock()
     warden = TrafficWarden(paths, clock)
-    warden.obey(Network(), True)
+    warden.obey(Network(), allowed=True)
     assert warden.rates() == Rates()
     for _ in range(30):
         move(paths, 1000, 10)
