@@ -27,6 +27,7 @@ from client.service.explain_svg import draw
 from client.service.explain_words import explain_lines, policy_of
 from client.service.table import say, say_json, say_table, span
 from client.snapshot import PolicyView
+from client.spending import read_month
 from client.throttle.local_time import moment_of
 from client.throttle.past import Past
 from client.throttle.policy import decide
@@ -137,13 +138,14 @@ async def _looked(paths: Paths, preferences: Preferences, build: Callable[[Wante
         sample = sensors.look()
     finally:
         await sensors.close()
-    return first_look(limits, sample)
+    month = read_month(paths.spending)
+    return first_look(limits, sample, month.bytes if month is not None else 0)
 
 
-def first_look(limits: Limits, sample: Sample) -> PolicyView:
+def first_look(limits: Limits, sample: Sample, spent_bytes: int = 0) -> PolicyView:
     """The decision of a policy that begins with this sample."""
     now = moment_of(SystemClock())
-    decision, _ = decide(limits, sample, here(), now, Past.of_start(now))
+    decision, _ = decide(limits, sample, here(), now, Past.of_start(now), spent_bytes=spent_bytes)
     return policy_view(decision)
 
 
