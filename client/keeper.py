@@ -156,6 +156,7 @@ class VmKeeper:
             may_transfer: it may reach the project.
         """
         self._share, self._least_share = share, min(self._least_share, share)
+        self._channel.share = share
         if intent.finishing != self._intent.finishing:
             self._channel.send("finish", undo=not intent.finishing)
         self._intent = intent

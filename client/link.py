@@ -140,7 +140,7 @@ KINDS: Final[Mapping[str, Mapping[str, _Check]]] = {
     "file_done": {"transfer_id": _ID, "sha256": _digest, "size_bytes": _COUNT, "cause": _WORD, "text": _text(1000)},
     "account_taken": {"jid": _exact(256)},
     # host -> guest
-    "ping": {"wall_clock": _number(0, 1e11)},
+    "ping": {"wall_clock": _number(0, 1e11), "share": _number(0, 1)},
     "resumed": {"wall_clock": _number(0, 1e11), "entropy": _text(200)},
     "finish": {"undo": _flag},
     "checkpoint": {},

@@ -59,6 +59,8 @@ class RunnerSettings:
             the agent's own user, without namespaces.
         network: whether jobs may use the network.
         time_limit_s: of running time; a job's own shorter limit counts if it has one.
+        share: of the processors' time that this computer gets now, above 0 and at most 1: an hour in which a job has
+            a tenth of it counts as six minutes.
         output_limit_bytes: most that a work directory, input included, and the archive may hold.
         software_dir: where the project's software is.
         cvmfs_proxy: URL of a proxy for CVMFS, told to jobs that may use the network; empty: there is none.
@@ -72,6 +74,7 @@ class RunnerSettings:
     memory_limit_mib: int = 0
     software_dir: Path = Path("/software")
     cvmfs_proxy: str = ""
+    share: Callable[[], float] = lambda: 1.0
 
 
 class LocalRunner:
@@ -295,14 +298,14 @@ class LocalRunner:
             await asyncio.to_thread(kill_left, self._work_root, and_who_is_there=False)
 
     async def _watch(self, child: Child, record: JobRecord) -> float:
-        """Waits for the end within the limits; returns the running time."""
+        """Waits for the end within the limits; returns the running time, as with the processor for itself."""
         loop = asyncio.get_running_loop()
         limit_s = min(self._settings.time_limit_s, record.job.time_limit_s or self._settings.time_limit_s)
         elapsed_s, seen_at = 0.0, loop.time()
         while True:
             ended = await child.wait(_CHECK_INTERVAL_S)
             now = loop.time()
-            elapsed_s += min(_LONGEST_TICK_S, now - seen_at)
+            elapsed_s += min(_LONGEST_TICK_S, now - seen_at) * self._settings.share()
             seen_at = now
             if ended:
                 return elapsed_s

@@ -17,7 +17,8 @@ import logging
 import os
 import sys
 import traceback
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
@@ -41,6 +42,8 @@ TICK_S: Final = 1.0
 #: A tick counts at most this much of silence.
 LONGEST_TICK_S: Final = 2.0
 FAREWELL_S: Final = 2.0
+#: No host can have a job's time stand still.
+LEAST_SHARE: Final = 0.01
 #: How long the session is waited for before the agent is loaded meanwhile.
 LOGIN_PATIENCE_S: Final = 3.0
 #: What programs may send messages by is made so long after the login, or at the host's first errand; a guest that
@@ -111,6 +114,7 @@ class Guest:
         self._interval_s = float(about_link.get("heartbeat_interval_s", 5))
         self._silence_limit_s = float(about_link.get("host_silence_limit_s", 60))
         self._silent_s = 0.0
+        self._share = 1.0
         self._farewell = ""
         self._ended = asyncio.Event()
         self._agent: Agent | None = None
@@ -189,7 +193,8 @@ class Guest:
 
         uid = JOB_UID if machine.is_first_program() else None
         job, cvmfs = self._settings.get("job", {}), self._settings.get("cvmfs")
-        runner = runner_settings(job, self._places.scratch, self._places.software, uid, cvmfs)
+        settings = runner_settings(job, self._places.scratch, self._places.software, uid, cvmfs)
+        runner = replace(settings, share=lambda: self._share)
         return build_agent(self._settings["agent"], runner, transport, self._link, durable=True)
 
     def _on_session(self, connected: bool) -> None:
@@ -215,8 +220,7 @@ class Guest:
     def _on_message(self, message: Message) -> None:
         self._silent_s = 0.0
         said = message.fields
-        if "wall_clock" in said and machine.set_clock(float(said["wall_clock"])):
-            log.info("clock set by the host")
+        self._keep_time(said)
         match message.kind:
             case "finish":
                 self._finish_asked = not said.get("undo", False)
@@ -234,6 +238,13 @@ class Guest:
                     self._agent.resumed()
             case kind if kind.startswith(("exec", "file", "message")):
                 self._open_errands().take(message)
+
+    def _keep_time(self, said: Mapping[str, Any]) -> None:
+        """What time it is, and how much of it the guest has."""
+        if "wall_clock" in said and machine.set_clock(float(said["wall_clock"])):
+            log.info("clock set by the host")
+        if "share" in said:
+            self._share = max(LEAST_SHARE, float(said["share"]))
 
     def _take_account(self, jid: str, password: str) -> None:
         """The next account, before the one in use ends: the job goes on, and is claimed under the new name."""

@@ -43,12 +43,14 @@ class LinkChannel:
     Attributes:
         heard_at: monotonic seconds of the last well-formed message; None before the first since `expect_boot`.
         longest_gap_s: the longest silence between two messages so far, while the guest was meant to speak.
+        share: of its processors' time that the guest gets, above 0 and at most 1; it is told with each ping.
     """
 
     def __init__(self, open_link: OpenLink, on_message: Callable[[Message], None], clock: Clock) -> None:
         """Args: on_message: called in the event loop for each message, in order."""
         self.heard_at: float | None = None
         self.longest_gap_s = 0.0
+        self.share = 1.0
         self._open_link = open_link
         self._on_message = on_message
         self._clock = clock
@@ -188,7 +190,7 @@ class LinkChannel:
             self._insist(writer, now)
             if now - pinged_at >= PING_INTERVAL_S:
                 pinged_at = now
-                self.send("ping", wall_clock=self._clock.now().timestamp())
+                self.send("ping", wall_clock=self._clock.now().timestamp(), share=round(self.share, 3))
 
     def _insist(self, writer: StreamWriter, now: float) -> None:
         """Say again what was not written, and what may have been lost with nothing after it that would show the gap."""

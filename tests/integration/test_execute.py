@@ -36,7 +36,7 @@ def root() -> Iterator[Path]:
 
 
 #: of what a test says, what belongs to the runner; the rest describes the job
-_SETTINGS = ("time_limit_s", "output_limit_bytes", "network", "cvmfs_proxy", "memory_limit_mib")
+_SETTINGS = ("time_limit_s", "output_limit_bytes", "network", "cvmfs_proxy", "memory_limit_mib", "share")
 
 
 class Bench:
@@ -139,6 +139,16 @@ async def test_time_limit(root: Path) -> None:
         await bench.execute()
     assert failed.value.cause == "time-limit"
     assert_nothing_runs(bench.folder)
+
+
+async def test_time_counts_by_the_share_that_the_computer_gets(root: Path) -> None:
+    shares = iter([0.1, 0.1])
+    script = "#!/bin/sh\nsleep 60\n"
+    bench = Bench(root, script, time_limit_s=1, share=lambda: next(shares, 1.0))
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(JobFailed, match="time-limit"):
+        await bench.execute()
+    assert asyncio.get_running_loop().time() - began > 2.5
 
 
 async def test_the_jobs_own_time_limit_counts_if_it_is_shorter(root: Path) -> None:

@@ -11,6 +11,7 @@ from client.core import VM_ID
 from client.hypervisor.demo_guest import demo_guest
 from client.hypervisor.driver import Driver, DriverReport
 from client.hypervisor.errors import NoHypervisor
+from client.hypervisor.fake_link import Guest
 from client.meter import Meter, clock_ns
 from client.preferences.store import save
 from client.snapshot import Activity, ClientSnapshot, VmState
@@ -123,8 +124,8 @@ async def test_a_guest_held_while_it_boots_is_heard_when_it_has_booted(rig: Rig)
         await rig.until(lambda s: s.activity is Activity.WORKING and rig.driver and rig.driver.lives == {VM_ID: 1})
 
 
-async def test_a_held_guest_is_told_the_time_when_it_goes_on_not_when_the_computer_wakes(rig: Rig) -> None:
-    told: list[str] = []
+def overheard(told: list[bytes]) -> Guest:
+    """A guest that notes all that its host says."""
     plays = demo_guest(FAST)
 
     async def listens(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -132,12 +133,17 @@ async def test_a_held_guest_is_told_the_time_when_it_goes_on_not_when_the_comput
         playing = asyncio.create_task(plays(ours, writer))
         try:
             while line := await reader.readline():
-                told.extend(["resumed"] if b'"resumed"' in line else [])
+                told.append(line)
                 ours.feed_data(line)
         finally:
             playing.cancel()
 
-    rig.guest = listens
+    return listens
+
+
+async def test_a_held_guest_is_told_the_time_when_it_goes_on_not_when_the_computer_wakes(rig: Rig) -> None:
+    told: list[bytes] = []
+    rig.guest = overheard(told)
     async with rig.running() as core:
         await core.handle(Start())
         await rig.until(lambda s: s.activity is Activity.WORKING)
@@ -145,7 +151,19 @@ async def test_a_held_guest_is_told_the_time_when_it_goes_on_not_when_the_comput
         await rig.until(lambda s: state(s) is VmState.PAUSED)
         sensors(rig).on_wake(600.0)
         await rig.until(lambda s: s.reason is not None and s.reason.code == "sleeping")
-        assert told == []
+        assert not [line for line in told if b'"resumed"' in line]
+
+
+async def test_a_guest_is_told_what_share_of_the_processor_it_gets(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("client.regulator.processors", lambda: 1)
+    monkeypatch.setattr("client.guest.channel.RESEND_INTERVAL_S", 0.02)
+    monkeypatch.setattr("client.guest.channel.PING_INTERVAL_S", 0.02)
+    told: list[bytes] = []
+    rig.guest = overheard(told)
+    rig.preferences["processor.percent_idle"] = 25
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: any(b'"share":0.25' in line for line in told))
 
 
 async def test_without_a_hypervisor_the_computer_sleeps_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

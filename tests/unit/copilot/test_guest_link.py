@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from client.copilot.execute import RunnerSettings
 from client.copilot.guest import Guest, Places
 from client.copilot.guest_link import MAX_LOG_RATE, MAX_UNSENT_BYTES, GuestLink, open_device
 from client.link import LinkEnd, Message
@@ -113,6 +114,18 @@ async def test_the_agent_of_a_guest_is_told_of_sessions() -> None:
         guest._on_session(False)
         guest._on_session(True)
     assert agent.sessions == [False, True]
+
+
+@pytest.mark.parametrize(("told", "counts"), [(0.25, 0.25), (0.0, 0.01), (None, 1.0)])
+def test_the_time_of_jobs_counts_by_what_the_host_told_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: float | None, counts: float
+) -> None:
+    built: list[RunnerSettings] = []
+    monkeypatch.setattr("client.copilot.start.build_agent", lambda _, runner, *rest, **more: built.append(runner))
+    guest = Guest(Places(scratch=tmp_path), {"agent": {}}, -1)
+    guest._build(object())  # type: ignore[arg-type]
+    guest._on_message(Message("ping", {"wall_clock": 0.0} | ({} if told is None else {"share": told})))
+    assert built[0].share() == counts
 
 
 async def test_it_hears_the_host() -> None:

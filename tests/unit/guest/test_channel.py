@@ -90,6 +90,16 @@ async def test_a_cut_link_is_opened_again_and_nothing_reliable_is_lost() -> None
         await until(lambda: any(m.fields.get("text") == "while nobody listened" for m in heard))
 
 
+async def test_each_ping_tells_what_share_of_the_processor_the_guest_gets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel_module, "RESEND_INTERVAL_S", 0.01)
+    monkeypatch.setattr(channel_module, "PING_INTERVAL_S", 0.0)
+    guest = Guest()
+    async with talking(guest) as (channel, _, _):
+        await until(lambda: any(m.fields.get("share") == 1.0 for m in guest.heard))
+        channel.share = 0.25
+        await until(lambda: any(m.kind == "ping" and m.fields.get("share") == 0.25 for m in guest.heard))
+
+
 async def test_garbage_is_counted_and_does_not_end_the_link() -> None:
     guest = Guest()
     async with talking(guest) as (channel, heard, _):
