@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from pathlib import Path
 from typing import Final
 
@@ -156,6 +156,13 @@ class Appliances:
         while True:
             self.note_link(metered=await self._is_metered() is True)
             await asyncio.sleep(LINK_S)
+
+    def heed(self, keys: Container[str]) -> None:
+        """Go by preferences that have changed. keys: which."""
+        if "appliances.limit_kib_per_s" in keys:
+            self._transfers.limit(self._preferences.number("appliances.limit_kib_per_s") * 1024 or None)
+        if "appliances.cache_mib" in keys:
+            self.set_limit(self._preferences.number("appliances.cache_mib"))
 
     def set_limit(self, mib: int) -> None:
         """Let all appliances together take so much, from now on."""

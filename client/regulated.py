@@ -140,6 +140,7 @@ class Rules:
         self._stamp = now
         if keys := self._preferences.adopt(reload(self._preferences, self._paths.preferences)):
             logger("core").info("Preferences changed: %s", ", ".join(keys))
+            self._appliances.heed(keys)
 
 
 def guest_of(keeper: VmKeeper, size: Size) -> Guest:

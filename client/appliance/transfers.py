@@ -81,6 +81,12 @@ class Transfers:
         self._holds[code] = reason or _reason(code)
         self._steer()
 
+    def limit(self, bytes_per_s: int | None) -> None:
+        """Fetch no faster than this from now on, what is under way too; None: as fast as it goes."""
+        self._limit = bytes_per_s
+        for steer, _ in self._steers:
+            steer.limit(bytes_per_s)
+
     def go_on(self, code: str) -> None:
         """Undo `hold` for that reason; there may be others."""
         self._holds.pop(code, None)

@@ -17,6 +17,7 @@ from client.appliance.objects import Objects
 from client.appliances import wish_of
 from client.commands import HoldFetching, RemoveImage, Start, Stop, TendStore
 from client.hypervisor.spec_file import parse_spec
+from client.preferences.store import save
 from client.project.definition import load_project
 from client.service.images_desk import ImagesDesk
 from client.snapshot import Activity, Reason, Severity, VmState
@@ -285,3 +286,9 @@ def test_a_former_standing_is_found_again(rig: Rig, publisher: Publisher) -> Non
     known.stand(wish_of(project).id, Standing("1" * 64))
     moved = replace(project, catalogue_url="https://other.example/")
     assert known.standing(wish_of(moved).id).current == "1" * 64
+
+
+async def test_limits_that_are_written_hold_at_once(rig: Rig) -> None:
+    async with rig.running() as core:
+        save(rig.paths.preferences, "appliances.cache_mib", 77)
+        await rig.until(lambda _: core.appliances.store.limit_bytes == 77 << 20)

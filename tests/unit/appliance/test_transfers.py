@@ -44,6 +44,20 @@ class PlayedWorker:
         return {"done": kind}
 
 
+async def test_another_limit_holds_for_what_is_under_way_and_what_comes() -> None:
+    worker = PlayedWorker()
+    transfers = Transfers(5000, is_held=False, run=worker)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        tasks.create_task(transfers.work("files", {}, lambda view: None))
+        await worker.speaks.wait()
+        transfers.limit(3000)
+        while worker.heard.get("limit_bytes_per_s") != 3000:
+            await asyncio.sleep(0)
+        worker.may_end.set()
+    await transfers.work("files", {}, lambda view: None)
+    assert worker.orders[-1]["limit_bytes_per_s"] == 3000
+
+
 async def test_files_one_after_the_other_are_one_bar() -> None:
     worker = PlayedWorker(
         {"file": ONE.sha256},
