@@ -176,7 +176,7 @@ class Core:
             if self._keeper is not None:
                 self._keeper.reset()
         else:
-            self._set_intent(obey(self._intent, command, self._login))
+            self._set_intent(obey(self._intent, command, self._login, on_battery=self._rules.on_battery))
         if isinstance(command, Quit):
             logger("core").info("Leaving; the work is %s", "saved" if command.work == "save" else "stopped")
         until = command.until if isinstance(command, Pause) else None

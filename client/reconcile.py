@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from client.commands import Finish, Pause, PauseEnd, PowerOff, Quit, Resume, Start, Stop, WhatOfWork
+from client.errors import BadInput
 from client.guest.health import Remedy
 from client.snapshot import Reason, VmState
 
@@ -117,13 +118,25 @@ class Observed:
     executes: bool = False
 
 
-def obey(intent: Intent, command: Start | Pause | Resume | Finish | Stop | PowerOff | Quit, login: str = "") -> Intent:
+def obey(
+    intent: Intent,
+    command: Start | Pause | Resume | Finish | Stop | PowerOff | Quit,
+    login: str = "",
+    *,
+    on_battery: bool | None = True,
+) -> Intent:
     """The intent after a command. Commands that change nothing are no errors.
 
     Args:
         login: the login session in which it was given.
+
+    Raises:
+        BadInput: a pause until there is mains, which there is; or nobody can tell.
     """
     match command:
+        case Pause(end=PauseEnd.MAINS) if not on_battery:
+            said = "This computer is not on battery, so a pause until it is plugged in would end at once."
+            raise BadInput("--until", said, "Pause without --until, or until a time.")
         case Start():
             return replace(intent.without_pause(), working=True, finishing=False, off=False)
         case Pause(until, end):

@@ -8,6 +8,7 @@ import pytest
 
 from client.commands import Pause, PauseEnd, Resume, Start
 from client.core import VM_ID
+from client.errors import BadInput
 from client.hypervisor.demo_guest import demo_guest
 from client.hypervisor.driver import Driver, DriverReport
 from client.hypervisor.errors import NoHypervisor
@@ -88,12 +89,22 @@ async def test_own_pause_goes_before_the_rules_reason(rig: Rig) -> None:
     async with rig.running() as core:
         sensors(rig).tell(replace(IDLE, on_battery=True))
         await core.handle(Start())
+        await rig.until(lambda s: s.reason is not None and s.reason.code == "on-battery")
         await core.handle(Pause(end=PauseEnd.MAINS))
         seen = await rig.until(lambda s: s.reason is not None and s.reason.code == "paused-by-user")
         assert seen.allowed.resume
         sensors(rig).tell(IDLE)
         await rig.until(lambda s: s.allowed.pause)
         await core.handle(Resume())
+
+
+async def test_who_has_mains_is_told_that_there_is_nothing_to_wait_for(rig: Rig) -> None:
+    async with rig.running() as core:
+        sensors(rig).tell(replace(IDLE, on_battery=False))
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        with pytest.raises(BadInput, match="on battery"):
+            await core.handle(Pause(end=PauseEnd.MAINS))
 
 
 async def test_no_limit_stays_when_the_program_ends(rig: Rig) -> None:
