@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Final
 
 from client.appliances import Appliances
 from client.board import Board
@@ -9,6 +10,7 @@ from client.clock import Clock
 from client.disk_room import DiskWarden, Shrinks
 from client.keeper import VmKeeper
 from client.log import logger
+from client.messages import fill
 from client.own_keeper import OwnKeeper
 from client.own_share import Size, wants_room
 from client.own_vm import PROJECTS_NAME
@@ -18,6 +20,9 @@ from client.preferences.store import Preferences, reload, stamp
 from client.reconcile import Wanted
 from client.regulator import AT_REST, Allowance, Guest, Regulator
 from client.traffic import TrafficWarden
+
+#: what problems with its limit are about
+_PROCESSOR: Final = "processor"
 
 
 class Rules:
@@ -130,8 +135,15 @@ class Rules:
 
     async def steer(self, guests: Mapping[str, Guest]) -> None:
         """Hold the VMs to it."""
-        if self._regulator is not None:
-            await self._regulator.steer(guests)
+        if self._regulator is None:
+            return
+        await self._regulator.steer(guests)
+        percent = self._regulator.unkept_percent
+        if percent is None:
+            self._board.settle("limit-not-kept", about=_PROCESSOR)
+        else:
+            said = fill("limit-not-kept", {"percent": round(percent)})
+            self._board.raise_problem("limit-not-kept", _PROCESSOR, said.text, said.doing, said.severity)
 
     def _read(self) -> None:
         now = stamp(self._paths.preferences)

@@ -148,6 +148,7 @@ class Regulator:
         self._pace, self._pace_words = Pace(), ""
         self._sample = Sample()
         self._began = clock.monotonic()
+        self._governs = False
         self._going_since: float | None = None
         self._target_percent = 100.0 * self._computer.processors
         self._woke: list[float] = []
@@ -195,6 +196,12 @@ class Regulator:
     def no_transfers(self) -> Reason | None:
         """Why nothing may go over the network now; None: it may."""
         return self._decision.transfers_reason if self._decision is not None else None
+
+    @property
+    def unkept_percent(self) -> float | None:
+        """The limit, of one processor, that nothing on this computer can keep; None: there is none such."""
+        steering = self._governor.steering
+        return steering.target_percent if self._governs and not steering.means else None
 
     def unhindered(self, vm_id: str) -> AbstractAsyncContextManager[None]:
         """Let a VM's hypervisor carry a verb out as fast as any other program."""
@@ -255,6 +262,7 @@ class Regulator:
         saving = any(guest.state is VmState.SAVING for guest in guests.values())
         everything = 100.0 * self._computer.processors
         governed = {vm_id: guest.pids for vm_id, guest in guests.items() if guest.obeys and guest.pids}
+        self._governs = bool(governed)
         beside = {vm_id: guest.pids for vm_id, guest in guests.items() if not guest.obeys and guest.pids}
         cpus = self._computer.processors if saving else decision.cpus
         await self._governor.steer(everything if saving else self._target_percent, governed, cpus, beside)

@@ -89,6 +89,11 @@ CLIENT: Final[dict[str, Sentence]] = {
         "Work goes on. To make it faster: {remedy}.",
         Severity.NOTICE,
     ),
+    "limit-not-kept": Sentence(
+        "This computer offers no way to hold virtual machines to {percent} % of a processor; they take what they want.",
+        "They come after all other programs all the same. To have them wait instead:"
+        " main.py preferences set when.in_use no.",
+    ),
     "appliance-missing": Sentence("A file of the appliance is missing: {path}.", _AGAIN),
     "appliance-truncated": Sentence(
         "A file of the appliance is not whole: {path} has {found_bytes} of {expected_bytes} bytes.", _AGAIN

@@ -11,6 +11,7 @@ from client.preferences.store import Preferences
 from client.reconcile import Want
 from client.regulator import Guest, Regulator
 from client.snapshot import VmState
+from client.throttle.governor import Steering
 from client.throttle.sampler import Measured
 from tests.helpers.regulation import IDLE, FakeGovernor, FakeSensors
 
@@ -79,6 +80,18 @@ def test_a_guest_that_others_starve_is_known_to_be_slow(
     bench.governor.measured = Measured(others_percent=others_percent)
     assert bench.look(guests()) is Want.RUN
     assert bench.regulator.allowance.share == pytest.approx(share)
+
+
+async def test_a_limit_that_nothing_keeps_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    bench.governor.steering = Steering(target_percent=25.0)
+    bench.look(guests())
+    await bench.regulator.steer(guests(pids=()))
+    assert bench.regulator.unkept_percent is None
+    await bench.regulator.steer(guests())
+    assert bench.regulator.unkept_percent == 25.0
+    bench.governor.steering = Steering(target_percent=25.0, means="imagined")
+    assert bench.regulator.unkept_percent is None
 
 
 def test_the_rank_of_guests_is_a_preference(monkeypatch: pytest.MonkeyPatch) -> None:
