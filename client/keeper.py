@@ -169,6 +169,7 @@ class VmKeeper:
                 self._tracker.adopt()
             self._has_looked = self._saw_last_step = True
             self._notice(before, self._info)
+            self._channel.is_held = self._info.state is VmState.PAUSED
         want = wanted(intent, may).want
         if self._is_acting():
             if self._step is Step.FETCH and want is not Want.RUN and self._action is not None:

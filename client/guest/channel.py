@@ -44,6 +44,7 @@ class LinkChannel:
         heard_at: monotonic seconds of the last well-formed message; None before the first since `expect_boot`.
         longest_gap_s: the longest silence between two messages so far, while the guest was meant to speak.
         share: of its processors' time that the guest gets, above 0 and at most 1; it is told with each ping.
+        is_held: the guest stands still, and would find all pings of that time at once when it goes on.
     """
 
     def __init__(self, open_link: OpenLink, on_message: Callable[[Message], None], clock: Clock) -> None:
@@ -51,6 +52,7 @@ class LinkChannel:
         self.heard_at: float | None = None
         self.longest_gap_s = 0.0
         self.share = 1.0
+        self.is_held = False
         self._open_link = open_link
         self._on_message = on_message
         self._clock = clock
@@ -188,7 +190,7 @@ class LinkChannel:
                 continue
             self._answer(writer)
             self._insist(writer, now)
-            if now - pinged_at >= PING_INTERVAL_S:
+            if now - pinged_at >= PING_INTERVAL_S and not self.is_held:
                 pinged_at = now
                 self.send("ping", wall_clock=self._clock.now().timestamp(), share=round(self.share, 3))
 

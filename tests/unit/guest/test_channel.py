@@ -100,6 +100,22 @@ async def test_each_ping_tells_what_share_of_the_processor_the_guest_gets(monkey
         await until(lambda: any(m.kind == "ping" and m.fields.get("share") == 0.25 for m in guest.heard))
 
 
+async def test_a_guest_that_stands_still_is_sent_no_pings_that_it_would_find_all_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    turns, has_room = [0], channel_module._has_room
+    monkeypatch.setattr(channel_module, "RESEND_INTERVAL_S", 0.01)
+    monkeypatch.setattr(channel_module, "PING_INTERVAL_S", 0.0)
+    monkeypatch.setattr(channel_module, "_has_room", lambda writer: turns.append(0) or has_room(writer))
+    guest = Guest()
+    async with talking(guest) as (channel, _, _):
+        channel.is_held, channel.share = True, 0.25
+        await until(lambda: len(turns) > 5)
+        channel.is_held, channel.share = False, 0.5
+        await until(lambda: any(m.fields.get("share") == 0.5 for m in guest.heard))
+        assert not any(m.fields.get("share") == 0.25 for m in guest.heard)
+
+
 async def test_garbage_is_counted_and_does_not_end_the_link() -> None:
     guest = Guest()
     async with talking(guest) as (channel, heard, _):
