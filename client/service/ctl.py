@@ -52,10 +52,17 @@ def main(argv: list[str]) -> int:
     if given.json:
         print(json.dumps(reply, indent=1))
     elif reply["ok"]:
-        print(TAKEN.get(given.command) or in_words(reply["snapshot"]))
+        print(taken_words(given) or in_words(reply["snapshot"]))
     else:
         print(f"volunteer-cloud: {reply['text']} {reply.get('doing', '')}".rstrip(), file=sys.stderr)
     return 0 if reply["ok"] else 1
+
+
+def taken_words(given: argparse.Namespace) -> str:
+    """What a command that was taken sets going; empty for those that only ask."""
+    if given.command == "finish" and given.undo:
+        return "Work goes on after the current job."
+    return TAKEN.get(given.command, "")
 
 
 def arguments_of(given: argparse.Namespace) -> dict[str, Any]:
@@ -104,8 +111,10 @@ def in_words(snapshot: dict[str, Any]) -> str:
         lines.append(snapshot["reason"]["text"])
     elif (snapshot.get("policy") or {}).get("pace"):
         lines.append(snapshot["policy"]["pace"])
-    if snapshot.get("fetching_held"):
-        lines.append(snapshot["fetching_held"]["text"])
+    held = snapshot.get("fetching_held")
+    # The rule that holds guests may hold transfers, too.
+    if held and held["text"] not in lines:
+        lines.append(held["text"])
     for vm in snapshot["vms"]:
         how = f" under {vm['hypervisor']} {vm['accelerator']}".rstrip()
         is_own = vm["kind"] == VmKind.OWN

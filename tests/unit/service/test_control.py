@@ -203,6 +203,12 @@ def test_why_work_is_slow_is_part_of_the_state() -> None:
     assert "At most a quarter." in in_words(board.snapshot().to_json()).splitlines()
 
 
+def test_what_holds_guests_and_transfers_is_said_once() -> None:
+    board = Board(FakeClock())
+    board.facts.reason = board.facts.fetching_held = Reason("in-use", "You are using the computer.")
+    assert in_words(board.snapshot().to_json()).count("You are using the computer.") == 1
+
+
 def test_the_state_in_words() -> None:
     text = in_words(Board(FakeClock()).snapshot().to_json())
     assert text.endswith("Jobs accepted: 0, failed: 0")

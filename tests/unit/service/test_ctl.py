@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from client.errors import BadInput
-from client.service.ctl import arguments_of, pause_of
+from client.service.ctl import arguments_of, build_parser, pause_of, taken_words
 
 NOW = datetime(2026, 11, 20, 17, 30, 12, 5, tzinfo=UTC)
 
@@ -42,3 +42,12 @@ def test_an_end_goes_with_a_pause_only(word: str) -> None:
     setattr(given, word, 5)
     with pytest.raises(BadInput, match="pause only"):
         arguments_of(given)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(["finish"], "last one"), (["finish", "--undo"], "goes on"), (["status"], "")]
+)
+def test_what_was_taken_is_told(words: list[str], said: str) -> None:
+    told = taken_words(build_parser().parse_args(words))
+    assert said in told
+    assert bool(told) is bool(said)
