@@ -91,6 +91,7 @@ class Facts(TypedDict, total=False):
     free_disk_mib: int | None
     sleeping: bool | None
     leaving: bool | None
+    granted_s: float | None
 
 
 #: how a part tells what has changed: only what it names is replaced

@@ -28,6 +28,7 @@ class Sample:
         free_disk_mib: on the volume of the program's files.
         sleeping: the computer is about to sleep.
         leaving: the session or the computer is about to end.
+        granted_s: for which the system lets a sleep or a shutdown be held up.
     """
 
     idle_s: float | None = None
@@ -49,3 +50,4 @@ class Sample:
     free_disk_mib: int | None = None
     sleeping: bool = False
     leaving: bool = False
+    granted_s: float | None = None

@@ -62,6 +62,7 @@ class Login(AskedService):
         return {
             "sleeping": self._sleeping,
             "leaving": self._leaving,
+            "granted_s": _seconds(manager.get("InhibitDelayMaxUSec")),
             "awake": "idle" in blocked,
             "seats": seats_of(shown, self._uid, self._terminal_input),
         }
@@ -96,6 +97,10 @@ class Login(AskedService):
         """Its lock is nothing worth without it."""
         self._sleeping = self._leaving = None
         self._hold.let_go()
+
+
+def _seconds(microseconds: object) -> float | None:
+    return microseconds / 1e6 if isinstance(microseconds, int) else None
 
 
 def terminal_input(device: Path, monotonic: Callable[[], float], wall: Callable[[], float]) -> float | None:

@@ -123,6 +123,14 @@ async def test_a_property_that_is_older_than_its_signal_is_not_believed() -> Non
     assert (await login.ask(link))["sleeping"] is True
 
 
+async def test_how_long_sleep_can_be_held_up_is_told() -> None:
+    hold, link = DelayLock(), FakeLink(InhibitDelayMaxUSec=30_000_000)
+    login = Login(SystemClock(), Wishes(), hold, uid=1000)
+    assert (await login.ask(link))["granted_s"] == 30.0
+    link.told = {}
+    assert (await login.ask(link))["granted_s"] is None
+
+
 async def test_holding_up_begins_and_ends_as_wanted() -> None:
     hold, wishes, link = DelayLock(), Wishes(), FakeLink()
     login, asked = Login(SystemClock(), wishes, hold, uid=1000), []
