@@ -285,7 +285,7 @@ class Core:
         intent = replace(self._intent, working=False, off=False) if waits else self._intent
         reached = await keeper.turn(intent, may, share, may_transfer=self._rules.may_transfer)
         reached = await self.own.turn(self._intent, project, self._rules.may_own) and reached and not waits
-        await self._rules.steer(guests_of(guest(), self.own, most))
+        await self._rules.steer(guests_of(guest(), self.own, most), parts.driver.live)
         return reached
 
     def _lapse(self) -> None:
@@ -377,7 +377,7 @@ class Core:
                 alone = ProjectVm(NOTHING, room_mib=self._rules.room_mib)
                 self._rules.attend_disk()
                 reached = await self.own.turn(self._intent, alone, self._rules.may_own)
-                await self._rules.steer(guests_of(None, self.own, self._preferences))
+                await self._rules.steer(guests_of(None, self.own, self._preferences), driver.live)
                 self._draw()
                 if self._intent.leaving is not None:
                     patience = patience or Patience(self._clock, LEAVE_S)

@@ -7,7 +7,9 @@ from typing import Final
 from client.appliances import Appliances
 from client.board import Board
 from client.clock import Clock
+from client.disk_rate import DiskRate, InMemory
 from client.disk_room import DiskWarden, Shrinks
+from client.hypervisor.driver import LiveControl
 from client.keeper import VmKeeper
 from client.log import logger
 from client.messages import fill
@@ -19,10 +21,12 @@ from client.paths import Paths
 from client.preferences.store import Preferences, reload, stamp
 from client.reconcile import Wanted
 from client.regulator import AT_REST, Allowance, Guest, Regulator
+from client.snapshot import VmState
 from client.traffic import TrafficWarden
 
 #: what problems with its limit are about
 _PROCESSOR: Final = "processor"
+_IN_MEMORY: Final = frozenset({VmState.RUNNING, VmState.PAUSED})
 
 
 class Rules:
@@ -46,6 +50,7 @@ class Rules:
         self._regulator = regulator
         self._appliances = appliances
         self._traffic = TrafficWarden(paths, clock)
+        self._disk_rate = DiskRate()
         self._disk = DiskWarden(paths, preferences, clock, appliances)
         self._was_closed = False
         self._paths = paths
@@ -64,6 +69,7 @@ class Rules:
         if self._regulator is not None:
             await self._regulator.close()
             self._traffic.close()
+        await self._disk_rate.close()
         await self._disk.close()
 
     def unhindered(self, vm_id: str) -> AbstractAsyncContextManager[None]:
@@ -133,11 +139,14 @@ class Rules:
         self.look({})
         await self.steer({})
 
-    async def steer(self, guests: Mapping[str, Guest]) -> None:
-        """Hold the VMs to it."""
+    async def steer(self, guests: Mapping[str, Guest], live: LiveControl | None = None) -> None:
+        """Hold the VMs to it. live: what the hypervisor can change while they run."""
         if self._regulator is None:
             return
         await self._regulator.steer(guests)
+        up = {vm_id: guest for vm_id, guest in guests.items() if guest.state in _IN_MEMORY}
+        vms = {vm_id: InMemory(guest.pids, guest.obeys) for vm_id, guest in up.items()}
+        self._disk_rate.hold(live, self._regulator.disk_bytes_s, vms)
         percent = self._regulator.unkept_percent
         if percent is None:
             self._board.settle("limit-not-kept", about=_PROCESSOR)

@@ -193,6 +193,13 @@ class Regulator:
         return self._limits_now().disk
 
     @property
+    def disk_bytes_s(self) -> int:
+        """Most reading and writing of all guests together now; 0: no limit."""
+        limits = self._limits_now()
+        in_use = budget.is_in_use(limits, self._sample)
+        return 1024 * (limits.disk.rate_kib_s if in_use else limits.disk.rate_kib_s_idle)
+
+    @property
     def no_transfers(self) -> Reason | None:
         """Why nothing may go over the network now; None: it may."""
         return self._decision.transfers_reason if self._decision is not None else None

@@ -305,6 +305,16 @@ class LiveControl(Protocol):
             NotSupportedByDriver: there is no such setting.
         """
 
+    async def set_disk_rate(self, vm_id: str, bytes_s: int) -> None:
+        """Have all disks of a running VM together read and write no more than this a second; 0: no limit.
+
+        It ends with the VM's process.
+
+        Raises:
+            NotSupportedByDriver: there is no such setting.
+            InvalidVmState: it does not run.
+        """
+
     async def set_memory(self, vm_id: str, memory_mib: int) -> None:
         """Ask the guest to give memory back, down to `memory_mib` (a balloon); takes effect if the guest helps.
 

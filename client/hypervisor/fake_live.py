@@ -19,6 +19,7 @@ class Asked:
     network: bool | None = None
     cpu_cap_percent: int | None = None
     memory_mib: int | None = None
+    disk_bytes_s: int | None = None
 
 
 class FakeLiveControl:
@@ -36,6 +37,10 @@ class FakeLiveControl:
         if not 1 <= percent <= 100:
             raise BadInput("percent", f"{percent} % of a processor", "give 1 to 100")
         self._ask(vm_id, cpu_cap_percent=percent)
+
+    async def set_disk_rate(self, vm_id: str, bytes_s: int) -> None:
+        """See `LiveControl.set_disk_rate`."""
+        self._ask(vm_id, disk_bytes_s=bytes_s)
 
     async def set_memory(self, vm_id: str, memory_mib: int) -> None:
         """See `LiveControl.set_memory`."""

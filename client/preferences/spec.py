@@ -557,7 +557,8 @@ _DISK: Final = (
         20480,
         Group.DISK,
         "Disk traffic, in use",
-        "Most reading and writing of all virtual machines together while somebody uses the computer.",
+        "Most reading and writing of all virtual machines together while somebody uses the computer. Under VirtualBox"
+        " this does not hold.",
         "KiB/s",
         0,
         _MOST_KIB_S,

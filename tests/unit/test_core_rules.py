@@ -13,6 +13,7 @@ from client.hypervisor.demo_guest import demo_guest
 from client.hypervisor.driver import Driver, DriverReport
 from client.hypervisor.errors import NoHypervisor
 from client.hypervisor.fake_link import Guest
+from client.hypervisor.fake_live import FakeLiveControl
 from client.meter import Meter, clock_ns
 from client.preferences.store import save
 from client.snapshot import Activity, ClientSnapshot, VmState
@@ -214,3 +215,20 @@ async def test_where_nothing_may_be_transferred_nothing_is(rig: Rig) -> None:
         await rig.until(lambda s: s.policy is not None and s.policy.transfers and meter.look(clock_ns()))
         await rig.until(lambda _: meter.look(clock_ns()) and not meter.closed)
         meter.close()
+
+
+async def test_the_disks_of_guests_are_limited_while_the_computer_is_used(rig: Rig) -> None:
+    def asked() -> int | None:
+        assert rig.driver is not None
+        assert isinstance(rig.driver.live, FakeLiveControl)
+        return rig.driver.live.asked(VM_ID).disk_bytes_s
+
+    rig.preferences = {"disk.rate_kib_per_s": 100}
+    async with rig.running() as core:
+        await core.handle(Start())
+        await rig.until(lambda s: s.activity is Activity.WORKING)
+        assert asked() is None
+        sensors(rig).tell(IN_USE)
+        await rig.until(lambda _: asked() == 102400)
+        sensors(rig).tell(IDLE)
+        await rig.until(lambda _: asked() == 0)

@@ -38,6 +38,7 @@ LEVELS = (
     ("client.cvmfs", 4),
     ("client.traffic", 4),
     ("client.disk_room", 4),
+    ("client.disk_rate", 4),
     ("client.appliances", 4),
     ("client.own_image", 4),
     ("client.own_keeper", 4),

@@ -97,13 +97,14 @@ class Monitor:
         """Give a command and wait for its answer.
 
         Args:
-            arguments: as QMP names them; `_` stands for `-`.
+            arguments: as QMP names them; `_` stands for `-`, but not in old commands, which have a `_` themselves.
 
         Raises:
             MonitorGone: no answer in time; the connection is then closed.
             MonitorRefused: an answer, but an error.
         """
-        named = {name.replace("_", "-"): value for name, value in arguments.items()}
+        dash = "_" if "_" in command else "-"
+        named = {name.replace("_", dash): value for name, value in arguments.items()}
         return await self._guarded(command, self._client.execute(command, named or None), timeout_s)
 
     async def send_file(self, name: str, descriptor: int) -> None:

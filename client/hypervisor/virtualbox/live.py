@@ -2,7 +2,7 @@
 
 from client import log
 from client.errors import BadInput
-from client.hypervisor.errors import HypervisorError
+from client.hypervisor.errors import HypervisorError, NotSupportedByDriver
 from client.hypervisor.virtualbox.machine import ONLINE, Machine, Verb
 from client.snapshot import VmState
 
@@ -35,6 +35,11 @@ class VirtualBoxLive:
             raise BadInput("cpu cap", f"{percent} is no share of a processor", "give 1 to 100 percent")
         async with self._verb(vm_id) as machine:
             await _change(machine, "cpuexecutioncap", percent)
+
+    async def set_disk_rate(self, vm_id: str, bytes_s: int) -> None:
+        """A disk has to be attached to such a limit, and that is not done here."""
+        async with self._verb(vm_id):
+            raise NotSupportedByDriver("VirtualBox", "limit the disks of")
 
     async def set_memory(self, vm_id: str, memory_mib: int) -> None:
         """Ask the guest for memory; see `LiveControl.set_memory`. It helps if it has VirtualBox's additions."""

@@ -103,7 +103,13 @@ async def test_limits_are_taken_or_said_to_be_impossible(kit: Kit) -> None:
     live = live_of(driver)
     await driver.define(kit.bare("one"))
     await driver.start("one")
-    for deed in (lambda: live.set_cpu_cap("one", 50), lambda: live.set_memory("one", 24)):
+    deeds = (
+        lambda: live.set_cpu_cap("one", 50),
+        lambda: live.set_memory("one", 24),
+        lambda: live.set_disk_rate("one", 1_000_000),
+        lambda: live.set_disk_rate("one", 0),
+    )
+    for deed in deeds:
         try:
             await deed()
         except NotSupportedByDriver as error:

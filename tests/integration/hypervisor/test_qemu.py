@@ -13,7 +13,7 @@ import pytest
 from client import filenames, process
 from client.errors import DiskFull
 from client.hypervisor.driver import Medium, MediumRole
-from client.hypervisor.errors import StartFailed
+from client.hypervisor.errors import InvalidVmState, StartFailed
 from client.hypervisor.qemu.driver import QemuDriver
 from client.hypervisor.qemu.folder import RESTORING, SAVING, VmFolder
 from client.process import Identity
@@ -78,6 +78,23 @@ async def test_a_killed_vm_is_failed_and_starts_again(driver: QemuDriver, tmp_pa
     assert (await driver.info("one")).cause
     await driver.start("one")
     assert (await driver.info("one")).state in ON
+
+
+async def test_all_disks_of_one_share_a_limit(driver: QemuDriver, tmp_path: Path, template: Path) -> None:
+    await driver.define(bare_spec("one", template))
+    with pytest.raises(InvalidVmState):
+        await driver.live.set_disk_rate("one", 1_000_000)
+    await driver.start("one")
+    monitor = await driver._machine("one").connect()
+
+    async def limits() -> set[tuple[int, str]]:
+        said = [drive["inserted"] for drive in await monitor.execute("query-block") if "inserted" in drive]
+        return {(one["bps"], one.get("group", "")) for one in said}
+
+    await driver.live.set_disk_rate("one", 1_000_000)
+    assert await limits() == {(1_000_000, "disks")}
+    await driver.live.set_disk_rate("one", 0)
+    assert await limits() == {(0, "")}
 
 
 async def test_a_stopped_process_is_woken(driver: QemuDriver, tmp_path: Path, template: Path) -> None:
