@@ -188,7 +188,7 @@ def _face_options() -> argparse.ArgumentParser:
     parser.add_argument("--ui-report", type=Path, help="gui: keep a file on widgets and UI times (for tests)")
     parser.add_argument("--yes", action="store_true", help="attach: agree beforehand to what the project sees")
     parser.add_argument("--json", action="store_true", help="headless: one JSON line for each state")
-    parser.add_argument("--jobs", type=_count, default=0, help="leave after so many finished jobs")
+    parser.add_argument("--jobs", type=_count, default=0, help="leave after so many finished jobs, and wait for nobody")
     parser.add_argument("--version", action="version", version=f"Volunteer Cloud {__version__}, Python {sys.version}")
     return parser
 
