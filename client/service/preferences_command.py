@@ -21,6 +21,7 @@ from client.preferences.presets import NAMES, Computer, changes, kept, preset_of
 from client.preferences.spec import BY_KEY, TABLE, Group, PreferenceSpec, Value
 from client.preferences.store import Preferences, load, parse, save_all
 from client.preferences.values import shown, spec_of, told
+from client.project.definition import load_project
 from client.service.table import say, say_json, tell
 
 _EXAMPLES: Final = """\
@@ -172,6 +173,18 @@ def _get(desk: _Desk, given: argparse.Namespace) -> None:
 
 def _set(desk: _Desk, given: argparse.Namespace) -> None:
     _tell_changes(desk, given, {given.key: parse(given.key, given.value)})
+    if given.project:
+        _tell_of_others(Paths(given.basedir).project, given.project)
+
+
+def _tell_of_others(file: Path, name: str) -> None:
+    """Say whether the project that is attached is another one: a name that is mistyped is no error here."""
+    try:
+        attached = load_project(file).name
+    except BadInput:
+        return
+    if attached != name:
+        tell(f"The project that is attached is called {attached!r}; what is set for {name!r} does not hold for it.")
 
 
 def _reset(desk: _Desk, given: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ from client.preferences.spec import BY_KEY, TABLE
 from client.preferences.store import load
 from client.service import completion_command, preferences_command
 from client.service.preferences_command import main
+from tests.helpers.client_core import write_project
 
 TOP = Path(__file__).resolve().parents[3]
 BOINC = TOP / "tests" / "data" / "boinc"
@@ -196,3 +197,11 @@ def test_shells_complete_keys(shell: str, capsys: pytest.CaptureFixture[str]) ->
     assert completion_command.main([shell], program._face_options(), roles) == 0
     said = capsys.readouterr().out
     assert all(word in said for word in ("import-boinc", "when.idle_after_min", "barely-there"))
+
+
+def test_who_mistypes_a_projects_name_is_told(file: Path, site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.parent.mkdir()
+    write_project(file.parent / "project.toml", "0" * 64)
+    for name, is_told in (("Tset", True), ("Test", False)):
+        main(["set", "when.in_use", "no", "--project", name, "--basedir", str(file.parent)], site=site)
+        assert ("called 'Test'" in capsys.readouterr().err) is is_told
