@@ -121,6 +121,11 @@ def memory_objections(sight: Sight, margin: float) -> Iterator[str]:
         yield "disk-full"
 
 
+def is_full(decision: Decision) -> bool:
+    """Whether the disk is said to be full, so that nobody is saved only for having waited."""
+    return any(finding.rule == "disk-full" and finding.forbids for finding in decision.findings)
+
+
 def network_objections(sight: Sight) -> Iterator[str]:
     network, sample = sight.limits.network, sight.sample
     if sample.leaving or sample.sleeping:
@@ -237,11 +242,11 @@ class Checker:
             self._say(s, "rests and has processor time")
         # At a look that ends a run, the pause is only about to begin.
         if self.run_s is None and decision.rung is Rung.HOLD:
-            self._waits(s, s - self.held_s)
+            self._waits(s, s - self.held_s, is_full(decision))
 
-    def _waits(self, s: float, held_s: float) -> None:
+    def _waits(self, s: float, held_s: float, full: bool) -> None:
         memory, was_away = self.world.limits.memory, s - self.away_s <= PAUSE_S["sleeping"] + GRAIN_S
-        if not memory.keep and held_s > memory.save_after_s + GRAIN_S and not was_away:
+        if not memory.keep and held_s > memory.save_after_s + GRAIN_S and not was_away and not full:
             self._say(s, f"not saved after {held_s:.2f} s")
 
     def _moves(self, s: float, sight: Sight, decision: Decision) -> None:
@@ -282,7 +287,7 @@ class Checker:
     def _climbs(self, s: float, decision: Decision) -> None:
         memory, held_s = self.world.limits.memory, s - self.held_s
         was = self.last.rung if self.last else Rung.HOLD
-        late = not memory.keep and held_s >= memory.save_after_s - GRAIN_S
+        late = not memory.keep and held_s >= memory.save_after_s - GRAIN_S and not is_full(decision)
         if decision.rung is Rung.OFF or (was is Rung.SAVE and decision.rung is Rung.HOLD):
             self._say(s, f"from {was.name} to {decision.rung.name}")
         was_asked = s - self.asked_s <= LONGEST_S + GRAIN_S
