@@ -220,7 +220,7 @@ class Core:
             self._keeper = None
             link.cancel()
             upkeep.cancel()
-            await asyncio.gather(link, upkeep, return_exceptions=True)
+            await asyncio.gather(link, upkeep, self._rules.detach(), return_exceptions=True)
             await keeper.close()
             await self.own.close()
             await parts.blank.close()
@@ -394,7 +394,7 @@ class Core:
                 await self._sleep(TURN_S)
         finally:
             upkeep.cancel()
-            await asyncio.gather(upkeep, return_exceptions=True)
+            await asyncio.gather(upkeep, self._rules.detach(), return_exceptions=True)
             await self.own.close()
             await driver.close()
 

@@ -134,6 +134,12 @@ class Rules:
         if self._regulator is not None:
             self._disk.attend(self._regulator.disk, cache)
 
+    async def detach(self) -> None:
+        """Ask nothing more of the hypervisor of the last `steer`: it is going to be closed."""
+        if self._regulator is not None:
+            await self._regulator.detach()
+        await self._disk_rate.close()
+
     async def attend_alone(self) -> None:
         """Keep them as long as there is no hypervisor, so that the computer is not kept from its sleep for nothing."""
         self.look({})
@@ -143,7 +149,7 @@ class Rules:
         """Hold the VMs to it. live: what the hypervisor can change while they run."""
         if self._regulator is None:
             return
-        await self._regulator.steer(guests)
+        await self._regulator.steer(guests, live)
         up = {vm_id: guest for vm_id, guest in guests.items() if guest.state in _IN_MEMORY}
         vms = {vm_id: InMemory(guest.pids, guest.obeys) for vm_id, guest in up.items()}
         self._disk_rate.hold(live, self._regulator.disk_bytes_s, vms)

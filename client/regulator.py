@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from client.clock import Clock
+from client.cpu_cap import CpuCap
 from client.host.computer import processors, total_memory_mib
 from client.host.part import Wanted as WantedFacts
 from client.host.sample import Sample
 from client.host.sensors import Sensors
+from client.hypervisor.driver import LiveControl
 from client.log import logger
 from client.preferences.limits import limits_of
 from client.preferences.store import Preferences
@@ -32,8 +34,7 @@ from client.throttle.rule import Computer
 from client.throttle.sampler import Measured
 from client.throttle.view import policy_view
 
-#: of the few seconds that the system grants before it sleeps or shuts down, what saving may take. Its default is 5 s.
-#: Source: logind.conf(5), InhibitDelayMaxSec
+#: that a system grants before it sleeps or shuts down, where it does not say. Source: logind.conf(5), InhibitDelayMaxSec
 GRANTED_S: Final = 5.0
 #: what is kept back of them, and how much longer than the last time saving may take
 RESERVE_S: Final = 1.0
@@ -123,6 +124,7 @@ class Regulator:
         folder: Path,
         wake: Callable[[], None],
         limits: Callable[[Preferences, str], Limits] = limits_of,
+        cap: CpuCap | None = None,
     ) -> None:
         """Build it; nothing is looked at.
 
@@ -130,6 +132,7 @@ class Regulator:
             folder: on the volume whose free space matters.
             wake: asks for another look soon.
             limits: what preferences mean for a project.
+            cap: the hypervisor's own, that the governor may use; None: it does not.
         """
         self.allowance = Allowance()
         self._preferences = preferences
@@ -139,6 +142,7 @@ class Regulator:
         self._folder = folder
         self._wake = wake
         self._limits_of = limits
+        self._cap = cap
         self._project = ""
         self._heeded: object = None
         self._limits: Limits | None = None
@@ -258,11 +262,22 @@ class Regulator:
         self.allowance = replace(self._allowance(self._decision, guests), room_mib=room_mib)
         return self.allowance
 
-    async def steer(self, guests: Mapping[str, Guest]) -> None:
-        """Hold the VMs' processes to what was decided; and let the computer sleep once nothing executes any more."""
+    async def detach(self) -> None:
+        """Ask nothing more of the hypervisor of the last `steer`: it is going to be closed."""
+        if self._cap is not None:
+            await self._cap.close()
+
+    async def steer(self, guests: Mapping[str, Guest], live: LiveControl | None = None) -> None:
+        """Hold the VMs' processes to what was decided; and let the computer sleep once nothing executes any more.
+
+        Args:
+            live: what the hypervisor can change while they run.
+        """
         decision = self._decision
         if decision is None:
             return
+        if self._cap is not None:
+            self._cap.use(live, {vm_id: guest.cpus for vm_id, guest in guests.items() if guest.pids})
         if decision.rung is Rung.RUN:
             self._target_percent = float(decision.cpu_percent)
         # A state is written at full speed: it is what frees the computer.
@@ -312,7 +327,8 @@ class Regulator:
         """Before the computer goes: held in any case; then saved, if that is known to fit into what time is left."""
         now = self._clock.monotonic()
         self._going_since = self._going_since if self._going_since is not None else now
-        left_s = GRANTED_S - RESERVE_S - (now - self._going_since)
+        granted_s = GRANTED_S if self._sample.granted_s is None else self._sample.granted_s
+        left_s = granted_s - RESERVE_S - (now - self._going_since)
         up = [guest for guest in guests.values() if guest.state not in AT_REST]
         if any(_executes(guest) for guest in up):
             return Want.HOLD

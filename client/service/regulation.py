@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from client.clock import Clock
+from client.cpu_cap import CpuCap
 from client.paths import Paths
 from client.preferences.spec import Value
 from client.preferences.store import Preferences
@@ -41,9 +42,10 @@ AT_ONCE: Final[Mapping[str, Value]] = MappingProxyType(
 def make_regulator(paths: Paths, preferences: Preferences, clock: Clock, wake: Callable[[], None]) -> Regulator:
     """Sensors, governor and guard of this computer, as the core wants them; nothing is looked at yet."""
     from client.host.registry import sensors_for
-    from client.throttle.governor import Governor
+    from client.throttle.governor import Governor, system_means
     from client.throttle.guard import Guard
 
     silence_s = float(preferences.number("guest.host_silence_limit_s"))
-    governor = Governor(Guard(paths.guard), silence_s=silence_s)
-    return Regulator(preferences, clock, sensors_for(clock=clock), governor, paths.base, wake)
+    cap = CpuCap()
+    governor = Governor(Guard(paths.guard), system_means(cap.set), silence_s=silence_s)
+    return Regulator(preferences, clock, sensors_for(clock=clock), governor, paths.base, wake, cap=cap)

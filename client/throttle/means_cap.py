@@ -32,7 +32,10 @@ class CapMeans:
     async def keep(self, budget: Budget) -> Kept:
         """See `Means`."""
         assert self._set_cap is not None
-        self._set = {vm_id: percent for vm_id, percent in self._set.items() if vm_id in budget.vms}
+        for vm_id in self._set.keys() - budget.vms.keys():
+            # It is to be free for a while, or has ended: a hypervisor keeps the cap for the next start.
+            if self._set.pop(vm_id) is not None:
+                await self._set_cap(vm_id, None)
         share = None if budget.percent is None else budget.percent / max(1, len(budget.vms))
         for vm_id in budget.vms:
             before = self._set.get(vm_id)

@@ -39,6 +39,7 @@ LEVELS = (
     ("client.traffic", 4),
     ("client.disk_room", 4),
     ("client.disk_rate", 4),
+    ("client.cpu_cap", 4),
     ("client.appliances", 4),
     ("client.own_image", 4),
     ("client.own_keeper", 4),

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from client.cpu_cap import CpuCap
 from client.preferences.store import Preferences
 from client.reconcile import Want
 from client.regulator import Guest, Regulator
 from client.snapshot import VmState
 from client.throttle.governor import Steering
 from client.throttle.sampler import Measured
+from tests.helpers.live import FakeLive
 from tests.helpers.regulation import IDLE, FakeGovernor, FakeSensors
 
 
@@ -160,6 +162,29 @@ async def test_before_a_sleep_guests_are_held_then_saved_if_that_fits(monkeypatc
     assert not bench.sensors.has_let_go
     assert bench.look(held, after_s=0.2) is Want.SAVED
     assert bench.look(guests(state=VmState.SAVING), after_s=3) is Want.SAVED
+
+
+@pytest.mark.parametrize(("granted_s", "want"), [(30.0, Want.SAVED), (None, Want.HOLD), (0.0, Want.HOLD)])
+def test_saving_may_take_what_the_system_grants(
+    monkeypatch: pytest.MonkeyPatch, granted_s: float | None, want: Want
+) -> None:
+    bench = Bench(monkeypatch)
+    bench.sensors.sample = replace(IDLE, sleeping=True, granted_s=granted_s)
+    assert bench.look(guests(save_s=10.0, state=VmState.PAUSED)) is want
+
+
+async def test_the_governor_can_have_the_hypervisors_cap(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, live, cap = Bench(monkeypatch), FakeLive(), CpuCap()
+    regulator = Regulator(
+        bench.preferences, bench.clock, bench.sensors, bench.governor, Path("/nowhere"), lambda: None, cap=cap
+    )
+    regulator.look(guests())
+    await regulator.steer(guests(), live)
+    await cap.set("work-1", 100.0)
+    assert live.asked == [("work-1", 50)]
+    await regulator.detach()
+    await cap.set("work-1", 80.0)
+    assert len(live.asked) == 1
 
 
 @pytest.mark.parametrize(("save_s", "after_s"), [(None, 0.2), (3.0, 0.2), (0.5, 4.0)])

@@ -101,7 +101,7 @@ async def test_a_cap_is_set_only_when_it_changes_and_taken_away_at_the_end() -> 
     assert asked == [("a", 30.0), ("b", 30.0)]
     await means.keep(Budget(60.0, {"a": who}))
     await means.release()
-    assert asked[2:] == [("a", 60.0), ("a", None)]
+    assert asked[2:] == [("b", None), ("a", 60.0), ("a", None)]
     assert not await CapMeans(None).is_offered()
 
 
