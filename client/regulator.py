@@ -34,7 +34,8 @@ from client.throttle.rule import Computer
 from client.throttle.sampler import Measured
 from client.throttle.view import policy_view
 
-#: that a system grants before it sleeps or shuts down, where it does not say. Source: logind.conf(5), InhibitDelayMaxSec
+#: that a system grants before it sleeps or shuts down, where it does not say.
+#: Source: logind.conf(5), InhibitDelayMaxSec
 GRANTED_S: Final = 5.0
 #: what is kept back of them, and how much longer than the last time saving may take
 RESERVE_S: Final = 1.0
