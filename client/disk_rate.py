@@ -29,6 +29,7 @@ class DiskRate:
         self._held: dict[str, tuple[tuple[int, ...], int]] = {}
         self._asking: asyncio.Task[None] | None = None
         self._unable: LiveControl | None = None
+        self._is_said = False
         self._not_before = 0.0
 
     def hold(self, live: LiveControl | None, bytes_s: int, vms: Mapping[str, InMemory]) -> None:
@@ -40,13 +41,16 @@ class DiskRate:
             vms: vm_id -> VM.
         """
         is_busy = self._asking is not None and not self._asking.done()
-        if live is None or live is self._unable or is_busy or asyncio.get_running_loop().time() < self._not_before:
+        if live is not None and live is self._unable:
+            self._say_unable(bytes_s)
+            return
+        if live is None or is_busy or asyncio.get_running_loop().time() < self._not_before:
             return
         each = bytes_s // max(1, sum(vm.is_limited for vm in vms.values()))
-        # A process begins without a limit.
+        # A process begins without a limit, but one that runs already may have that of a client that was killed.
         self._held = {vm_id: held for vm_id, held in self._held.items() if vm_id in vms and held[0] == vms[vm_id].pids}
         wanted = {vm_id: (vm.pids, each if vm.is_limited else 0) for vm_id, vm in vms.items()}
-        due = {vm_id: one for vm_id, one in wanted.items() if self._held.get(vm_id, (one[0], 0)) != one}
+        due = {vm_id: one for vm_id, one in wanted.items() if self._held.get(vm_id) != one}
         if due:
             self._asking = asyncio.create_task(self._ask(live, due))
 
@@ -60,12 +64,17 @@ class DiskRate:
         for vm_id, (pids, bytes_s) in due.items():
             try:
                 await live.set_disk_rate(vm_id, bytes_s)
-            except NotSupportedByDriver as error:
-                self._unable = live
-                logger("core").info("The limit on disk traffic does not hold here: %s", error)
+            except NotSupportedByDriver:
+                self._unable, self._is_said = live, False
+                self._say_unable(bytes_s)
                 return
             except (ClientError, OSError) as error:
                 self._not_before = asyncio.get_running_loop().time() + AGAIN_S
                 logger("core").info("The disk traffic of %s is not limited yet: %s", vm_id, error)
                 return
             self._held[vm_id] = (pids, bytes_s)
+
+    def _say_unable(self, bytes_s: int) -> None:
+        if bytes_s and not self._is_said:
+            self._is_said = True
+            logger("core").info("The limit on disk traffic does not hold here: this hypervisor has none")

@@ -200,9 +200,7 @@ class Regulator:
     @property
     def disk_bytes_s(self) -> int:
         """Most reading and writing of all guests together now; 0: no limit."""
-        limits = self._limits_now()
-        in_use = budget.is_in_use(limits, self._sample)
-        return 1024 * (limits.disk.rate_kib_s if in_use else limits.disk.rate_kib_s_idle)
+        return 1024 * self._decision.disk_kib_s if self._decision is not None else 0
 
     @property
     def no_transfers(self) -> Reason | None:

@@ -18,6 +18,11 @@ def memory_mib(limits: Limits, computer: Computer, in_use: bool) -> int:
     return computer.memory_mib * percent // 100
 
 
+def disk_kib_s(limits: Limits, in_use: bool) -> int:
+    """Reading and writing of all guests together; 0: no limit."""
+    return limits.disk.rate_kib_s if in_use else limits.disk.rate_kib_s_idle
+
+
 def processors(view: View) -> int:
     """Processors that guests may use side by side; at least one."""
     most = view.limits.processor

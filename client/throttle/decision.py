@@ -47,6 +47,7 @@ class Decision:
         cpu_percent: of one processor, all guests together; 0 unless the rung is RUN.
         cpus: most processors that guests may use side by side.
         memory_mib: of all guests together.
+        disk_kib_s: that all guests together may read and write; 0: no limit.
         transfers: whether anything may go over the network now.
         reason: why guests do not run; None when they may.
         transfers_reason: why nothing may be transferred; None when it may.
@@ -59,6 +60,7 @@ class Decision:
     cpu_percent: int
     cpus: int
     memory_mib: int
+    disk_kib_s: int = 0
     transfers: bool = True
     reason: Reason | None = None
     transfers_reason: Reason | None = None

@@ -91,6 +91,7 @@ def decide(
         cpus * budget.percent(view) if runs else 0,
         cpus,
         most_mib,
+        budget.disk_kib_s(limits, in_use),
         transfers=not over_network[0].forbids,
         reason=_reason(findings),
         transfers_reason=_reason(over_network),

@@ -7,6 +7,8 @@ The guest says `boot <id>` once, then answers each line `N TEXT` with `N <id> VA
     keep WORD, kept     hold a word in memory; which one it holds
     store WORD, stored  write a word to the scratch disk, on the disk itself when it answers; what is there
     inbox N             the first N bytes of its inbox, in hexadecimal, read past its cache
+    filled N            write N MiB to the scratch disk, on the disk itself when it answers the seconds that it took
+    read                read them from the disk itself; the seconds that it took
     outbox WORD         write a word behind the header of its outbox, on the disk itself when it answers `done`
 
 and it powers itself off when the power button is pressed. The fake guest knows numbers and `keep`, `kept`; the
@@ -89,6 +91,24 @@ AGENT = textwrap.dedent("""
     def stored():
         return open("/scratch/word").read()
 
+    def filled(mib):
+        block = os.urandom(1 << 20)
+        with open("/scratch/filled", "wb") as file:
+            begin = time.monotonic()
+            for _ in range(int(mib)):
+                file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+            return time.monotonic() - begin
+
+    def read():
+        with open("/scratch/filled", "rb", buffering=0) as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            begin = time.monotonic()
+            while file.read(1 << 20):
+                pass
+            return time.monotonic() - begin
+
     def disk(role):
         for name in os.listdir("/sys/block"):
             serial = f"/sys/block/{name}/serial"
@@ -120,7 +140,7 @@ AGENT = textwrap.dedent("""
             threading.Thread(target=heed, daemon=True).start()
 
     BLKFLSBUF, HEADER = 0x1261, 4096
-    words = {one.__name__: one for one in (carrier, keep, kept, store, stored, inbox, outbox)}
+    words = {one.__name__: one for one in (carrier, keep, kept, store, stored, filled, read, inbox, outbox)}
     me = os.urandom(4).hex()
     held = {}
     heed_power_button()

@@ -1,5 +1,6 @@
 """What can be changed while a VM runs, shown on every driver that can."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,9 @@ from tests.integration.hypervisor.guests import Line
 from tests.integration.hypervisor.kit import Kit
 
 pytestmark = pytest.mark.integration
+
+#: for some seconds' worth of traffic
+RATE_BYTES_S, MIB = 2 * 2**20, 8
 
 
 def live_of(driver: Driver) -> LiveControl:
@@ -118,3 +122,54 @@ async def test_limits_are_taken_or_said_to_be_impossible(kit: Kit) -> None:
         with pytest.raises((NoSuchVm, NotSupportedByDriver)):
             await deed()
     assert (await driver.info("one")).state in (VmState.STARTING, VmState.RUNNING)
+
+
+async def test_disks_are_as_fast_as_they_may_be(kit: Kit) -> None:
+    if not kit.has_machine:
+        pytest.skip("its guests have no disks")
+    driver = kit.make()
+    live = live_of(driver)
+    line, _ = await kit.boot(driver, kit.speaking("one"))
+    try:
+        await live.set_disk_rate("one", RATE_BYTES_S)
+    except NotSupportedByDriver:
+        pytest.skip("this hypervisor limits no disks")
+    for _ in range(2):
+        # The same again changes nothing.
+        await live.set_disk_rate("one", RATE_BYTES_S)
+        for words in (f"filled {MIB}", "read"):
+            taken_s = float(await line.value(words))
+            assert taken_s == pytest.approx(MIB * 2**20 / RATE_BYTES_S, rel=0.2), words
+        # As after a restart of the client.
+        await line.close()
+        await driver.close()
+        driver = kit.make()
+        live = live_of(driver)
+        line = await kit.line(driver)
+    await live.set_disk_rate("one", 0)
+    assert float(await line.value("read")) < MIB * 2**20 / RATE_BYTES_S / 2
+    await line.close()
+
+
+async def test_a_held_or_saved_guest_does_not_wait_for_its_limit(kit: Kit) -> None:
+    if not kit.has_machine:
+        pytest.skip("its guests have no disks")
+    driver = kit.make()
+    live = live_of(driver)
+    line, me = await kit.boot(driver, kit.speaking("one"))
+    await line.value(f"filled {MIB}")
+    try:
+        await live.set_disk_rate("one", 1024)
+    except NotSupportedByDriver:
+        pytest.skip("this hypervisor limits no disks")
+    with pytest.raises(TimeoutError):
+        await line.value("read", 1)
+    async with asyncio.timeout(60 * kit.slowness):
+        await driver.pause("one")
+        await line.close()
+        await driver.save("one")
+        await driver.start("one")
+        line = await kit.line(driver)
+        await live.set_disk_rate("one", 0)
+        assert (await line.ask("1"))[0] == me
+    await line.close()

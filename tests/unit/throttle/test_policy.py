@@ -289,6 +289,13 @@ def test_what_guests_get() -> None:
     assert tiny.cpus == 1
 
 
+def test_how_fast_disks_may_be() -> None:
+    play = Played(Limits(disk=Disk(rate_kib_s=100, rate_kib_s_idle=200)))
+    assert play.decisions[0].disk_kib_s == 200
+    assert play.later(1, idle_s=0.0).disk_kib_s == 100
+    assert play.later(180).disk_kib_s == 200
+
+
 def test_no_processor_time_is_said_to_be_none() -> None:
     decision = Played(Limits(processor=Processor(0, 0))).decisions[0]
     assert decision.reason is not None
