@@ -35,6 +35,7 @@ AT_ONCE: Final[Mapping[str, Value]] = MappingProxyType(
         "memory.percent": 90,
         "memory.percent_idle": 90,
         "disk.rate_kib_per_s": 0,
+        "disk.rate_kib_per_s_idle": 0,
     }
 )
 

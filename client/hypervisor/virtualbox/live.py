@@ -37,7 +37,7 @@ class VirtualBoxLive:
             await _change(machine, "cpuexecutioncap", percent)
 
     async def set_disk_rate(self, vm_id: str, bytes_s: int) -> None:
-        """A disk has to be attached to such a limit, and that is not done here."""
+        """VirtualBox limits only what goes past the host's cache, and no disk here does: see `shape`."""
         async with self._verb(vm_id):
             raise NotSupportedByDriver("VirtualBox", "limit the disks of")
 
