@@ -161,7 +161,7 @@ _WHEN: Final = (
     PreferenceSpec(
         "when.most_others_percent",
         Kind.NUMBER,
-        25,
+        50,
         Group.WHEN,
         "Others' use, in use",
         "While other programs need more of all processors than this, nothing runs.",
@@ -172,7 +172,7 @@ _WHEN: Final = (
         field="when.most_others_percent",
         stricter=Stricter.LESS_BUT_0,
         per_project=True,
-        boinc=Boinc("suspend_cpu_usage"),
+        boinc=Boinc("suspend_cpu_usage", "25", "guests come after all others anyway, and a film alone takes 25 %"),
     ),
     PreferenceSpec(
         "when.most_others_percent_idle",
@@ -340,7 +340,7 @@ _PROCESSOR: Final = (
     PreferenceSpec(
         "processor.percent",
         Kind.NUMBER,
-        25,
+        50,
         Group.PROCESSOR,
         "Of each, in use",
         "So much of each processor that is lent, while somebody uses the computer.",

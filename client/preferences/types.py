@@ -37,7 +37,7 @@ class When:
     in_use: bool = True
     idle_after_s: int = 180
     stop_after_idle_s: int = 0
-    most_others_percent: int = 25
+    most_others_percent: int = 50
     most_others_percent_idle: int = 50
     week: Week = ALWAYS
     quiet: Week = NEVER
@@ -60,7 +60,7 @@ class Processor:
         low_priority: they get processors and disk only when no other program wants them.
     """
 
-    percent: int = 25
+    percent: int = 50
     percent_idle: int = 100
     share_percent: int = 50
     share_percent_idle: int = 75

@@ -25,7 +25,7 @@ def said(sample: Sample = BESIDE, *, processors: int = 2, cpus: int = 1, **value
 
 
 def test_a_part_of_a_processor_is_told() -> None:
-    assert said() == "Virtual machines get at most 25 % of one processor while you use the computer."
+    assert said() == "Virtual machines get at most 50 % of one processor while you use the computer."
 
 
 @pytest.mark.parametrize(
