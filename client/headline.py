@@ -36,9 +36,11 @@ def activity_of(
     if not working or (wanted_reason is not None and wanted_reason.code == "leaving"):
         up = {VmState.STARTING, VmState.RUNNING, VmState.PAUSED, VmState.SAVING}
         return Activity.STOPPING if state in up else Activity.STOPPED
-    if wanted_reason is not None:
+    is_blocked = blocked and state not in {VmState.RUNNING, VmState.PAUSED}
+    if wanted_reason is not None and (wanted_reason.code == "paused-by-user" or not is_blocked):
         return Activity.PAUSED
-    if blocked and state not in {VmState.RUNNING, VmState.PAUSED}:
+    if is_blocked:
+        # What needs somebody's help is not over when the rules let guests go on.
         return Activity.BLOCKED
     if state in {VmState.STARTING, VmState.RUNNING}:
         if vm is not None and vm.boot_fraction < 1.0:

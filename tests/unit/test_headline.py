@@ -21,6 +21,7 @@ from client.snapshot import (
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 BY_USER = Reason("paused-by-user", "Paused by you.")
+BY_RULE = Reason("in-use", "You are using the computer.")
 LEAVING = Reason("leaving", "Leaving.")
 
 
@@ -34,6 +35,9 @@ def vm(state: VmState, boot: float = 1.0, job: JobView | None = None) -> VmView:
         (None, None, False, False, False, Activity.STOPPED),
         (None, None, True, False, False, Activity.PREPARING),
         (None, None, True, False, True, Activity.BLOCKED),
+        (None, BY_RULE, True, False, False, Activity.PAUSED),
+        (None, BY_RULE, True, False, True, Activity.BLOCKED),
+        (None, BY_USER, True, False, True, Activity.PAUSED),
         (vm(VmState.STARTING, 0.1), None, True, False, False, Activity.BOOTING),
         (vm(VmState.RUNNING), None, True, False, True, Activity.WORKING),
         (vm(VmState.RUNNING), None, True, True, False, Activity.FINISHING),
