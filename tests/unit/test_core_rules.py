@@ -18,7 +18,7 @@ from client.meter import Meter, clock_ns
 from client.preferences.store import save
 from client.snapshot import Activity, ClientSnapshot, VmState
 from tests.helpers.client_core import FAST, Rig
-from tests.helpers.regulation import IDLE, FakeSensors
+from tests.helpers.regulation import IDLE, FakeSensors, without_waits
 
 IN_USE = replace(IDLE, idle_s=0.0)
 
@@ -28,6 +28,7 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
     monkeypatch.setattr("client.core.TURN_S", 0.05)
     monkeypatch.setattr("client.board.INTERVAL_S", 0.01)
     monkeypatch.setattr("client.supervisor.FIRST_WAIT_S", 0.1)
+    without_waits(monkeypatch)
     rig = Rig(tmp_path, sensors=FakeSensors(), preferences={"when.in_use": False})
     rig.prepare()
     return rig

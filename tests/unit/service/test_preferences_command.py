@@ -63,11 +63,11 @@ def test_the_list_has_all_with_who_said_them(typed: Typed, site: Path) -> None:
 
 
 def test_values_are_set_told_and_taken_back(typed: Typed, file: Path, site: Path) -> None:
-    assert typed("set", "processor.percent", "10") == "processor.percent = 10 % (was 25 %)\n"
+    assert typed("set", "processor.percent", "10") == "processor.percent = 10 % (was 50 %)\n"
     assert typed("set", "processor.percent", "10") == "That is so already.\n"
     assert typed("set", "when.programs", "game, mpv") == "when.programs = game, mpv (was none)\n"
     assert typed("get", "when.programs") == "game,mpv\n"
-    assert typed("reset", "processor.percent") == "processor.percent = 25 % (was 10 %)\n"
+    assert typed("reset", "processor.percent") == "processor.percent = 50 % (was 10 %)\n"
     typed("reset", "--all")
     assert load(file, site=site).names("when.programs") == ()
 
