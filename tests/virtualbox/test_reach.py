@@ -145,13 +145,18 @@ async def test_without_either_the_card_leads_nowhere(kit: Kit, lane: Lane) -> No
 
 
 @pytest.mark.soak
-async def test_a_card_that_leads_nowhere(kit: Kit) -> None:
-    """The guest goes on with the card that it has a driver for, but nothing at the other end; it gets very slow."""
+async def test_a_card_that_leads_nowhere(kit: Kit, lane: Lane) -> None:
+    """The guest goes on with the card that it has a driver for, but nothing at the other end; it gets very slow.
+
+    The end is taken away under way: with a virtio card without one, VirtualBox 7.2 does not come to the end of a pause,
+    and after a restore the driver needs one.
+    """
     driver = kit.make()
     async with Around() as around:
-        await driver.define(replace(kit.speaking("one"), extra_arguments=("--nic1", "null")))
+        await driver.define(kit.speaking("one"))
         await driver.start("one")
         line = await kit.line(driver)
+        lane.manage("controlvm", VmFolder(kit.folder / "one").record().uuid, "nic1", "null")
         assert await line.value("carrier") == "1"
         for attempt in (f"reach {GATEWAY} {around.loopback}", f"reach {around.lan_address} {around.lan}"):
             assert await line.value(attempt, 120) == NOTHING
