@@ -18,7 +18,7 @@ if [ -w /dev/shm ] && [ "$(df --output=avail /dev/shm | tail -n 1)" -gt 1000000 
   fi
 fi
 # In two halves at once, which take about as long: computers have two processors at least.
-rooms=(hypervisor copilot guest ui service appliance/contextual)
+rooms=(hypervisor copilot guest ui service preferences host project appliance/contextual)
 pytest=($bin/python -m pytest --quiet)
 # half NAME ARGUMENTS: in CI what fails is tried once more, alone; docs/decisions/0012-ci-tries-twice.md.
 half() {

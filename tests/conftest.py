@@ -6,7 +6,7 @@ import hypothesis
 import pytest
 
 #: Of a property so many examples are tried before each commit; `make test` tries three times as many.
-EXAMPLES = int(os.environ.get("EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("EXAMPLES", "20"))
 # The library chooses other settings in CI, which stay. Times are for the bench, so there is no deadline anywhere.
 hypothesis.settings.register_profile(
     "volunteer-cloud", hypothesis.settings.default, max_examples=EXAMPLES, deadline=None
