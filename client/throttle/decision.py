@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 
-from client.snapshot import Reason
+from client.snapshot import Reason, RuleView
 
 
 class Rung(IntEnum):
@@ -18,25 +18,6 @@ class Rung(IntEnum):
     SAVE = 2
     #: be off
     OFF = 3
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one rule says now.
-
-    Attributes:
-        rule: its name, kebab-case, stable; also the code of the reason.
-        preference: key of the preference behind it; empty for none.
-        forbids: guests must not run.
-        text: one sentence for people, of what is and what would end it; empty when it does not mind.
-        until: when it may change by itself, aware UTC; None when only an event ends it.
-    """
-
-    rule: str
-    preference: str
-    forbids: bool
-    text: str = ""
-    until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -65,5 +46,5 @@ class Decision:
     reason: Reason | None = None
     transfers_reason: Reason | None = None
     changes_at: datetime | None = None
-    findings: tuple[Finding, ...] = ()
-    transfer_findings: tuple[Finding, ...] = ()
+    findings: tuple[RuleView, ...] = ()
+    transfer_findings: tuple[RuleView, ...] = ()

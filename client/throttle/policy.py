@@ -15,9 +15,9 @@ from typing import Final
 from client.host.sample import Sample
 from client.preferences.types import Limits
 from client.preferences.week import ALWAYS, NEVER
-from client.snapshot import Reason
+from client.snapshot import Reason, RuleView
 from client.throttle import budget, ladder
-from client.throttle.decision import Decision, Finding, Rung
+from client.throttle.decision import Decision, Rung
 from client.throttle.moment import Moment
 from client.throttle.past import ALLOWS, FORBIDS, Past, Stand
 from client.throttle.rule import Computer, Rule, View
@@ -27,8 +27,8 @@ from client.throttle.words import wait_words
 
 RULES: Final = GUESTS + TRANSFERS
 #: what rules say that do not mind, for guests and for transfers; made once
-_GUESTS_FREE: Final = tuple(Finding(rule.name, rule.preference, forbids=False) for rule in RULES if rule.guests)
-_NETWORK_FREE: Final = tuple(Finding(rule.name, rule.preference, forbids=False) for rule in RULES if rule.transfers)
+_GUESTS_FREE: Final = tuple(RuleView(rule.name, rule.preference, forbids=False) for rule in RULES if rule.guests)
+_NETWORK_FREE: Final = tuple(RuleView(rule.name, rule.preference, forbids=False) for rule in RULES if rule.transfers)
 _ALL_ALLOW: Final = (ALLOWS,) * len(RULES)
 #: durations are reckoned in floating point
 _GRAIN_S: Final = 1e-6
@@ -148,7 +148,7 @@ def _settled(turns: list[_Turn], past: Past) -> list[_Turn]:
     return [_Turn(turn.place, turn.rule, FORBIDS, True, None) if turn.holds else turn for turn in turns]
 
 
-def _findings(turns: Sequence[_Turn], free: tuple[Finding, ...], view: View) -> tuple[Finding, ...]:
+def _findings(turns: Sequence[_Turn], free: tuple[RuleView, ...], view: View) -> tuple[RuleView, ...]:
     """What rules say: first those that forbid for what is the case, then those that only wait, the longest first."""
     against = sorted((turn for turn in turns if turn.stand.forbids), key=lambda turn: -(turn.left_s or math.inf))
     if not against:
@@ -157,24 +157,24 @@ def _findings(turns: Sequence[_Turn], free: tuple[Finding, ...], view: View) -> 
     return (*(_finding(turn, view) for turn in against), *(other for other in free if other.rule not in names))
 
 
-def _finding(turn: _Turn, view: View) -> Finding:
+def _finding(turn: _Turn, view: View) -> RuleView:
     rule = turn.rule
     if turn.left_s is None:
         end = rule.until(view)
         text = f"{rule.says(view)}; goes on {rule.ends(view)}."
-        return Finding(rule.name, rule.preference, True, text, end.astimezone(UTC) if end else None)
+        return RuleView(rule.name, rule.preference, True, text, end.astimezone(UTC) if end else None)
     over = view.at.astimezone(UTC) + timedelta(seconds=turn.left_s)
-    return Finding(rule.name, rule.preference, True, f"{rule.was}; goes on {wait_words(over, view.at)}.", over)
+    return RuleView(rule.name, rule.preference, True, f"{rule.was}; goes on {wait_words(over, view.at)}.", over)
 
 
-def _reason(findings: Sequence[Finding]) -> Reason | None:
+def _reason(findings: Sequence[RuleView]) -> Reason | None:
     if not findings[0].forbids:
         return None
     return Reason(findings[0].rule, findings[0].text, findings[0].until)
 
 
 def _changes_at(
-    turns: Sequence[_Turn], findings: Sequence[Finding], view: View, now: Moment, saves_in_s: float | None
+    turns: Sequence[_Turn], findings: Sequence[RuleView], view: View, now: Moment, saves_in_s: float | None
 ) -> datetime | None:
     """When the first of all clocks runs out that are under way."""
     spans = [turn.left_s for turn in turns if turn.left_s is not None]

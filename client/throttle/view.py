@@ -1,6 +1,6 @@
 """The policy's decision as the snapshot shows it."""
 
-from client.snapshot import PolicyView, RuleView
+from client.snapshot import PolicyView
 from client.throttle.decision import Decision
 
 
@@ -25,9 +25,6 @@ def policy_view(
         reason=decision.reason,
         transfers_reason=decision.transfers_reason,
         changes_at=decision.changes_at,
-        rules=tuple(
-            RuleView(finding.rule, finding.preference, finding.forbids, finding.text, finding.until)
-            for finding in decision.findings
-        ),
+        rules=decision.findings,
         pace=pace,
     )
