@@ -138,8 +138,8 @@ class Core:
         """Run until Quit has been obeyed; no VM executes when this returns."""
         tap = to_listener(self.board.log)
         publisher = asyncio.create_task(self.board.publish())
-        await self._rules.open()
         try:
+            await self._rules.open()
             for entry in self._journal.open_entries():
                 logger("core").info("Was interrupted: %s of %s; taking it up", entry.step, entry.about)
             await supervise("core", self._work, self._show_failure)
@@ -245,7 +245,7 @@ class Core:
                 patience = patience or Patience(self._clock, LEAVE_S)
                 if reached:
                     return True
-                if patience.is_over({VM_ID: keeper.written_bytes, **self._written_bytes()}):
+                if patience.is_over({VM_ID: keeper.written_bytes, **self.own.written_bytes()}):
                     logger("core").warning("Nothing more of the work is saved since %.0f s; powering off", LEAVE_S)
                     await keeper.close()
                     try:
@@ -291,10 +291,6 @@ class Core:
     def _lapse(self) -> None:
         now = self._clock.now()
         self._set_intent(lapse(self._intent, now, on_battery=self._rules.on_battery, login=self._login))
-
-    def _written_bytes(self) -> dict[str, int]:
-        """vm_id -> how much of its state is written, of own ones that are being saved."""
-        return {vm_id: keeper.written_bytes for vm_id, keeper in self.own.keepers.items()}
 
     async def _try(self, driver: Driver) -> tuple[DriverReport, bool]:
         """Ask a driver once more what it thinks of itself, and whether there is a faster one."""
@@ -383,7 +379,7 @@ class Core:
                     patience = patience or Patience(self._clock, LEAVE_S)
                     if reached:
                         return
-                    if patience.is_over(self._written_bytes()):
+                    if patience.is_over(self.own.written_bytes()):
                         await self.own.power_off()
                         return
                 elif self._was_attached or self._clock.monotonic() >= look_at:

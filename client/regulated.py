@@ -110,7 +110,7 @@ class Rules:
     def was_cut_off(self) -> bool:
         """Whether the computer slept, or the network was closed for long, since this was asked the last time."""
         was_closed, self._was_closed = self._was_closed, False
-        return (self._regulator.slept_s() > 0 if self._regulator is not None else False) or was_closed
+        return (self._regulator is not None and self._regulator.has_slept()) or was_closed
 
     def look(self, guests: Mapping[str, Guest], need_mib: int = 0, project: str = "") -> tuple[Wanted, float]:
         """Look anew. Returns what the project's VM may do, and its share of its processors' time.

@@ -156,8 +156,7 @@ class Regulator:
         self._governs = False
         self._going_since: float | None = None
         self._target_percent = 100.0 * self._computer.processors
-        self._woke: list[float] = []
-        self._just_slept = False
+        self._has_slept = self._just_slept = False
 
     async def open(self) -> None:
         """Begin to look."""
@@ -217,9 +216,9 @@ class Regulator:
         """Let a VM's hypervisor carry a verb out as fast as any other program."""
         return self._governor.unhindered(vm_id)
 
-    def slept_s(self) -> float:
-        """How long the computer slept since this was asked the last time."""
-        slept, self._woke = sum(self._woke), []
+    def has_slept(self) -> bool:
+        """Whether the computer slept since this was asked the last time."""
+        slept, self._has_slept = self._has_slept, False
         return slept
 
     def look(self, guests: Mapping[str, Guest], need_mib: int = 0, spent_bytes: int = 0) -> Allowance:
@@ -279,14 +278,10 @@ class Regulator:
             self._cap.use(live, {vm_id: guest.cpus for vm_id, guest in guests.items() if guest.pids})
         if decision.rung is Rung.RUN:
             self._target_percent = float(decision.cpu_percent)
-        # A state is written at full speed: it is what frees the computer.
-        saving = any(guest.state is VmState.SAVING for guest in guests.values())
-        everything = 100.0 * self._computer.processors
         governed = {vm_id: guest.pids for vm_id, guest in guests.items() if guest.obeys and guest.pids}
         self._governs = bool(governed)
         beside = {vm_id: guest.pids for vm_id, guest in guests.items() if not guest.obeys and guest.pids}
-        cpus = self._computer.processors if saving else decision.cpus
-        await self._governor.steer(everything if saving else self._target_percent, governed, cpus, beside)
+        await self._governor.steer(self._target_percent, governed, decision.cpus, beside)
         if self._is_going() and self._is_safe(guests):
             self._sensors.let_go()
 
@@ -343,8 +338,7 @@ class Regulator:
         return not up or (not any(_executes(guest) for guest in up) and self._farewell(guests) is Want.HOLD)
 
     def _on_wake(self, slept_s: float) -> None:
-        self._woke.append(slept_s)
-        self._just_slept = True
+        self._has_slept = self._just_slept = True
         logger("core").info("The computer slept for %.0f s", slept_s)
         self._wake()
 
