@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from client.appliance.choice import from_manifest
 from client.appliance.context import blank_image
 from client.appliance.errors import DownloadFailed
@@ -88,6 +90,14 @@ url = "{URL}"
 sha256 = "{sha256}"
 """
     )
+
+
+def quicken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the core turn twenty times a second, and nobody wait long for anything."""
+    monkeypatch.setattr("client.core.TURN_S", 0.05)
+    monkeypatch.setattr("client.core.LOOK_AGAIN_S", 0.05)
+    monkeypatch.setattr("client.board.INTERVAL_S", 0.01)
+    monkeypatch.setattr("client.supervisor.FIRST_WAIT_S", 0.1)
 
 
 @dataclass

@@ -21,7 +21,7 @@ from client.preferences.store import save
 from client.project.definition import load_project
 from client.service.images_desk import ImagesDesk
 from client.snapshot import Activity, Reason, Severity, VmState
-from tests.helpers.client_core import FILES, URL, Rig, make_manifest
+from tests.helpers.client_core import FILES, URL, Rig, make_manifest, quicken
 
 ROOT = "5" * 64
 
@@ -67,9 +67,7 @@ class Publisher:
 
 @pytest.fixture
 def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
-    monkeypatch.setattr("client.core.TURN_S", 0.05)
-    monkeypatch.setattr("client.board.INTERVAL_S", 0.01)
-    monkeypatch.setattr("client.supervisor.FIRST_WAIT_S", 0.1)
+    quicken(monkeypatch)
     rig = Rig(tmp_path)
     rig.prepare()
     return rig

@@ -33,14 +33,12 @@ from client.link import LinkEnd
 from client.project.errors import EnrolmentRefused, ProjectUnreachable
 from client.snapshot import Activity, ClientSnapshot, VmState
 from client.vm_record import VmRecord
-from tests.helpers.client_core import Rig
+from tests.helpers.client_core import Rig, quicken
 
 
 @pytest.fixture
 def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
-    monkeypatch.setattr("client.core.TURN_S", 0.05)
-    monkeypatch.setattr("client.board.INTERVAL_S", 0.01)
-    monkeypatch.setattr("client.supervisor.FIRST_WAIT_S", 0.1)
+    quicken(monkeypatch)
     rig = Rig(tmp_path)
     rig.prepare()
     return rig

@@ -17,7 +17,7 @@ from client.hypervisor.fake_live import FakeLiveControl
 from client.meter import Meter, clock_ns
 from client.preferences.store import save
 from client.snapshot import Activity, ClientSnapshot, VmState
-from tests.helpers.client_core import FAST, Rig
+from tests.helpers.client_core import FAST, Rig, quicken
 from tests.helpers.regulation import IDLE, FakeSensors, without_waits
 
 IN_USE = replace(IDLE, idle_s=0.0)
@@ -25,9 +25,7 @@ IN_USE = replace(IDLE, idle_s=0.0)
 
 @pytest.fixture
 def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
-    monkeypatch.setattr("client.core.TURN_S", 0.05)
-    monkeypatch.setattr("client.board.INTERVAL_S", 0.01)
-    monkeypatch.setattr("client.supervisor.FIRST_WAIT_S", 0.1)
+    quicken(monkeypatch)
     without_waits(monkeypatch)
     rig = Rig(tmp_path, sensors=FakeSensors(), preferences={"when.in_use": False})
     rig.prepare()

@@ -10,7 +10,7 @@ from client.appliance.worker import OnProgress
 from client.commands import CreateVm, Start
 from client.own_image import BootImage
 from client.snapshot import Activity, ClientSnapshot, VmState, VmView
-from tests.helpers.client_core import Rig
+from tests.helpers.client_core import Rig, quicken
 from tests.helpers.regulation import IDLE, FakeSensors, without_waits
 
 IN_USE = replace(IDLE, idle_s=0.0)
@@ -18,9 +18,7 @@ IN_USE = replace(IDLE, idle_s=0.0)
 
 @pytest.fixture
 def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
-    monkeypatch.setattr("client.core.TURN_S", 0.05)
-    monkeypatch.setattr("client.board.INTERVAL_S", 0.01)
-    monkeypatch.setattr("client.supervisor.FIRST_WAIT_S", 0.1)
+    quicken(monkeypatch)
     without_waits(monkeypatch)
     monkeypatch.setattr("client.regulator.total_memory_mib", lambda: 4000)
     write_medium(tmp_path / "tiny.iso", {"a": b"a"}, "TINY")

@@ -16,7 +16,7 @@ from client.link import LinkEnd
 from client.project.definition import load_project
 from client.project.enrolment import GuestToken, project_id
 from client.snapshot import Activity
-from tests.helpers.client_core import FAST, Rig
+from tests.helpers.client_core import FAST, Rig, quicken
 
 SECRET = "the invitation of the project file"
 
@@ -56,8 +56,7 @@ class Accounts(Rig):
 
 @pytest.fixture
 def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Accounts:
-    monkeypatch.setattr("client.core.TURN_S", 0.05)
-    monkeypatch.setattr("client.board.INTERVAL_S", 0.01)
+    quicken(monkeypatch)
     rig = Accounts(tmp_path)
     rig.given = []
     rig.prepare()

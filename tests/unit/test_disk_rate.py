@@ -5,32 +5,10 @@ import asyncio
 import pytest
 
 from client.disk_rate import DiskRate, InMemory
-from client.errors import ClientError
 from client.hypervisor.errors import InvalidVmState, NotSupportedByDriver
 from client.snapshot import VmState
 from tests.helpers.fastloop import in_fast_time
-
-
-class FakeLive:
-    """Notes what it is asked for, and fails as it is told to."""
-
-    def __init__(self, *errors: ClientError) -> None:
-        self.errors = list(errors)
-        self.asked: list[tuple[str, int]] = []
-
-    async def set_network(self, vm_id: str, connected: bool) -> None:
-        raise NotImplementedError
-
-    async def set_cpu_cap(self, vm_id: str, percent: int) -> None:
-        raise NotImplementedError
-
-    async def set_memory(self, vm_id: str, memory_mib: int) -> None:
-        raise NotImplementedError
-
-    async def set_disk_rate(self, vm_id: str, bytes_s: int) -> None:
-        self.asked.append((vm_id, bytes_s))
-        if self.errors:
-            raise self.errors.pop()
+from tests.helpers.live import FakeLive
 
 
 async def turn(rate: DiskRate, live: FakeLive, bytes_s: int, **vms: InMemory) -> list[tuple[str, int]]:

@@ -39,7 +39,7 @@ from client.own_vm import Boots, OwnStore, OwnVm, Wish
 from client.own_vms import OwnVms
 from client.reconcile import Intent, Want
 from client.snapshot import Activity, ClientSnapshot, Reason, VmKind, VmState, VmView
-from tests.helpers.client_core import Rig
+from tests.helpers.client_core import Rig, quicken
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFpvPsKqZ3cEo4hLKTzVHtWDdsGxHwvWhTLXPDvd7B8s me@home"
 ROOM = {"guest.cpus": 4, "guest.memory_mib": 4096}
@@ -48,10 +48,7 @@ BOX = "own-box"
 
 @pytest.fixture
 def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
-    monkeypatch.setattr("client.core.TURN_S", 0.05)
-    monkeypatch.setattr("client.core.LOOK_AGAIN_S", 0.05)
-    monkeypatch.setattr("client.board.INTERVAL_S", 0.01)
-    monkeypatch.setattr("client.supervisor.FIRST_WAIT_S", 0.1)
+    quicken(monkeypatch)
 
     async def as_it_is(_: object, words: str, on_progress: OnProgress) -> BootImage:
         """Without the workers that take images into the store."""
