@@ -1,20 +1,19 @@
 """Whether one limit each way holds for all traffic together, over 30 s: relays as QEMU starts them, and a download."""
 
 import asyncio
-import contextlib
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from client.appliance.transfers import metered
 from client.meter import FILE
 from tests.bench.harness import TOP, Row, bench, plain
 from tests.helpers.hostile_http import serving
-from tests.helpers.metered import Far, Near, Vm, many
+from tests.helpers.metered import Far, Vm, busy, many
 from tests.integration.appliance.kit import target_of
 
 LIMIT = 200_000
@@ -64,18 +63,6 @@ def _rows(count: int, words: str) -> Iterator[Row]:
         yield plain(f"throttle traffic, {words}: most to least", [max(each) / min(each)], "times")
 
 
-@contextlib.asynccontextmanager
-async def _busy(near: list[Near], *, gives: bool) -> AsyncIterator[None]:
-    ways = [one.take() for one in near] + ([one.give() for one in near] if gives else [])
-    tasks = [asyncio.create_task(way) for way in ways]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
 async def _flood(folder: Path, count: int) -> tuple[float, float, list[int], int]:
     """Bytes a second both ways, what each connection got, and what the system had taken in and no guest had."""
     far = Far()
@@ -83,7 +70,7 @@ async def _flood(folder: Path, count: int) -> tuple[float, float, list[int], int
         vm = Vm(folder, port)
         vm.rule(LIMIT, LIMIT)
         # From the first byte on: what a limit lets through at once is part of the figure.
-        async with many(vm, count) as near, _busy(near, gives=True):
+        async with many(vm, count) as near, busy(near, gives=True):
             while len(far.sent) < count:
                 await asyncio.sleep(0.005)
             began = time.monotonic()
@@ -109,7 +96,7 @@ async def _beside(folder: Path) -> tuple[float, float]:
                     on_progress=lambda said: done.append(int(said["done_bytes"])),
                 )
             )
-            async with vm.connected() as near, _busy([near], gives=False):
+            async with vm.connected() as near, busy([near], gives=False):
                 while not done[-1]:
                     await asyncio.sleep(0.005)
                 began, before = time.monotonic(), (near.got, done[-1])

@@ -134,3 +134,17 @@ async def many(vm: Vm, count: int) -> AsyncIterator[list[Near]]:
     """So many connections at once."""
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(vm.connected()) for _ in range(count)]
+
+
+@asynccontextmanager
+async def busy(near: list[Near], *, gives: bool = True) -> AsyncIterator[None]:
+    """Each of them takes, and gives if wanted, as fast as it can, while the block lasts."""
+    tasks = [asyncio.create_task(one.take()) for one in near]
+    if gives:
+        tasks += [asyncio.create_task(one.give()) for one in near]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

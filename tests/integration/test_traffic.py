@@ -1,11 +1,10 @@
 """All traffic together keeps one limit each way, and rests while it is closed: real relays, sockets and processes."""
 
 import asyncio
-import contextlib
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +13,13 @@ import pytest
 from client.appliance.transfers import metered
 from client.meter import FILE
 from tests.helpers.hostile_http import serving
-from tests.helpers.metered import Far, Near, Vm, many
+from tests.helpers.metered import Far, Vm, busy, many
 from tests.helpers.program import TOP
 from tests.integration.appliance.kit import target_of
 
 pytestmark = pytest.mark.integration
 LIMIT = 200_000
 LARGE = random.Random(3).randbytes(4 << 20)
-
-
-@contextlib.asynccontextmanager
-async def busy(near: list[Near], *, gives: bool = True) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(one.take()) for one in near]
-    if gives:
-        tasks += [asyncio.create_task(one.give()) for one in near]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def until(holds: Callable[[], bool], limit_s: float = 15.0) -> None:
