@@ -391,6 +391,30 @@ async def test_the_memory_of_all_processes_together_is_limited(root: Path) -> No
     )
 
 
+_FORKS = """#!/bin/sh
+exec python3 -c '
+import os, time
+number = 0
+try:
+    while number < 2000:
+        if os.fork() == 0:
+            time.sleep(60)
+            os._exit(0)
+        number += 1
+except BlockingIOError:
+    print(number)
+'
+"""
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="jobs have no user of their own")
+async def test_the_number_of_a_jobs_processes_is_limited_and_all_of_them_end_with_it(root: Path) -> None:
+    bench = Bench(root, _FORKS)
+    assert await bench.execute() == 0
+    assert 0 < int(bench.out()) < 1024
+    assert_nothing_runs(bench.folder)
+
+
 async def test_what_processes_share_counts_once(root: Path) -> None:
     script = """#!/bin/sh
 exec python3 -c '

@@ -199,14 +199,18 @@ async def test_nothing_is_asked_without_a_session_and_once_at_its_begin(tmp_path
         assert [type(command) for _, command in managers.heard] == [WantGetJob]
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 @in_fast_time
-async def test_sleep_is_a_pause_of_two_minutes_at_most_and_blocks_nothing(tmp_path: Path) -> None:
+async def test_sleep_is_a_pause_of_two_minutes_at_most_and_blocks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda least, most: least + share * (most - least))
     managers = FakeManagers(describe())
     told = iter([[(JOBS, Sleep())]])
     managers.answers[WantGetJob] = lambda to, asked: next(told, None) or managers.usual(to, asked)
     bench = Bench(tmp_path, managers, max_jobs=1)
     await bench.agent.run()
-    assert 0 <= managers.heard_at[1] - managers.heard_at[0] <= 121
+    assert managers.heard_at[1] - managers.heard_at[0] == pytest.approx(share * 120, abs=1)
     assert bench.states() == WHOLE
 
 

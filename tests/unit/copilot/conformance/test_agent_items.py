@@ -1,5 +1,6 @@
 """Single manners of the original's managers and server, met by our agent; raw XML in, raw XML out."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -154,12 +155,16 @@ async def test_a_bounced_question_goes_to_all_but_get_job_does_not(tmp_path: Pat
 
 
 @in_fast_time
-async def test_sleep_while_it_asks_is_a_pause_and_no_reboot(tmp_path: Path) -> None:
+async def test_sleep_while_it_asks_is_a_pause_and_no_reboot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("random.uniform", lambda _, most: most)
+    now = asyncio.get_running_loop().time
     async with talking(tmp_path) as talk:
         await talk.hear("want_getJob")
+        said_at = now()
         said = talk.say("<info command='sleep'/>")
         await talk.wire.ack_of(said)
         await talk.hear("want_getJob")
+        assert now() - said_at == pytest.approx(120, abs=1)
 
 
 @in_fast_time
@@ -311,3 +316,4 @@ async def test_strangers_are_confirmed_and_not_heard(tmp_path: Path) -> None:
         said = talk.say("<info command='have_getJob'/>", "mallory@localhost/r")
         await talk.wire.ack_of(said)
         await talk.hear("want_getJob")
+        assert talk.wire.sent == [], "no getJob to a stranger"
