@@ -112,7 +112,7 @@ class Ticket:
 
 
 def check_ticket(ticket: str, public: RSAPublicKey, now: float) -> Ticket:
-    """A ticket whose signature and time are right; the holder is not compared with anybody, as the original does not.
+    """A ticket whose signature and time are right; whether its holder is who shows it is for the caller to see.
 
     Raises:
         TicketRefused: they are not; in the original's words.

@@ -107,6 +107,7 @@ class Provider:
         self._clock = clock
         self._buckets = TokenBuckets(per_s, per_s * BURST_S)
         self._hasty = Once()
+        self._told = Once()
         self._sessions: OrderedDict[str, bytes] = OrderedDict()
         self._refused_at: OrderedDict[str, float] = OrderedDict()
 
@@ -159,7 +160,10 @@ class Provider:
             self._sessions.popitem(last=False)
         ticket = found.info.get(TICKET, "")
         if self._tickets_of is not None and found.info.get("command") != GetTicket.command:
-            check_ticket(ticket if isinstance(ticket, str) else "", self._tickets_of, self._clock())
+            holder = check_ticket(ticket if isinstance(ticket, str) else "", self._tickets_of, self._clock()).holder
+            # The original takes everybody's from anybody. Its agents show what they were given under the same account.
+            if bare(holder) != bare(received.sender):
+                raise TicketRefused("The ticket is of another account")
         return replace(found, info={name: value for name, value in found.info.items() if name != TICKET})
 
     def _refusal(self, received: Received, info: "Info") -> Received:
@@ -170,7 +174,10 @@ class Provider:
         self._refused_at[received.sender] = now
         if len(self._refused_at) > MAX_SESSIONS:
             self._refused_at.popitem(last=False)
-        log.warning("message of %s refused: %s", received.sender, info.get("errorString"))
+        # Without its times, which are others each time.
+        said = str(info.get("errorString")).partition(" (")[0]
+        if self._told.is_new(bare(received.sender), said):
+            log.warning("message of %s refused, said once: %s", received.sender, said)
         own, its, message_id = received.recipient.partition("/")[0], received.sender, f"refused-{received.message_id}"
         if its in self._sessions:
             return replace(nothing, answer=self.build(message_id, own, its, info, noack=True))

@@ -1,7 +1,7 @@
 """A key manager of the original's kind: `getTicket` is answered by `storeTicket`.
 
-As the original's it tells nobody apart: the credential is one word for all, and what the ticket says of its holder is
-not looked at by anybody. Secure mode is for talking to the original, not for keeping anybody out.
+As the original's it tells nobody apart: the credential is one word for all. Secure mode is for talking to the
+original, not for keeping anybody out.
 """
 
 from dataclasses import dataclass, field
@@ -34,13 +34,15 @@ class TicketDesk:
     credential: str = field(default="", repr=False)
     _buckets: TokenBuckets = field(default_factory=lambda: TokenBuckets(TICKETS_PER_S, BURST))
     _hasty: Once = field(default_factory=Once)
+    _strangers: Once = field(default_factory=Once)
 
     def handle(self, sender: str, command: Command, now: float) -> list[Reply]:
         """A ticket for whoever asks; other commands are for others."""
         if not isinstance(command, GetTicket):
             return []
         if self.credential and command.credential != self.credential:
-            log.warning("%s gets no ticket: it does not say the credential", sender)
+            if self._strangers.is_new(bare(sender)):
+                log.warning("%s gets no ticket: it does not say the credential; said once", bare(sender))
             return []
         # Also those who ask in clear have it cost the private key.
         if not self._buckets.take(bare(sender)):

@@ -168,13 +168,16 @@ def test_tickets() -> None:
             check_ticket(bad, public, NOW)
 
 
-def test_the_ticket_desk() -> None:
+def test_the_ticket_desk(caplog: pytest.LogCaptureFixture) -> None:
     desk = TicketDesk(key("km"), 100, "blah")
     (reply,) = desk.handle(AGENT, GetTicket("blah"), NOW)
     assert reply.to == AGENT
     assert isinstance(reply.command, StoreTicket)
     assert check_ticket(reply.command.ticket, key("km").public_key(), NOW).holder == AGENT
-    assert desk.handle(AGENT, GetTicket("guess"), NOW) == []
+    caplog.clear()
+    for number in range(1000):
+        assert desk.handle(f"agent@localhost/{number}", GetTicket("guess"), NOW) == []
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert desk.handle(AGENT, WantGetJob(), NOW) == []
     assert desk.tick(NOW) == []
     assert TicketDesk(key("km")).handle(AGENT, GetTicket("anything"), NOW)
@@ -236,6 +239,7 @@ def test_tickets_are_asked_for_added_and_kept_from_the_desks() -> None:
         ("No ticket", "Failed to verify ticket signature"),
         (make_ticket(AGENT, key("km"), NOW - 200, 100), "The ticket has expired"),
         (make_ticket(AGENT, key("km"), NOW + 200, 100), "The ticket is not yet valid"),
+        (make_ticket("mallory@localhost/1", key("km"), NOW, 100), "The ticket is of another account"),
     ],
 )
 def test_a_bad_ticket_is_told_encrypted(ticket: str, said: str) -> None:
@@ -247,6 +251,20 @@ def test_a_bad_ticket_is_told_encrypted(ticket: str, said: str) -> None:
     assert heard.info["command"] == "error"
     assert str(heard.info["errorString"]).startswith(said)
     assert heard.noack
+
+
+def test_a_ticket_is_taken_of_its_account_and_replayed_by_another_refused() -> None:
+    pair = Pair(tickets=True)
+    pair.agent.ticket = make_ticket(AGENT, key("km"), NOW, 100)
+    text = pair.agent.build("1", "agent@localhost", JM, {"command": "getJob"})
+    assert pair.manager.parse(from_agent(text)).kind is Kind.INFO
+    again, other = ElementTree.fromstring(text), ElementTree.fromstring(text)
+    again.set("from", "agent@localhost/rebooted")
+    other.set("from", "mallory@localhost/1")
+    assert pair.manager.parse(again).kind is Kind.INFO
+    refused = pair.manager.parse(other)
+    assert (refused.kind, refused.info) == (Kind.NOTHING, {})
+    assert refused.answer
 
 
 def test_what_cannot_be_decrypted_is_told_in_clear_and_nobody_answers_that() -> None:
@@ -263,12 +281,18 @@ def test_what_cannot_be_decrypted_is_told_in_clear_and_nobody_answers_that() -> 
     assert answered.answer == ""
 
 
-def test_refusals_are_said_once_in_a_while() -> None:
+def test_refusals_are_said_once_in_a_while_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     pair = Pair(tickets=True)
     assert pair.up({"command": "getJob"}, "1").answer
     assert not pair.up({"command": "getJob"}, "2").answer
     pair.now += REFUSAL_PAUSE_S
     assert pair.up({"command": "getJob"}, "3").answer
+    assert len(caplog.records) == 1
+    for age in (300, 200):
+        pair.now += REFUSAL_PAUSE_S
+        pair.agent.ticket = make_ticket(AGENT, key("km"), NOW - age, 100)
+        assert "expired" in str(pair.down(pair.up({"command": "getJob"}, str(age)).answer).info["errorString"])
+    assert len(caplog.records) == 2
 
 
 def test_acks_and_bounces_pass_in_clear_and_get_no_answer() -> None:
