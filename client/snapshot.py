@@ -319,7 +319,8 @@ class PolicyView:
         transfers: whether anything may go over the network.
         reason, transfers_reason: why not; None when it may.
         changes_at: earliest time at which this may change by the clock alone, aware UTC; None: only by an event.
-        rules: those that forbid first.
+        rules: those for guests, those that forbid first.
+        transfer_rules: likewise those for the network.
         pace: why guests that run are slower than they could be, one sentence; empty when they are not.
     """
 
@@ -335,6 +336,7 @@ class PolicyView:
     changes_at: datetime | None = None
     rules: tuple[RuleView, ...] = ()
     pace: str = ""
+    transfer_rules: tuple[RuleView, ...] = ()
 
 
 @dataclass(frozen=True)

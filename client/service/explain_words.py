@@ -28,7 +28,8 @@ def policy_of(said: Mapping[str, Any]) -> PolicyView:
     known["reason"] = _reason(said.get("reason"))
     known["transfers_reason"] = _reason(said.get("transfers_reason"))
     known["changes_at"] = _time(said.get("changes_at"))
-    known["rules"] = tuple(_rule(rule) for rule in said.get("rules", ()))
+    for name in ("rules", "transfer_rules"):
+        known[name] = tuple(_rule(rule) for rule in said.get(name, ()))
     return PolicyView(**known)
 
 
@@ -43,11 +44,7 @@ def _guests(policy: PolicyView) -> Iterator[str]:
             yield f"  {policy.pace}"
         return
     yield _RUNGS.get(policy.rung, f"Virtual machines: {policy.rung}.")
-    for rule in policy.rules:
-        if rule.forbids:
-            yield f"  {rule.text}{f'  [{rule.preference}]' if rule.preference else ''}"
-    if policy.reason and not any(rule.forbids for rule in policy.rules):
-        yield f"  {policy.reason.text}"
+    yield from _against(policy.rules, policy.reason)
 
 
 def _network(policy: PolicyView) -> Iterator[str]:
@@ -55,8 +52,16 @@ def _network(policy: PolicyView) -> Iterator[str]:
         yield "Transfers over the network may go on."
         return
     yield "Nothing goes over the network."
-    if policy.transfers_reason:
-        yield f"  {policy.transfers_reason.text}"
+    yield from _against(policy.transfer_rules, policy.transfers_reason)
+
+
+def _against(rules: tuple[RuleView, ...], reason: Reason | None) -> Iterator[str]:
+    """What forbids; of a program that does not tell its rules only the reason."""
+    forbids = [rule for rule in rules if rule.forbids]
+    for rule in forbids:
+        yield f"  {rule.text}{f'  [{rule.preference}]' if rule.preference else ''}"
+    if reason and not forbids:
+        yield f"  {reason.text}"
 
 
 def _next(policy: PolicyView, now: datetime) -> Iterator[str]:

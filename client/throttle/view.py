@@ -26,5 +26,6 @@ def policy_view(
         transfers_reason=decision.transfers_reason,
         changes_at=decision.changes_at,
         rules=decision.findings,
+        transfer_rules=decision.transfer_findings,
         pace=pace,
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from client.host.board import merged
 from client.host.dbus.link import Link, Signal
@@ -97,7 +97,7 @@ class BusPart:
             before = merged(self._facts.values())
             self._facts[name] = {**self._facts[name], **facts} if facts else {}
             after = merged(self._facts.values())
-            tell({**dict.fromkeys(before), **after})  # type: ignore[typeddict-item]
+            tell(cast(Facts, {**dict.fromkeys(before), **after}))
 
         return note
 

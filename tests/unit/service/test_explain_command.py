@@ -95,7 +95,7 @@ def test_what_is_said_while_they_do_not() -> None:
         "  On battery; goes on when the computer is plugged in.  [when.on_battery]",
         "  A program keeps the screen awake, as calls and films do; goes on when it does no more.  [when.in_calls]",
         "Nothing goes over the network.",
-        "  This network is paid by the byte; goes on over another one.",
+        "  This network is paid by the byte; goes on over another one.  [network.on_metered]",
         "If nothing happens, this does not change before 13:03:00.",
     ]
 
