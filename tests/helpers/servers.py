@@ -94,14 +94,15 @@ class Xmpp:
 
 
 @contextlib.contextmanager
-def xmpp_server(*users: str, nagle: bool = False, modules: tuple[str, ...] = ()) -> Iterator[Xmpp]:
+def xmpp_server(*users: str, nagle: bool = False, modules: tuple[str, ...] = (), host: str = "") -> Iterator[Xmpp]:
+    """A prosody until the end. host: more lines for its one host."""
     with tempfile.TemporaryDirectory(prefix="vc-xmpp-", dir="/tmp") as name:
         folder, port = Path(name), free_port()
         (folder / "data").mkdir()
         config = folder / "prosody.cfg.lua"
         more = "".join(f', "{module}"' for module in modules)
         config.write_text(
-            _PROSODY.format(folder=folder, port=port, nagle=str(nagle).lower(), modules=more, plugins=PLUGINS)
+            _PROSODY.format(folder=folder, port=port, nagle=str(nagle).lower(), modules=more, plugins=PLUGINS) + host
         )
         make_certificate(folder)
         for user in users:

@@ -11,6 +11,7 @@ import pytest
 from client.copilot import transport as module
 from client.copilot.errors import TransportDown
 from client.copilot.transport import Account, Incoming, XmppTransport
+from tests.helpers.old_client import OldClient
 from tests.helpers.servers import Xmpp, serving, xmpp_server
 
 pytestmark = pytest.mark.integration
@@ -169,6 +170,48 @@ async def test_who_does_not_prove_himself_gets_no_session(server: Xmpp, fault: s
     with pytest.raises(TransportDown):
         await transport.connect(1.0)
     await transport.close()
+
+
+_ONLY_PLAIN = "disable_sasl_mechanisms = { 'SCRAM-SHA-1', 'SCRAM-SHA-256', 'SCRAM-SHA-1-PLUS', 'SCRAM-SHA-256-PLUS' }\n"
+_NO_TLS = "modules_disabled = { 'tls' }\nc2s_require_encryption = false\nallow_unencrypted_plain_auth = true\n"
+
+
+async def refused_to_log_in(server: Xmpp, port: int) -> None:
+    account = Account("agent@localhost", "pw", "127.0.0.1", port, server.ca_pem)
+    transport = XmppTransport(account, asyncio.Queue[Incoming]().put, resend=True)
+    with pytest.raises(TransportDown):
+        await transport.connect(2.0)
+    await transport.close()
+
+
+async def test_no_password_is_said_even_inside_tls() -> None:
+    with xmpp_server("agent", host=_ONLY_PLAIN) as server:
+        who_says_it = OldClient("localhost", "agent", "pw")
+        await who_says_it.connect(server.port)
+        assert who_says_it.mechanisms == ["PLAIN"]
+        await who_says_it.close()
+        await refused_to_log_in(server, server.port)
+
+
+@pytest.mark.parametrize("mechanisms", ["", _ONLY_PLAIN])
+async def test_nothing_is_proved_to_a_server_without_tls(mechanisms: str) -> None:
+    said = bytearray()
+
+    async def pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            said.extend(data)
+            sink.write(data)
+        sink.close()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_connection("127.0.0.1", server.port)
+        await asyncio.gather(pipe(reader, to_server), pipe(from_server, writer), return_exceptions=True)
+
+    with xmpp_server("agent", host=_NO_TLS + mechanisms) as server:
+        async with serving(listen) as port:
+            await refused_to_log_in(server, port)
+    assert (b"<mechanism>PLAIN" if mechanisms else b"<mechanism>SCRAM") in said
+    assert b"<auth" not in said
 
 
 @pytest.mark.alone
